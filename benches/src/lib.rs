@@ -1,0 +1,1 @@
+//! Benchmarks of Counterpoint: see `benches/` beside this crate's manifest.
