@@ -1,0 +1,84 @@
+//! Which candidates of a group are worth finishing and worth learning from.
+
+mod dgs;
+mod drop_zero_variance;
+mod keep_all;
+mod top_k;
+
+pub use dgs::{Damping, DynamicGroupScaling, DynamicGroupScalingConfig, ThresholdControl};
+pub use drop_zero_variance::DropZeroVariance;
+pub use keep_all::KeepAll;
+pub use top_k::{TopK, TopKConfig};
+
+use crate::Result;
+
+/// A **group filter** decides which drafts are finished and which finished candidates are learned from, and adapts.
+///
+/// *Contract*: decisions depend on scores and on the filter's own state, not on the order of candidates beyond breaking
+/// ties by candidate number. [`state`](GroupFilter::state) and [`restore`](GroupFilter::restore) round-trip exactly.
+/// *Call order*, once per group: [`admit`](GroupFilter::admit) for each wave of drafts until the group is full or the
+/// attempts are used up, [`select`](GroupFilter::select) on the rewards of the finished candidates,
+/// [`adapt`](GroupFilter::adapt).
+/// *Threading*: `Send`, one thread at a time.
+pub trait GroupFilter: Send {
+    /// Whether each draft of a wave is to be finished, by the surrogate score of its preview (higher is better; all
+    /// zero when [`needs_preview`](GroupFilter::needs_preview) is false).
+    fn admit(&mut self, scores: &[f64]) -> Vec<bool>;
+
+    /// Learns from a finished group.
+    fn adapt(&mut self, group: &GroupOutcome);
+
+    /// Whether previews must be decoded and scored. `false` saves both.
+    fn needs_preview(&self) -> bool {
+        false
+    }
+
+    /// How many candidates to finish for a group from which `group_size` are learned.
+    fn finish_count(&self, group_size: usize) -> usize {
+        group_size
+    }
+
+    /// Which of the finished candidates are learned from: increasing indices into `rewards`. Empty drops the group,
+    /// which is then drawn again while attempts are left.
+    fn select(&self, rewards: &[f64], group_size: usize) -> Vec<usize> {
+        let _ = group_size;
+        (0..rewards.len()).collect()
+    }
+
+    /// Named numbers for the metrics, such as `dgs/threshold`.
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    /// The adaptive state, for checkpoints.
+    fn state(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    /// Restores what [`state`](GroupFilter::state) returned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the value is not such a state.
+    fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// What became of one group's drafts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupOutcome {
+    /// Surrogate scores of all drafts, in candidate order; empty when no previews were scored.
+    pub scores: Vec<f64>,
+    /// How many drafts were admitted by [`GroupFilter::admit`].
+    pub admitted: usize,
+    /// How many drafts were drawn.
+    pub drafted: usize,
+}
+
+impl GroupOutcome {
+    /// Pass rate PR in [0, 1]; 0 when nothing was drafted.
+    pub fn pass_rate(&self) -> f64 {
+        if self.drafted == 0 { 0.0 } else { self.admitted as f64 / self.drafted as f64 }
+    }
+}

@@ -1,0 +1,75 @@
+//! The model under training, as the trainer sees it.
+
+use std::any::Any;
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+use crate::{Learner, Result, Segment, Trajectory};
+
+/// A **policy** owns parameters and a frozen reference, and re-scores recorded decisions.
+///
+/// *Contract*: [`log_probs`](Policy::log_probs) of a trajectory under [`Weights::Current`] right after sampling equals
+/// what the sampler recorded, within numeric tolerance: the trainer checks this before the first update and refuses to
+/// train otherwise. Results do not depend on how decisions are grouped into chunks.
+/// *Call order*: for each update, `log_probs` and [`Learner::accumulate`] for one chunk after the other, then
+/// [`Learner::apply`] or [`Learner::discard`] once.
+/// *Threading*: `Send`, not `Sync`: one thread at a time.
+///
+/// A complete policy in under 150 lines is in `examples/custom_policy.rs`.
+pub trait Policy: Any + Send {
+    /// Log-probabilities of the decisions of `chunk`, all of one [`Decoding`](crate::Decoding) and
+    /// [`SegmentKind`](crate::SegmentKind).
+    ///
+    /// # Shapes
+    /// `[chunk.len(), max decisions]`, f32, row `i` holding the decisions of `chunk[i]` step-major and anything finite
+    /// after them. Differentiable for [`Weights::Current`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
+
+    /// The parameters and their optimizer.
+    fn learner(&mut self) -> &mut dyn Learner;
+}
+
+/// Which parameters score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Weights {
+    /// The parameters under training; the result is differentiable.
+    Current,
+    /// The frozen reference; no gradient.
+    Reference,
+}
+
+/// Some steps of one segment of one trajectory: the unit of replay.
+#[derive(Debug, Clone)]
+pub struct Replay<'a> {
+    /// The trajectory.
+    pub trajectory: &'a Trajectory,
+    /// Index of the segment in the trajectory.
+    pub segment: usize,
+    /// The steps to score.
+    pub steps: Range<usize>,
+}
+
+impl<'a> Replay<'a> {
+    /// The segment.
+    pub fn segment(&self) -> &'a Segment {
+        &self.trajectory.segments[self.segment]
+    }
+
+    /// Range of the decisions within the segment's flat vectors.
+    pub fn decisions(&self) -> Range<usize> {
+        self.segment().decisions(&self.steps)
+    }
+}
+
+/// Scores of one chunk, `[n, d]` both, f32.
+#[derive(Debug, Clone)]
+pub struct LogProbs {
+    /// Natural log-probabilities of the recorded decisions.
+    pub log_probs: Tensor<2>,
+    /// Entropy in nats of the distributions they were drawn from, where the policy computes it; no gradient needed.
+    pub entropy: Option<Tensor<2>>,
+}

@@ -1,0 +1,106 @@
+//! Policies, samplers, rewards, filters and objectives by name, so that a config can select them.
+//!
+//! A crate registers a constructor with [`inventory::submit!`] (re-exported as [`crate::inventory`]):
+//!
+//! ```
+//! use counterpoint::{inventory, KeepAll, registry::FilterEntry};
+//!
+//! inventory::submit! {
+//!     FilterEntry { name: "everything", build: |_settings, _context| Ok(Box::new(KeepAll)) }
+//! }
+//! ```
+//!
+//! A linker drops a crate that nothing refers to, and its registrations with it: the program that wants them says
+//! `use that_crate as _;`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sampler};
+
+/// What a constructor may need besides its own settings.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// Where the model computes; without autodiff, which a policy adds for its trainable parameters.
+    pub device: Device,
+    /// Folder that relative paths of the config are relative to.
+    pub base: PathBuf,
+}
+
+impl BuildContext {
+    /// `path` itself when absolute, else relative to [`base`](BuildContext::base).
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+}
+
+macro_rules! registry {
+    ($(#[$doc:meta] $entry:ident $sort:literal $lookup:ident $names:ident -> $product:ty;)*) => {$(
+        #[$doc]
+        pub struct $entry {
+            /// The name by which a config selects it.
+            pub name: &'static str,
+            /// Builds it from its table of the config.
+            pub build: fn(&toml::Table, &BuildContext) -> Result<$product>,
+        }
+
+        inventory::collect!($entry);
+
+        /// Builds the one registered under `name`.
+        ///
+        /// # Errors
+        /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the name is unknown (the nearest known one is named) or
+        /// registered twice, and whatever the constructor says of its settings.
+        pub fn $lookup(name: &str, settings: &toml::Table, context: &BuildContext) -> Result<$product> {
+            let mut found = inventory::iter::<$entry>.into_iter().filter(|e| e.name == name);
+            let Some(entry) = found.next() else {
+                return Err(unknown($sort, name, &$names()));
+            };
+            if found.next().is_some() {
+                return Err(Error::config(format!(
+                    "two {}s are registered as `{name}`; rename one of them", $sort
+                )));
+            }
+            (entry.build)(settings, context)
+        }
+
+        /// The registered names, sorted.
+        pub fn $names() -> Vec<&'static str> {
+            let mut names: Vec<_> = inventory::iter::<$entry>.into_iter().map(|e| e.name).collect();
+            names.sort_unstable();
+            names
+        }
+    )*};
+}
+
+registry! {
+    /// A registered [`Policy`].
+    PolicyEntry "policy" policy policies -> Box<dyn Policy>;
+    /// A registered [`Sampler`].
+    SamplerEntry "sampler" sampler samplers -> Box<dyn Sampler>;
+    /// A registered [`Reward`].
+    RewardEntry "reward" reward rewards -> Box<dyn Reward>;
+    /// A registered [`GroupFilter`].
+    FilterEntry "filter" filter filters -> Box<dyn GroupFilter>;
+    /// A registered [`Objective`].
+    ObjectiveEntry "objective" objective objectives -> Box<dyn Objective>;
+}
+
+fn unknown(sort: &str, name: &str, known: &[&str]) -> Error {
+    let hint = crate::config::nearest(name, known.iter().copied())
+        .map(|n| format!("; did you mean `{n}`?"))
+        .unwrap_or_default();
+    Error::config(format!(
+        "no {sort} is registered as `{name}`{hint} (registered: {}; a crate registers its own when the program says `use the_crate as _;`)",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    ))
+}
+
+/// Reads a component's settings from its table of the config.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) naming `section` and the key that is unknown or of a wrong type.
+pub fn settings<T: serde::de::DeserializeOwned>(section: &str, table: &toml::Table) -> Result<T> {
+    crate::config::typed(section, table)
+}

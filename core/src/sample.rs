@@ -1,0 +1,41 @@
+//! What rewards see of a candidate: host memory only, no tensors, no model types.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::Task;
+
+/// One finished (or half-made, for previews) candidate.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The candidate's number within its group.
+    pub candidate: u64,
+    /// Concept class of the task.
+    pub class: String,
+    /// The compound prompt CP that the image was generated from.
+    pub prompt: String,
+    /// The reasoning IR that the policy wrote.
+    pub response: String,
+    /// The generated image, sRGB 8 bit. `None` for policies that generate none.
+    pub image: Option<Arc<RgbImage>>,
+    /// Reference images of the concept.
+    pub references: Vec<Arc<RgbImage>>,
+    /// The task's parameters for rewards.
+    pub params: serde_json::Value,
+}
+
+impl Sample {
+    /// A sample of `task` with what the candidate made of it.
+    pub fn new(task: &Task, candidate: u64, prompt: String, response: String, image: Option<Arc<RgbImage>>) -> Self {
+        Self {
+            candidate,
+            class: task.class.clone(),
+            prompt,
+            response,
+            image,
+            references: task.references.clone(),
+            params: task.params.clone(),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Counter-based random streams: every decision has its own key, so results do not depend on the order, the batch or the
+//! device in which decisions are made.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+
+/// The random streams of one run. Copy it freely: it holds the run seed and no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    seed: u64,
+}
+
+/// Which decision a stream belongs to: run seed (in [`Streams`]), step, task, candidate, purpose and index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Optimizer step of the run, from 0.
+    pub step: u64,
+    /// Task within the run (its cursor), from 0.
+    pub task: u64,
+    /// Candidate within the task's group, from 0; dropped drafts count too.
+    pub candidate: u64,
+}
+
+/// The stream of one key and purpose: an endless sequence of uniforms.
+#[derive(Debug, Clone)]
+pub struct Stream(ChaCha8Rng);
+
+impl Streams {
+    /// The streams of the run with this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The run seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The stream for decision number `index` of `purpose` (such as `"text.token"`) of `key`.
+    pub fn stream(&self, key: Key, purpose: &str, index: u64) -> Stream {
+        let mut hash = Sha256::new();
+        for number in [self.seed, key.step, key.task, key.candidate, index] {
+            hash.update(number.to_le_bytes());
+        }
+        hash.update(purpose.as_bytes());
+        Stream(ChaCha8Rng::from_seed(hash.finalize().into()))
+    }
+}
+
+impl Key {
+    /// The key of a decision that concerns a whole task, such as which pathway it takes.
+    pub fn task(step: u64, task: u64) -> Self {
+        Self { step, task, candidate: 0 }
+    }
+}
+
+impl Stream {
+    /// The next uniform in the open interval (0, 1), on a grid of 2^-24: exact in f32.
+    pub fn uniform(&mut self) -> f32 {
+        ((self.0.next_u32() >> 8) as f32 + 0.5) * (1.0 / (1 << 24) as f32)
+    }
+
+    /// The next `n` uniforms in (0, 1).
+    pub fn uniforms(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.uniform()).collect()
+    }
+
+    /// A uniform integer in `0..n`. `n` must be positive; 0 gives 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        // 64 random bits scaled to n: the bias is below n / 2^64.
+        ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
+    }
+
+    /// `k` different integers of `0..n`, in increasing order, every subset equally likely. All of them when `k >= n`.
+    pub fn subset(&mut self, k: usize, n: usize) -> Vec<usize> {
+        let mut left = k.min(n);
+        let mut chosen = Vec::with_capacity(left);
+        for i in 0..n {
+            if self.below(n - i) < left {
+                chosen.push(i);
+                left -= 1;
+            }
+        }
+        chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key { step: 3, task: 5, candidate: 7 };
+
+    #[test]
+    fn a_stream_depends_on_every_part_of_its_key_and_on_nothing_else() {
+        let streams = Streams::new(1);
+        let first = |s: Streams, k, p, i| s.stream(k, p, i).uniforms(4);
+        let base = first(streams, KEY, "a", 0);
+        assert_eq!(base, first(Streams::new(1), KEY, "a", 0));
+        let others = [
+            first(Streams::new(2), KEY, "a", 0),
+            first(streams, Key { step: 4, ..KEY }, "a", 0),
+            first(streams, Key { task: 6, ..KEY }, "a", 0),
+            first(streams, Key { candidate: 8, ..KEY }, "a", 0),
+            first(streams, KEY, "b", 0),
+            first(streams, KEY, "a", 1),
+        ];
+        assert!(others.iter().all(|o| *o != base));
+    }
+
+    #[test]
+    fn uniforms_are_inside_the_open_interval_and_uniform() {
+        let u = Streams::new(9).stream(KEY, "u", 0).uniforms(100_000);
+        assert!(u.iter().all(|&x| x > 0.0 && x < 1.0));
+        let mean = u.iter().map(|&x| f64::from(x)).sum::<f64>() / u.len() as f64;
+        assert!((mean - 0.5).abs() < 4.0 * (1.0 / 12.0_f64 / u.len() as f64).sqrt(), "mean {mean}");
+    }
+
+    #[test]
+    fn subsets_are_sorted_and_equally_likely() {
+        let mut counts = std::collections::HashMap::new();
+        for i in 0..20_000 {
+            let s = Streams::new(4).stream(KEY, "subset", i).subset(2, 4);
+            assert!(s.len() == 2 && s[0] < s[1]);
+            *counts.entry(s).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        let expected = 20_000.0 / 6.0;
+        assert!(counts.values().all(|&c| (f64::from(c) - expected).abs() < 5.0 * expected.sqrt()), "{counts:?}");
+    }
+}

@@ -1,0 +1,54 @@
+//! What a policy is asked to do: one task makes one group of candidates.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, Streams};
+
+/// How the reasoning half of a task is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pathway {
+    /// Visual Instruct Reasoning: a reference image and a question about it.
+    Visual,
+    /// Textual Attribute Reasoning: all known facts and a reasoning prompt; the fitting fact is to be named.
+    Textual,
+}
+
+/// One task: understand (`question`, `image`), then generate from the compound prompt `base_prompt` + answer.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Cursor of the task in its source; the key of its random streams.
+    pub id: u64,
+    /// The personal concept as it is written in prompts, such as `<ada>`; empty when there is none.
+    pub concept: String,
+    /// Concept class, such as `person`: selects the reward weights.
+    pub class: String,
+    /// How the reasoning is asked for.
+    pub pathway: Pathway,
+    /// The image that the policy looks at while it reasons. Without one the policy uses its own blank image.
+    pub image: Option<Arc<RgbImage>>,
+    /// The question that the reasoning IR answers.
+    pub question: String,
+    /// The prompt to which the reasoning is appended: CP = base prompt + IR.
+    pub base_prompt: String,
+    /// Images of the concept for rewards that compare.
+    pub references: Vec<Arc<RgbImage>>,
+    /// What rewards need besides, as JSON: `facts` (array of strings), `target` (index into it), ...
+    pub params: serde_json::Value,
+}
+
+/// An endless, stateless sequence of tasks.
+///
+/// *Contract*: `task(step, cursor, streams)` depends on its arguments alone, so that a resumed run sees the tasks that
+/// the uninterrupted one would have seen; what is drawn at random comes from `streams` keyed by step and cursor.
+/// *Threading*: called from the trainer's thread only.
+pub trait TaskSource: Send {
+    /// The task at `cursor`, which the trainer advances by one per task.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the task's files cannot be used.
+    fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task>;
+}

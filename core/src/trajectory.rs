@@ -1,0 +1,89 @@
+//! Everything a candidate decided, with the log-probabilities at which it was sampled.
+
+use serde::{Deserialize, Serialize};
+
+/// Which half of the loop a segment belongs to. The objective weighs them with `a_und` and `a_gen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentKind {
+    /// Reasoning text.
+    Understanding,
+    /// Image tokens.
+    Generation,
+}
+
+/// How the decisions of a segment depend on each other, which settles how they are replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoding {
+    /// One decision per step, each conditioned on those before it: a single forward pass scores all steps.
+    Autoregressive,
+    /// All positions are predicted at every step (MaskGIT): each step is scored by a forward pass of its own.
+    Masked,
+}
+
+/// One half of a trajectory: `steps` steps of `per_step` decisions each, stored step-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Which half this is.
+    pub kind: SegmentKind,
+    /// How its decisions depend on each other.
+    pub decoding: Decoding,
+    /// The tokens that the decisions are conditioned on; its meaning is the policy's.
+    pub context: Vec<u32>,
+    /// Decisions per step: 1 for text, the number of image positions for MaskGIT.
+    pub per_step: usize,
+    /// Chosen ids, `[steps * per_step]`. For masked decoding a position that was decided earlier repeats its standing id.
+    pub chosen: Vec<u32>,
+    /// Log-probabilities of `chosen` at sampling time, same length, natural logarithm.
+    pub log_probs: Vec<f32>,
+    /// Whether a position was still undecided at that step, same length. All true for text.
+    pub undecided: Vec<bool>,
+    /// Classifier-free guidance scale g: `(1 + g) * conditional - g * unconditional` logits were sampled. 0 is none.
+    pub guidance: f32,
+    /// Temperature that the logits were divided by.
+    pub temperature: f32,
+}
+
+impl Segment {
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.chosen.len().checked_div(self.per_step).unwrap_or(0)
+    }
+
+    /// Number of recorded decisions.
+    pub fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Whether nothing was decided.
+    pub fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
+    /// Range of the decisions of `steps` within the flat vectors.
+    pub fn decisions(&self, steps: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        steps.start * self.per_step..steps.end * self.per_step
+    }
+}
+
+/// The recorded decisions of one candidate: o_i = (IR_i, I_{i,0..T}).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trajectory {
+    /// The candidate's number within its group.
+    pub candidate: u64,
+    /// The segments in the order in which they were decided.
+    pub segments: Vec<Segment>,
+}
+
+impl Trajectory {
+    /// Number of recorded decisions over all segments, |o_i|.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// Whether nothing was decided.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
