@@ -1,6 +1,50 @@
 //! Counterpoint: an embeddable reinforcement-learning engine for models that both understand and generate.
+//!
+//! Data flows one way round the loop, and the modules read in that order:
+//!
+//! ```text
+//! task -> sampler.draft -> filter.admit -> sampler.finish -> reward.score -> advantages -> policy.log_probs (chunks)
+//!      -> objective -> gradients -> optimizer -> filter.adapt, events, checkpoint -> next task
+//! ```
+//!
+//! A program that embeds the engine brings a [`TaskSource`], a [`Policy`], a [`Sampler`] and some [`Reward`]s, puts them
+//! into a [`Trainer`] and calls [`Trainer::step`] or [`Trainer::run`]. Nothing here prints, installs signal handlers or
+//! keeps global state. No model code lives in this crate.
 
+mod ensemble;
 mod error;
+mod learner;
+mod policy;
+mod reward;
+mod sample;
+mod sampler;
+mod stream;
+mod task;
+mod trajectory;
+
+// pub mod checkpoint;
+pub mod config;
+pub mod filter;
+// pub mod metrics;
+pub mod objective;
+pub mod registry;
+// pub mod trainer;
 pub mod weights;
 
+pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
 pub use error::{Error, ErrorKind, Result};
+pub use filter::{
+    DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopK,
+    TopKConfig,
+};
+pub use inventory;
+pub use learner::{Learner, ModuleLearner, OptimizerConfig};
+pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
+pub use policy::{LogProbs, Policy, Replay, Weights};
+pub use reward::{Reward, Score};
+pub use sample::Sample;
+pub use sampler::{Candidate, Draft, Rollout, Sampler};
+pub use stream::{Key, Stream, Streams};
+pub use task::{Pathway, Task, TaskSource};
+// pub use trainer::{Event, StopToken, Trainer};
+pub use trajectory::{Decoding, Segment, SegmentKind, Trajectory};

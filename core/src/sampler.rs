@@ -13,11 +13,17 @@ use crate::{Key, Policy, Result, Sample, Streams, Task, Trajectory};
 /// *Call order*: `draft` any number of times, then `finish` once with some of the drafts.
 /// *Threading*: `Send`, used from one thread at a time.
 pub trait Sampler: Send {
-    /// Draws `candidates` up to the checkpoint step.
+    /// Draws `candidates` up to the checkpoint step, with previews when `previews` says so.
     ///
     /// # Errors
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the policy is not of the kind this sampler draws from.
-    fn draft(&mut self, policy: &dyn Policy, task: &Task, candidates: &[Candidate]) -> Result<Vec<Draft>>;
+    fn draft(
+        &mut self,
+        policy: &dyn Policy,
+        task: &Task,
+        candidates: &[Candidate],
+        previews: bool,
+    ) -> Result<Vec<Draft>>;
 
     /// Completes drafts, in the order given.
     ///
@@ -46,8 +52,8 @@ impl Candidate {
 pub struct Draft {
     /// The candidate.
     pub candidate: Candidate,
-    /// What it looks like so far; scored by the surrogate.
-    pub preview: Sample,
+    /// What it looks like so far, scored by the surrogate; `None` when no previews were asked for.
+    pub preview: Option<Sample>,
     /// Denoising steps spent on it so far.
     pub steps_spent: usize,
     /// Denoising steps that finishing it will cost.

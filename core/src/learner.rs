@@ -1,0 +1,201 @@
+//! Parameters, accumulated gradients and the optimizer of a policy.
+
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+
+use crate::{Error, Result};
+
+/// The trainable half of a [`Policy`](crate::Policy). [`ModuleLearner`] implements it for any burn module.
+///
+/// *Call order*: [`configure`](Learner::configure) once; then, for each update, [`accumulate`](Learner::accumulate) for
+/// every chunk and [`apply`](Learner::apply) or [`discard`](Learner::discard).
+pub trait Learner: Send {
+    /// Starts a new optimizer with these settings.
+    fn configure(&mut self, optimizer: &OptimizerConfig);
+
+    /// Back-propagates a chunk's loss `[1]` and adds its gradients to those accumulated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the loss does not depend on the parameters.
+    fn accumulate(&mut self, loss: Tensor<1>) -> Result<()>;
+
+    /// L2 norm of the accumulated gradient of each parameter, by its path.
+    fn gradient_norms(&mut self) -> Vec<(String, f64)>;
+
+    /// Multiplies the accumulated gradients by `scale`, takes one optimizer step at rate `lr` and clears them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when nothing was accumulated.
+    fn apply(&mut self, lr: f64, scale: f64) -> Result<()>;
+
+    /// Clears the accumulated gradients.
+    fn discard(&mut self);
+
+    /// Writes parameters and optimizer state into `dir`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be written.
+    fn save(&self, dir: &Path) -> Result<()>;
+
+    /// Restores what [`save`](Learner::save) wrote, bit for bit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the files are not those of such a learner.
+    fn load(&mut self, dir: &Path) -> Result<()>;
+}
+
+/// AdamW settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimizerConfig {
+    /// Decay rates of the first and second moment, each in [0, 1).
+    pub betas: [f64; 2],
+    /// Decoupled weight decay, at least 0.
+    pub weight_decay: f64,
+}
+
+/// [`Learner`] of a burn module: AdamW, gradients accumulated over chunks.
+pub struct ModuleLearner<M: Module> {
+    module: M,
+    optimizer: ModuleOptimizer,
+    gradients: GradientsAccumulator<M>,
+}
+
+const PARAMETERS: &str = "parameters.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+
+impl<M: Module> ModuleLearner<M> {
+    /// Takes over a module on an autodiff device.
+    pub fn new(module: M) -> Self {
+        Self { module, optimizer: AdamWConfig::new().init(), gradients: GradientsAccumulator::new() }
+    }
+
+    /// The module under training.
+    pub fn module(&self) -> &M {
+        &self.module
+    }
+
+    /// The accumulated gradient of the parameter that `select` picks, if there is one.
+    pub fn gradient<const D: usize>(&mut self, select: impl Fn(&M) -> &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        let gradients = self.gradients.grads();
+        let found = gradients.get::<D>(select(&self.module).id);
+        self.gradients.accumulate(&self.module, gradients);
+        found
+    }
+}
+
+impl<M: Module + 'static> Learner for ModuleLearner<M> {
+    fn configure(&mut self, optimizer: &OptimizerConfig) {
+        self.optimizer = AdamWConfig::new()
+            .with_beta_1(optimizer.betas[0] as f32)
+            .with_beta_2(optimizer.betas[1] as f32)
+            .with_epsilon(1e-8)
+            .with_weight_decay(optimizer.weight_decay as f32)
+            .init();
+    }
+
+    fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
+        if !loss.is_tracked() {
+            return Err(Error::contract(
+                "the loss does not depend on the policy's parameters; log_probs must be computed from the module on an autodiff device",
+            ));
+        }
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.module);
+        self.gradients.accumulate(&self.module, gradients);
+        Ok(())
+    }
+
+    fn gradient_norms(&mut self) -> Vec<(String, f64)> {
+        let gradients = self.gradients.grads();
+        let mut norms = Norms { gradients: &gradients, path: Vec::new(), found: Vec::new() };
+        self.module.visit(&mut norms);
+        let found = norms.found;
+        self.gradients.accumulate(&self.module, gradients);
+        found
+    }
+
+    fn apply(&mut self, lr: f64, scale: f64) -> Result<()> {
+        let gradients = self.gradients.grads();
+        if gradients.is_empty() {
+            return Err(Error::contract("no gradient was accumulated before the optimizer step"));
+        }
+        let gradients = scaled(&self.module, gradients, scale);
+        self.module = self.optimizer.step(lr, self.module.clone(), gradients);
+        Ok(())
+    }
+
+    fn discard(&mut self) {
+        self.gradients.grads();
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        let write = |file: &str, result: Result<(), String>| {
+            result.map_err(|e| Error::io("cannot write", &dir.join(file), std::io::Error::other(e)))
+        };
+        write(PARAMETERS, self.module.clone().into_record().save(dir.join(PARAMETERS)).map_err(|e| e.to_string()))?;
+        write(OPTIMIZER, self.optimizer.save(dir.join(OPTIMIZER)).map_err(|e| e.to_string()))
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        let foreign = |file: &str, e: String| {
+            Error::checkpoint(format!("{} does not fit this policy", dir.join(file).display())).with_source(e)
+        };
+        let module = self
+            .module
+            .clone()
+            .try_load_file(dir.join(PARAMETERS))
+            .map_err(|e| foreign(PARAMETERS, e.to_string()))?;
+        let optimizer = self
+            .optimizer
+            .clone()
+            .load(dir.join(OPTIMIZER))
+            .map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
+        (self.module, self.optimizer) = (module, optimizer);
+        self.discard();
+        Ok(())
+    }
+}
+
+struct Norms<'a> {
+    gradients: &'a GradientsParams,
+    path: Vec<String>,
+    found: Vec<(String, f64)>,
+}
+
+impl ModuleVisitor for Norms<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let squares: f64 = gradient.square().sum().into_scalar::<f32>().into();
+            self.found.push((self.path.join("."), squares.sqrt()));
+        }
+    }
+}
+
+fn scaled<M: Module>(module: &M, gradients: GradientsParams, scale: f64) -> GradientsParams {
+    struct Scale<'a> {
+        gradients: &'a mut GradientsParams,
+        scale: f64,
+    }
+    impl ModuleVisitor for Scale<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+                self.gradients.register(param.id, gradient * self.scale);
+            }
+        }
+    }
+    let mut gradients = gradients;
+    if scale != 1.0 {
+        module.visit(&mut Scale { gradients: &mut gradients, scale });
+    }
+    gradients
+}

@@ -1,0 +1,43 @@
+//! Before the first update: do the log-probabilities recorded while sampling equal those of the replay?
+
+use super::Trainer;
+use super::rollout::Group;
+use super::update::{chunks, items, read};
+use crate::{Error, Replay, Result, Weights};
+
+impl Trainer {
+    /// Refuses to train when sampling and replay disagree by more than `gate_tolerance` nats anywhere.
+    ///
+    /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly.
+    pub(super) fn gate(&self, groups: &[Group]) -> Result<()> {
+        let items = items(groups, self.parts.objective.as_ref(), None);
+        for chunk in chunks(&items, self.config.chunk) {
+            let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+            let replayed = read(self.parts.policy.log_probs(&replays, Weights::Current)?, &replays)?;
+            for (replay, replayed) in replays.iter().zip(replayed) {
+                let recorded = &replay.segment().log_probs[replay.decisions()];
+                for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
+                    // Written so that NaN is refused too.
+                    if !((f64::from(was) - f64::from(is)).abs() <= self.config.gate_tolerance) {
+                        return Err(self.disagreement(replay, i, was, is));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn disagreement(&self, replay: &Replay<'_>, decision: usize, was: f32, is: f32) -> Error {
+        let segment = replay.segment();
+        Error::contract(format!(
+            "sampling and replay disagree: candidate {}, {:?} segment, step {}, position {}: sampled at log-probability \
+             {was}, replayed at {is} (tolerance {}); the policy's log_probs must score exactly the distribution that the \
+             sampler drew from: check the positions, masks, guidance and temperature",
+            replay.trajectory.candidate,
+            segment.kind,
+            replay.steps.start + decision / segment.per_step.max(1),
+            decision % segment.per_step.max(1),
+            self.config.gate_tolerance,
+        ))
+    }
+}

@@ -1,0 +1,155 @@
+//! The loop: one [`Trainer`] owns everything that a run needs and advances it step by step.
+
+mod event;
+mod gate;
+mod resume;
+mod rollout;
+mod schedule;
+mod step;
+mod update;
+
+pub use event::{Event, StepReport, StopToken};
+pub use rollout::Ledger;
+
+use std::path::PathBuf;
+
+use crate::config::TrainerConfig;
+use crate::{GroupFilter, Objective, OptimizerConfig, Policy, Result, RewardEnsemble, Sampler, Streams, TaskSource};
+
+/// The parts of a run; what a config selects by name, or an embedding program brings.
+pub struct Parts {
+    /// The model under training.
+    pub policy: Box<dyn Policy>,
+    /// Draws trajectories from it.
+    pub sampler: Box<dyn Sampler>,
+    /// Decides which candidates are finished and learned from.
+    pub filter: Box<dyn GroupFilter>,
+    /// Turns rewards and log-probabilities into a loss.
+    pub objective: Box<dyn Objective>,
+    /// The weighted rewards.
+    pub rewards: RewardEnsemble,
+    /// Name of the reward that scores previews, for filters that need one.
+    pub surrogate: Option<String>,
+    /// Where tasks come from.
+    pub tasks: Box<dyn TaskSource>,
+}
+
+/// An owned training run. Call [`step`](Trainer::step) from a loop of your own, or [`run`](Trainer::run).
+pub struct Trainer {
+    parts: Parts,
+    config: TrainerConfig,
+    streams: Streams,
+    schedule: schedule::Schedule,
+    /// Folder for checkpoints; `None` keeps none.
+    checkpoints: Option<PathBuf>,
+    /// The resolved config's text, kept in checkpoints.
+    config_text: String,
+    observers: Vec<Box<dyn FnMut(&Event<'_>) + Send>>,
+    progress: Progress,
+}
+
+/// What a checkpoint keeps of the trainer itself.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Steps completed.
+    pub step: u64,
+    /// Tasks drawn so far; the next task's cursor.
+    pub cursor: u64,
+    /// Steps skipped for non-finite numbers, in all.
+    pub skipped: u64,
+    /// Steps skipped in a row up to now.
+    pub skipped_in_a_row: u64,
+    /// Denoising steps spent so far.
+    pub ledger: Ledger,
+    /// Whether sampling and replay were found to agree.
+    pub gated: bool,
+}
+
+impl Trainer {
+    /// A run of `parts` under `config`, its random streams seeded with `seed`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
+    pub fn new(mut parts: Parts, config: TrainerConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
+        parts
+            .policy
+            .learner()
+            .configure(&OptimizerConfig { betas: config.betas, weight_decay: config.weight_decay });
+        let schedule = schedule::Schedule::new(&config)?;
+        Ok(Self {
+            parts,
+            config,
+            streams: Streams::new(seed),
+            schedule,
+            checkpoints: None,
+            config_text: String::new(),
+            observers: Vec::new(),
+            progress: Progress::default(),
+        })
+    }
+
+    /// Keeps checkpoints in `folder`, together with the text of the resolved config.
+    pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>, config_text: impl Into<String>) -> Self {
+        self.checkpoints = Some(folder.into());
+        self.config_text = config_text.into();
+        self
+    }
+
+    /// Calls `observer` for every [`Event`], from the thread that steps the trainer.
+    pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
+        self.observers.push(Box::new(observer));
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TrainerConfig {
+        &self.config
+    }
+
+    /// The parts, for evaluation between steps.
+    pub fn parts_mut(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
+
+    /// Gives the parts back, trained.
+    pub fn into_parts(self) -> Parts {
+        self.parts
+    }
+
+    /// Runs until all steps are done or `stop` is set, then writes a checkpoint where one is due.
+    ///
+    /// # Errors
+    /// The first error of a step. After too many non-finite steps in a row a checkpoint is written first.
+    pub fn run(&mut self, stop: &StopToken) -> Result<Outcome> {
+        while self.progress.step < self.config.steps {
+            if stop.is_set() {
+                self.save()?;
+                return Ok(Outcome::Cancelled);
+            }
+            self.step()?;
+        }
+        self.save()?;
+        Ok(Outcome::Completed)
+    }
+
+    fn emit(&mut self, event: &Event<'_>) {
+        for observer in &mut self.observers {
+            observer(event);
+        }
+    }
+}
+
+/// How a [`Trainer::run`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps were done.
+    Completed,
+    /// It was asked to stop, did so on a step boundary and kept a checkpoint.
+    Cancelled,
+}

@@ -1,0 +1,222 @@
+//! One task to one group: drafts, filter, finished candidates, rewards.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Parts, Trainer};
+use crate::{Candidate, Draft, Error, GroupOutcome, Key, Result, Rollout, Scored, Task};
+
+/// Denoising steps spent, in candidates x steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// On candidates that were finished.
+    pub kept: u64,
+    /// On drafts that were dropped at the checkpoint step.
+    pub dropped: u64,
+    /// Not spent, because those drafts were dropped rather than finished.
+    pub saved: u64,
+}
+
+/// A finished group: what the update learns from.
+pub(super) struct Group {
+    /// The candidates that are learned from.
+    pub(super) rollouts: Vec<Rollout>,
+    /// Their advantages.
+    pub(super) advantages: Vec<f64>,
+}
+
+/// What a task came to, for the metrics.
+pub(super) struct Drawn {
+    /// The group, unless it was dropped.
+    pub(super) group: Option<Group>,
+    /// Scores of all finished candidates.
+    pub(super) scores: Vec<Scored>,
+    /// Attempts (waves of drafts) made.
+    pub(super) attempts: usize,
+    /// Images that were finished.
+    pub(super) finished: usize,
+    /// Denoising steps spent.
+    pub(super) ledger: Ledger,
+    /// Pass rate over all drafts.
+    pub(super) pass_rate: f64,
+    /// Seconds spent on rewards, previews included.
+    pub(super) reward_seconds: f64,
+}
+
+/// The drafts of one group on their way to being complete.
+struct Collection {
+    admitted: Vec<Draft>,
+    /// The best of those refused, best first.
+    refused: Vec<(f64, Draft)>,
+    outcome: GroupOutcome,
+    attempts: usize,
+    next_candidate: u64,
+}
+
+impl Trainer {
+    /// Draws, filters, finishes and scores one group for `task`.
+    pub(super) fn draw_group(&mut self, step: u64, task: &Task) -> Result<Drawn> {
+        let mut drawn = Drawn {
+            group: None,
+            scores: Vec::new(),
+            attempts: 0,
+            finished: 0,
+            ledger: Ledger::default(),
+            pass_rate: 0.0,
+            reward_seconds: 0.0,
+        };
+        let mut next_candidate = 0;
+        while drawn.group.is_none() && drawn.attempts < self.config.max_attempts {
+            let mut collection = Collection {
+                admitted: Vec::new(),
+                refused: Vec::new(),
+                outcome: GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 },
+                attempts: drawn.attempts,
+                next_candidate,
+            };
+            self.collect(step, task, &mut collection, &mut drawn)?;
+            next_candidate = collection.next_candidate;
+            drawn.attempts = collection.attempts;
+            drawn.pass_rate = collection.outcome.pass_rate();
+            let outcome = collection.outcome.clone();
+            self.finish(task, collection, &mut drawn)?;
+            self.parts.filter.adapt(&outcome);
+        }
+        if drawn.group.is_none() {
+            let reason = format!("no group worth learning from after {} attempts", drawn.attempts);
+            self.emit(&Event::GroupDropped { task, reason: &reason });
+        }
+        Ok(drawn)
+    }
+
+    /// Drafts waves until enough candidates are admitted; at the cap the best refused ones fill the group.
+    fn collect(&mut self, step: u64, task: &Task, collection: &mut Collection, drawn: &mut Drawn) -> Result<()> {
+        let wanted = self.parts.filter.finish_count(self.config.group_size);
+        while collection.admitted.len() < wanted {
+            if collection.attempts == self.config.max_attempts {
+                let missing = wanted - collection.admitted.len();
+                let filling: Vec<Draft> = collection.refused.drain(..missing).map(|(_, draft)| draft).collect();
+                collection.admitted.extend(filling);
+                self.emit(&Event::AttemptsExhausted { task, attempts: collection.attempts, filled: missing });
+                break;
+            }
+            self.wave(step, task, wanted, collection, drawn)?;
+        }
+        // Candidates beyond `wanted` and those refused are dropped here.
+        let surplus: Vec<Draft> = collection.admitted.drain(wanted..).collect();
+        let refused = collection.refused.drain(..).map(|(_, draft)| draft);
+        for draft in surplus.into_iter().chain(refused) {
+            drop_draft(&draft, &mut drawn.ledger);
+        }
+        collection.admitted.sort_by_key(|draft| draft.candidate.key.candidate);
+        Ok(())
+    }
+
+    fn wave(
+        &mut self,
+        step: u64,
+        task: &Task,
+        wanted: usize,
+        collection: &mut Collection,
+        drawn: &mut Drawn,
+    ) -> Result<()> {
+        let first = collection.next_candidate;
+        let candidates: Vec<Candidate> = (first..first + wanted as u64)
+            .map(|candidate| Candidate { streams: self.streams, key: Key { step, task: task.id, candidate } })
+            .collect();
+        collection.next_candidate += wanted as u64;
+        collection.attempts += 1;
+
+        let Parts { policy, sampler, filter, rewards, surrogate, .. } = &mut self.parts;
+        let mut drafts = sampler.draft(policy.as_ref(), task, &candidates, filter.needs_preview())?;
+        expect_count("sampler", "drafts", candidates.len(), drafts.len())?;
+        let started = std::time::Instant::now();
+        let scores = if filter.needs_preview() {
+            let name = surrogate.as_deref().ok_or_else(|| {
+                Error::config("filter.surrogate: this filter needs the name of a reward that scores previews")
+            })?;
+            let previews: Vec<_> = drafts.iter_mut().filter_map(|draft| draft.preview.take()).collect();
+            expect_count("sampler", "previews", drafts.len(), previews.len())?;
+            // A preview that the surrogate cannot score is never admitted before one that it can.
+            let scores = rewards.score_with(name, &previews)?;
+            scores.iter().map(|score| score.value().unwrap_or(f64::NEG_INFINITY)).collect()
+        } else {
+            vec![0.0; drafts.len()]
+        };
+        drawn.reward_seconds += started.elapsed().as_secs_f64();
+        let admit = filter.admit(&scores);
+        expect_count("filter", "decisions", drafts.len(), admit.len())?;
+
+        let admitted = admit.iter().filter(|&&a| a).count();
+        collection.outcome.drafted += drafts.len();
+        collection.outcome.admitted += admitted;
+        if filter.needs_preview() {
+            collection.outcome.scores.extend(&scores);
+        }
+        let drafted = drafts.len();
+        for ((draft, score), admit) in drafts.into_iter().zip(scores).zip(admit) {
+            match admit {
+                true => collection.admitted.push(draft),
+                false => collection.refused.push((score, draft)),
+            }
+        }
+        // No more than `wanted` of the refused can ever be needed: stable order, best first.
+        collection.refused.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        for (_, draft) in collection.refused.drain(wanted.min(collection.refused.len())..) {
+            drop_draft(&draft, &mut drawn.ledger);
+        }
+        let attempt = collection.attempts;
+        self.emit(&Event::Drafted { task, attempt, drafted, admitted });
+        Ok(())
+    }
+
+    /// Finishes the admitted drafts, scores them and selects those that are learned from.
+    fn finish(&mut self, task: &Task, collection: Collection, drawn: &mut Drawn) -> Result<()> {
+        let drafts = collection.admitted;
+        drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
+        let count = drafts.len();
+        let rollouts = self.parts.sampler.finish(self.parts.policy.as_ref(), task, drafts)?;
+        expect_count("sampler", "rollouts", count, rollouts.len())?;
+        drawn.finished += rollouts.len();
+
+        let started = std::time::Instant::now();
+        let samples: Vec<_> = rollouts.iter().map(|rollout| rollout.sample.clone()).collect();
+        let scores = self.parts.rewards.score(&samples)?;
+        drawn.reward_seconds += started.elapsed().as_secs_f64();
+
+        let usable: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].total.is_some()).collect();
+        let rewards: Vec<f64> = usable.iter().filter_map(|&i| scores[i].total).collect();
+        let selected = self.parts.filter.select(&rewards, self.config.group_size);
+        if selected.iter().any(|&i| i >= rewards.len()) {
+            return Err(Error::contract(format!(
+                "the filter selected candidate {selected:?} of a group of {}",
+                rewards.len()
+            )));
+        }
+        let kept: Vec<usize> = selected.iter().map(|&i| usable[i]).collect();
+        self.emit(&Event::Group { task, rollouts: &rollouts, scores: &scores, kept: &kept });
+        drawn.scores.extend(scores);
+
+        // One candidate has nothing to be compared with.
+        if kept.len() >= 2 {
+            let rewards: Vec<f64> = selected.iter().map(|&i| rewards[i]).collect();
+            let advantages = self.parts.objective.advantages(&rewards);
+            let mut rollouts: Vec<Option<Rollout>> = rollouts.into_iter().map(Some).collect();
+            let rollouts = kept.iter().filter_map(|&i| rollouts[i].take()).collect();
+            drawn.group = Some(Group { rollouts, advantages });
+        }
+        Ok(())
+    }
+}
+
+fn drop_draft(draft: &Draft, ledger: &mut Ledger) {
+    ledger.dropped += draft.steps_spent as u64;
+    ledger.saved += draft.steps_left as u64;
+}
+
+fn expect_count(who: &str, what: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::contract(format!("the {who} returned {got} {what}, expected {expected}")))
+}

@@ -1,0 +1,292 @@
+//! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::Trainer;
+use super::rollout::Group;
+use crate::{
+    Decoding, Error, GroupShape, ImagePositions, Key, LogProbs, LossStats, Objective, Policy, Replay, Result, Segment,
+    Streams, Terms, Weights,
+};
+
+/// Some steps of a candidate with what the objective needs to know of them.
+pub(super) struct Item<'a> {
+    pub(super) replay: Replay<'a>,
+    pub(super) advantage: f64,
+    /// Weight of each scored decision.
+    pub(super) weight: f64,
+    /// Which trajectory of the batch this is part of.
+    pub(super) trajectory: usize,
+}
+
+/// What one update did.
+pub(super) struct Updated {
+    pub(super) stats: LossStats,
+    pub(super) entropy: Option<f64>,
+    pub(super) grad_norm: f64,
+    /// `None` when the parameters were updated, else what was not finite.
+    pub(super) non_finite: Option<String>,
+}
+
+impl Trainer {
+    /// One optimizer step on `groups`.
+    pub(super) fn update(&mut self, step: u64, cursor: u64, round: u64, groups: &[Group]) -> Result<Updated> {
+        let draw = StepDraw { streams: self.streams, step, cursor, round };
+        let items = items(groups, self.parts.objective.as_ref(), Some(&draw));
+        let mut updated = accumulate(
+            self.parts.policy.as_mut(),
+            self.parts.objective.as_ref(),
+            &items,
+            groups.iter().map(|g| g.rollouts.len()).sum(),
+            self.config.chunk,
+        )?;
+        let learner = self.parts.policy.learner();
+        if updated.non_finite.is_none() {
+            let norms = learner.gradient_norms();
+            updated.grad_norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
+            if let Some((name, norm)) = norms.iter().find(|(_, norm)| !norm.is_finite()) {
+                updated.non_finite = Some(format!("the gradient of {name} has norm {norm}"));
+            }
+        }
+        if updated.non_finite.is_some() {
+            learner.discard();
+            return Ok(updated);
+        }
+        let scale = (self.config.max_grad_norm / (updated.grad_norm + 1e-6)).min(1.0);
+        learner.apply(self.schedule.rate(step), scale)?;
+        Ok(updated)
+    }
+}
+
+/// Accumulates the gradients of the objective over `items`, chunk by chunk. Stops at the first non-finite loss.
+fn accumulate(
+    policy: &mut dyn Policy,
+    objective: &dyn Objective,
+    items: &[Item<'_>],
+    trajectories: usize,
+    chunk: usize,
+) -> Result<Updated> {
+    let sequence_ratios = match objective.needs_sequence_ratio() {
+        true => Some(sequence_log_ratios(policy, objective, items, trajectories, chunk)?),
+        false => None,
+    };
+    let mut stats = LossStats::default();
+    let mut entropy = Mean::default();
+    for chunk in chunks(items, chunk) {
+        let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+        let scores = policy.log_probs(&replays, Weights::Current)?;
+        let layout = Layout::of(&scores, &replays)?;
+        let reference = match objective.needs_reference() {
+            true => Some(policy.log_probs(&replays, Weights::Reference)?.log_probs),
+            false => None,
+        };
+        let positions = objective.scope().image_positions;
+        let weights = layout.fill(chunk, |item, i| if is_scored(item.replay.segment(), i, positions) { item.weight } else { 0.0 });
+        if let Some(values) = &scores.entropy {
+            entropy.add(values, &weights)?;
+        }
+        let rows = |value: &dyn Fn(&Item<'_>) -> f64| layout.column(chunk.iter().map(value).collect());
+        let terms = Terms {
+            log_probs: scores.log_probs,
+            old: layout.fill(chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
+            reference: reference.map(|r| layout.attach(r)),
+            advantages: rows(&|item| item.advantage),
+            weights,
+            sequence_log_ratio: sequence_ratios.as_ref().map(|s| rows(&|item| s[item.trajectory])),
+        };
+        let loss = objective.loss(terms)?;
+        stats.add(&loss.stats);
+        if !loss.stats.loss.is_finite() {
+            let kind = replays[0].segment().kind;
+            let reason = format!("the loss of a chunk of {} {kind:?} replays is {}", replays.len(), loss.stats.loss);
+            return Ok(Updated { stats, entropy: None, grad_norm: f64::NAN, non_finite: Some(reason) });
+        }
+        policy.learner().accumulate(loss.loss)?;
+    }
+    Ok(Updated { stats, entropy: entropy.value(), grad_norm: 0.0, non_finite: None })
+}
+
+/// Mean log-ratio of each trajectory over its scored decisions, without gradients.
+fn sequence_log_ratios(
+    policy: &dyn Policy,
+    objective: &dyn Objective,
+    items: &[Item<'_>],
+    trajectories: usize,
+    chunk: usize,
+) -> Result<Vec<f64>> {
+    let positions = objective.scope().image_positions;
+    let mut sums = vec![(0.0_f64, 0_usize); trajectories];
+    for chunk in chunks(items, chunk) {
+        let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+        let current = read(policy.log_probs(&replays, Weights::Current)?, &replays)?;
+        for (item, current) in chunk.iter().zip(current) {
+            let segment = item.replay.segment();
+            let (sum, count) = &mut sums[item.trajectory];
+            for (i, current) in item.replay.decisions().zip(current) {
+                if is_scored(segment, i, positions) {
+                    *sum += f64::from(current) - f64::from(segment.log_probs[i]);
+                    *count += 1;
+                }
+            }
+        }
+    }
+    Ok(sums.into_iter().map(|(sum, count)| sum / count.max(1) as f64).collect())
+}
+
+/// Which denoising steps of a candidate an update scores.
+pub(super) struct StepDraw {
+    streams: Streams,
+    step: u64,
+    cursor: u64,
+    round: u64,
+}
+
+/// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps.
+pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Option<&StepDraw>) -> Vec<Item<'a>> {
+    let scope = objective.scope();
+    let mut items = Vec::new();
+    let mut trajectory = 0;
+    for (g, group) in groups.iter().enumerate() {
+        let shape = GroupShape {
+            scored: group
+                .rollouts
+                .iter()
+                .map(|r| r.trajectory.segments.iter().map(|s| (s.kind, scored(s, scope.image_positions))).collect())
+                .collect(),
+        };
+        for (i, (rollout, &advantage)) in group.rollouts.iter().zip(&group.advantages).enumerate() {
+            for (s, segment) in rollout.trajectory.segments.iter().enumerate() {
+                let weight = objective.weight(&shape, i, s) / groups.len() as f64;
+                let mut push = |steps: std::ops::Range<usize>, weight: f64| {
+                    let replay = Replay { trajectory: &rollout.trajectory, segment: s, steps };
+                    items.push(Item { replay, advantage, weight, trajectory });
+                };
+                let all = segment.steps();
+                match segment.decoding {
+                    Decoding::Autoregressive if all == 0 => {}
+                    Decoding::Autoregressive => push(0..all, weight),
+                    Decoding::Masked => {
+                        let (steps, factor) = match (scope.denoising_steps, draw) {
+                            (Some(k), Some(draw)) if k < all => {
+                                let candidate = rollout.trajectory.candidate;
+                                let key = Key { step: draw.step, task: draw.cursor + g as u64, candidate };
+                                let mut stream = draw.streams.stream(key, "update.denoising_steps", draw.round);
+                                (stream.subset(k, all), all as f64 / k as f64)
+                            }
+                            _ => ((0..all).collect(), 1.0),
+                        };
+                        steps.into_iter().for_each(|t| push(t..t + 1, weight * factor));
+                    }
+                }
+            }
+            trajectory += 1;
+        }
+    }
+    items
+}
+
+/// Cuts `items` into chunks of at most `size` of one segment kind and decoding.
+pub(super) fn chunks<'i, 'a>(items: &'i [Item<'a>], size: usize) -> Vec<Vec<&'i Item<'a>>> {
+    let sort = |item: &Item<'_>| (item.replay.segment().kind, item.replay.segment().decoding);
+    let mut sorts = Vec::new();
+    for item in items {
+        if !sorts.contains(&sort(item)) {
+            sorts.push(sort(item));
+        }
+    }
+    let mut chunks = Vec::new();
+    for wanted in sorts {
+        let of_sort: Vec<&Item<'a>> = items.iter().filter(|item| sort(item) == wanted).collect();
+        chunks.extend(of_sort.chunks(size).map(<[_]>::to_vec));
+    }
+    chunks
+}
+
+/// Scores fetched to the host, one row of decisions per replay.
+pub(super) fn read(scores: LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
+    let layout = Layout::of(&scores, replays)?;
+    let values = scores
+        .log_probs
+        .inner()
+        .try_into_vec_as::<f32>()
+        .map_err(|e| Error::contract("cannot read log-probabilities from the device").with_source(e.to_string()))?;
+    Ok(replays.iter().zip(values.chunks(layout.width)).map(|(r, row)| row[..r.decisions().len()].to_vec()).collect())
+}
+
+fn scored(segment: &Segment, positions: ImagePositions) -> usize {
+    (0..segment.len()).filter(|&i| is_scored(segment, i, positions)).count()
+}
+
+fn is_scored(segment: &Segment, decision: usize, positions: ImagePositions) -> bool {
+    segment.decoding == Decoding::Autoregressive || positions == ImagePositions::All || segment.undecided[decision]
+}
+
+/// Shape and device of a chunk's tensors.
+struct Layout {
+    width: usize,
+    height: usize,
+    device: burn::tensor::Device,
+}
+
+impl Layout {
+    fn of(scores: &LogProbs, replays: &[Replay<'_>]) -> Result<Self> {
+        let [height, width] = scores.log_probs.dims();
+        let longest = replays.iter().map(|r| r.decisions().len()).max().unwrap_or(0);
+        if height != replays.len() || width < longest {
+            return Err(Error::contract(format!(
+                "the policy's log_probs returned shape [{height}, {width}], expected [{}, {longest}]",
+                replays.len()
+            )));
+        }
+        Ok(Self { width, height, device: scores.log_probs.device() })
+    }
+
+    /// `[n, d]` with `value(item, decision)`, the decision an index into the segment's flat vectors; 0 for padding.
+    fn fill(&self, chunk: &[&Item<'_>], value: impl Fn(&Item<'_>, usize) -> f64) -> Tensor<2> {
+        let mut flat = vec![0.0_f32; self.height * self.width];
+        for (item, row) in chunk.iter().zip(flat.chunks_mut(self.width)) {
+            for (cell, decision) in row.iter_mut().zip(item.replay.decisions()) {
+                *cell = value(item, decision) as f32;
+            }
+        }
+        Tensor::from_data(TensorData::new(flat, [self.height, self.width]), &self.device)
+    }
+
+    /// `[n, 1]`.
+    fn column(&self, values: Vec<f64>) -> Tensor<2> {
+        let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+        Tensor::from_data(TensorData::new(values, [self.height, 1]), &self.device)
+    }
+
+    /// A constant of this layout, in the same autodiff context as the chunk's scores.
+    fn attach(&self, constant: Tensor<2>) -> Tensor<2> {
+        match self.device.is_autodiff() {
+            true => constant.inner().autodiff(),
+            false => constant,
+        }
+    }
+}
+
+/// Mean over scored decisions.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    fn add(&mut self, values: &Tensor<2>, weights: &Tensor<2>) -> Result<()> {
+        let scored = weights.clone().inner().not_equal_scalar(0.0_f32).float();
+        let sum = (values.clone().inner() * scored.clone()).sum();
+        let both = Tensor::cat(vec![sum, scored.sum()], 0)
+            .try_into_vec_as::<f32>()
+            .map_err(|e| Error::contract("cannot read the entropy from the device").with_source(e.to_string()))?;
+        self.sum += f64::from(both[0]);
+        self.count += f64::from(both[1]);
+        Ok(())
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
+}
