@@ -1,1 +1,23 @@
-//! Under construction.
+//! Show-o: one decoder that understands and generates, over text tokens and the codes of an image tokenizer.
+//!
+//! [`ShowoConfig`] describes a model of any size; [`Showo`] is the decoder, [`MagvitV2`] the image tokenizer,
+//! [`TextTokenizer`] the text tokenizer. [`prompting`] lays out token sequences, [`Allowed`] says who may attend whom.
+
+mod blocks;
+mod cache;
+mod config;
+pub mod lfq;
+mod magvit;
+mod omni;
+mod phi;
+pub mod prompting;
+mod rotary;
+mod showo;
+mod text;
+
+pub use cache::KvCache;
+pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
+pub use magvit::MagvitV2;
+pub use omni::Allowed;
+pub use showo::Showo;
+pub use text::TextTokenizer;

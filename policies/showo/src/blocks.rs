@@ -1,0 +1,122 @@
+//! Building blocks of the image tokenizer.
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{Device, Tensor};
+
+use crate::config::MagvitConfig;
+
+/// Two normalised convolutions and a shortcut.
+#[derive(Module, Debug)]
+pub(crate) struct ResnetBlock {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    nin_shortcut: Option<Conv2d>,
+}
+
+impl ResnetBlock {
+    pub(crate) fn init(from: usize, to: usize, config: &MagvitConfig, device: &Device) -> Self {
+        let conv3 = |from, to| conv(from, to, 3, 1, PaddingConfig2d::Explicit(1, 1, 1, 1), device);
+        Self {
+            norm1: group_norm(from, config, device),
+            conv1: conv3(from, to),
+            norm2: group_norm(to, config, device),
+            conv2: conv3(to, to),
+            nin_shortcut: (from != to).then(|| conv(from, to, 1, 1, PaddingConfig2d::Valid, device)),
+        }
+    }
+
+    /// # Shapes
+    /// `[B, from, H, W]` to `[B, to, H, W]`.
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let h = self.conv2.forward(silu(self.norm2.forward(h)));
+        let shortcut = match &self.nin_shortcut {
+            Some(conv) => conv.forward(x),
+            None => x,
+        };
+        shortcut + h
+    }
+}
+
+/// The blocks at the lowest resolution.
+#[derive(Module, Debug)]
+pub(crate) struct Mid {
+    block_1: ResnetBlock,
+    attn_1: AttnBlock,
+    block_2: ResnetBlock,
+}
+
+impl Mid {
+    pub(crate) fn init(channels: usize, config: &MagvitConfig, device: &Device) -> Self {
+        Self {
+            block_1: ResnetBlock::init(channels, channels, config, device),
+            attn_1: AttnBlock::init(channels, config, device),
+            block_2: ResnetBlock::init(channels, channels, config, device),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.block_2.forward(self.attn_1.forward(self.block_1.forward(x)))
+    }
+}
+
+/// Self-attention with one head over all positions.
+#[derive(Module, Debug)]
+struct AttnBlock {
+    norm: GroupNorm,
+    q: Conv2d,
+    k: Conv2d,
+    v: Conv2d,
+    proj_out: Conv2d,
+}
+
+impl AttnBlock {
+    fn init(channels: usize, config: &MagvitConfig, device: &Device) -> Self {
+        let conv1 = || conv(channels, channels, 1, 1, PaddingConfig2d::Valid, device);
+        Self { norm: group_norm(channels, config, device), q: conv1(), k: conv1(), v: conv1(), proj_out: conv1() }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let normed = self.norm.forward(x.clone());
+        let flat = |conv: &Conv2d| conv.forward(normed.clone()).reshape([batch, channels, height * width]);
+        let query = flat(&self.q).swap_dims(1, 2) * (channels as f64).powf(-0.5);
+        let weights = softmax(query.matmul(flat(&self.k)), 2);
+        let mixed = flat(&self.v).matmul(weights.swap_dims(1, 2));
+        x + self.proj_out.forward(mixed.reshape([batch, channels, height, width]))
+    }
+}
+
+/// Twice the size, nearest neighbour.
+///
+/// # Shapes
+/// `[B, C, H, W]` to `[B, C, 2H, 2W]`.
+pub(crate) fn upsampled(x: Tensor<4>) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, channels, height, 1, width, 1]).expand([batch, channels, height, 2, width, 2]).reshape([
+        batch,
+        channels,
+        2 * height,
+        2 * width,
+    ])
+}
+
+pub(crate) fn conv(
+    from: usize,
+    to: usize,
+    kernel: usize,
+    stride: usize,
+    padding: PaddingConfig2d,
+    device: &Device,
+) -> Conv2d {
+    Conv2dConfig::new([from, to], [kernel, kernel]).with_stride([stride, stride]).with_padding(padding).init(device)
+}
+
+pub(crate) fn group_norm(channels: usize, config: &MagvitConfig, device: &Device) -> GroupNorm {
+    GroupNormConfig::new(config.group_norm_groups, channels).with_epsilon(config.group_norm_eps).init(device)
+}

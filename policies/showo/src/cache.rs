@@ -1,0 +1,64 @@
+//! Keys and values of tokens that have already been through the decoder.
+
+use burn::tensor::{Int, Tensor};
+
+/// Per layer, the rotated keys and the values of a prefix.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    pub(crate) layers: Vec<(Tensor<4>, Tensor<4>)>,
+    pub(crate) next: Vec<usize>,
+}
+
+impl KvCache {
+    /// A cache of nothing, for `batch` sequences.
+    pub(crate) fn empty(batch: usize) -> Self {
+        Self { layers: Vec::new(), next: vec![0; batch] }
+    }
+
+    /// How many keys each sequence has.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.layers.first().map_or(0, |(key, _)| key.dims()[2])
+    }
+
+    /// How many sequences it holds.
+    pub fn batch(&self) -> usize {
+        self.next.len()
+    }
+
+    /// The position of each sequence's next token: the number of keys, unless [`with_next`](Self::with_next) said else.
+    pub fn next(&self) -> &[usize] {
+        &self.next
+    }
+
+    /// Sets the position of each sequence's next token, where prompts of different lengths were padded on the right.
+    ///
+    /// # Panics
+    /// If `next` does not have one entry per sequence.
+    pub fn with_next(mut self, next: Vec<usize>) -> Self {
+        assert_eq!(next.len(), self.next.len(), "one position per sequence");
+        self.next = next;
+        self
+    }
+
+    /// The sequences `rows`, in that order; a row may come several times, for a group of candidates on one prompt.
+    ///
+    /// # Panics
+    /// If a row is not in the batch.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let next = rows.iter().map(|&row| self.next[row]).collect();
+        let Some((key, _)) = self.layers.first() else {
+            return Self { layers: Vec::new(), next };
+        };
+        let index: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+        let index = Tensor::<1, Int>::from_ints(&index[..], &key.device());
+        let pick = |tensor: &Tensor<4>| tensor.clone().select(0, index.clone());
+        Self { layers: self.layers.iter().map(|(key, value)| (pick(key), pick(value))).collect(), next }
+    }
+
+    /// The same numbers without the graph that made them.
+    pub fn detach(self) -> Self {
+        let layers = self.layers.into_iter().map(|(key, value)| (key.detach(), value.detach())).collect();
+        Self { layers, ..self }
+    }
+}

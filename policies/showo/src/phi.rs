@@ -1,0 +1,183 @@
+//! The Phi decoder: attention and MLP in parallel on one layer norm. Field names are the original's tensor names.
+
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{gelu, sigmoid, softmax};
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::config::{Activation, PhiConfig};
+use crate::rotary::Rotary;
+
+/// Standard deviation of fresh weights.
+const INIT_STD: f64 = 0.02;
+
+/// Decoder and output head.
+#[derive(Module, Debug)]
+pub(crate) struct PhiForCausalLm {
+    pub(crate) model: PhiModel,
+    pub(crate) lm_head: Linear,
+}
+
+/// The decoder.
+#[derive(Module, Debug)]
+pub(crate) struct PhiModel {
+    pub(crate) embed_tokens: Embedding,
+    pub(crate) layers: Vec<DecoderLayer>,
+    pub(crate) final_layernorm: LayerNorm,
+}
+
+/// One layer.
+#[derive(Module, Debug)]
+pub(crate) struct DecoderLayer {
+    self_attn: Attention,
+    mlp: Mlp,
+    input_layernorm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    dense: Linear,
+    q_layernorm: Option<LayerNorm>,
+    k_layernorm: Option<LayerNorm>,
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl PhiForCausalLm {
+    pub(crate) fn init(config: &PhiConfig, vocab_size: usize, device: &Device) -> Self {
+        let model = PhiModel {
+            embed_tokens: EmbeddingConfig::new(vocab_size, config.hidden_size)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: INIT_STD })
+                .init(device),
+            layers: (0..config.num_hidden_layers).map(|_| DecoderLayer::init(config, device)).collect(),
+            final_layernorm: norm(config.hidden_size, config, device),
+        };
+        Self { model, lm_head: linear(config.hidden_size, vocab_size, device) }
+    }
+}
+
+impl DecoderLayer {
+    fn init(config: &PhiConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let head_norm = || config.qk_layernorm.then(|| norm(config.head_dim(), config, device));
+        Self {
+            self_attn: Attention {
+                q_proj: linear(width, width, device),
+                k_proj: linear(width, width, device),
+                v_proj: linear(width, width, device),
+                dense: linear(width, width, device),
+                q_layernorm: head_norm(),
+                k_layernorm: head_norm(),
+                heads: config.num_attention_heads,
+            },
+            mlp: Mlp {
+                fc1: linear(width, config.intermediate_size, device),
+                fc2: linear(config.intermediate_size, width, device),
+                activation: config.hidden_act,
+            },
+            input_layernorm: norm(width, config, device),
+        }
+    }
+
+    /// One layer over new tokens, after the keys and values `past`; gives back those of past and new tokens.
+    ///
+    /// # Shapes
+    /// `x` `[B, L, H]`, `past` `[B, heads, P, D]`, `bias` `[B, 1, L, P + L]` (0 or very negative).
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        bias: &Tensor<4>,
+        past: Option<&(Tensor<4>, Tensor<4>)>,
+    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        let normed = self.input_layernorm.forward(x.clone());
+        let (attended, seen) = self.self_attn.forward(normed.clone(), rotary, bias, past);
+        (attended + self.mlp.forward(normed) + x, seen)
+    }
+}
+
+impl Attention {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        bias: &Tensor<4>,
+        past: Option<&(Tensor<4>, Tensor<4>)>,
+    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        let [batch, length, width] = x.dims();
+        let split = |y: Tensor<3>| y.reshape([batch, length, self.heads, width / self.heads]);
+        let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
+            let y = split(linear.forward(x.clone()));
+            let y = match norm {
+                Some(norm) => norm.forward(y),
+                None => y,
+            };
+            rotary.apply(y).swap_dims(1, 2)
+        };
+        let query = rotated(&self.q_proj, &self.q_layernorm);
+        let key = rotated(&self.k_proj, &self.k_layernorm);
+        let value = split(self.v_proj.forward(x.clone())).swap_dims(1, 2);
+        let (key, value) = match past {
+            Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
+            None => (key, value),
+        };
+        let y = attend(query, key.clone(), value.clone(), bias.clone());
+        let y = self.dense.forward(y.swap_dims(1, 2).reshape([batch, length, width]));
+        (y, (key, value))
+    }
+}
+
+/// Attention with scores and softmax in f32.
+fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
+    let dtype = value.dtype();
+    let (query, key) = (query.cast(DType::F32), key.cast(DType::F32));
+    let mixed = if query.device().is_autodiff() {
+        let scale = (query.dims()[3] as f64).powf(-0.5);
+        let scores = (query * scale).matmul(key.swap_dims(2, 3)) + bias;
+        return softmax(scores, 3).cast(dtype).matmul(value);
+    } else {
+        attention(query, key, value.cast(DType::F32), None, Some(bias), AttentionModuleOptions::default())
+    };
+    mixed.cast(dtype)
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = self.fc1.forward(x);
+        let x = match self.activation {
+            Activation::GeluNew => gelu_new(x),
+            Activation::Gelu => gelu(x),
+        };
+        self.fc2.forward(x)
+    }
+}
+
+/// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`, as `x sigmoid(2u)`.
+fn gelu_new(x: Tensor<3>) -> Tensor<3> {
+    const TWO_SQRT_2_OVER_PI: f64 = 1.595_769_121_605_730_7;
+    let gate = (x.clone() * x.clone() * (0.044_715 * TWO_SQRT_2_OVER_PI) + TWO_SQRT_2_OVER_PI) * x.clone();
+    x * sigmoid(gate)
+}
+
+fn linear(from: usize, to: usize, device: &Device) -> Linear {
+    let mut linear =
+        LinearConfig::new(from, to).with_initializer(Initializer::Normal { mean: 0.0, std: INIT_STD }).init(device);
+    linear.bias = linear.bias.map(|_| Initializer::Zeros.init([to], device));
+    linear
+}
+
+fn norm(width: usize, config: &PhiConfig, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device)
+}

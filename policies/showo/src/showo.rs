@@ -1,0 +1,161 @@
+//! The Show-o model: one decoder over text and image tokens.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::module::linear;
+use burn::tensor::{Bool, Device, Int, Tensor};
+use counterpoint::Result;
+use counterpoint::weights::{load_safetensors, save_safetensors};
+
+use crate::cache::KvCache;
+use crate::config::{PhiConfig, ShowoConfig};
+use crate::phi::PhiForCausalLm;
+use crate::rotary::Rotary;
+
+/// What is added to the score of a key that may not be attended.
+const FORBIDDEN: f64 = -1e9;
+
+/// Show-o, with the original's tensor names.
+#[derive(Module, Debug)]
+pub struct Showo {
+    showo: PhiForCausalLm,
+    #[module(skip)]
+    phi: PhiConfig,
+    image_token_offset: usize,
+    codebook_size: usize,
+    text_vocab_size: usize,
+}
+
+impl ShowoConfig {
+    /// A model with fresh weights.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) when the numbers do not agree with each other.
+    pub fn init(&self, device: &Device) -> Result<Showo> {
+        self.validate()?;
+        Ok(Showo {
+            showo: PhiForCausalLm::init(&self.phi, self.vocab_size, device),
+            phi: self.phi.clone(),
+            image_token_offset: self.image_token_offset as usize,
+            codebook_size: self.codebook_size,
+            text_vocab_size: self.text_vocab_size,
+        })
+    }
+}
+
+/// Token ids are below the vocabulary's size and positions below `max_position_embeddings`; the functions of
+/// [`prompting`](crate::prompting) give only such.
+impl Showo {
+    /// A model with the weights of a safetensors file in the original's layout.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when
+    /// any tensor is missing, unexpected or of another shape than the config says.
+    pub fn load(config: &ShowoConfig, path: &Path, device: &Device) -> Result<Self> {
+        let mut model = config.init(device)?;
+        load_safetensors(&mut model, path, &[], &[])?;
+        Ok(model)
+    }
+
+    /// Writes the weights in the original's layout.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]))
+    }
+
+    /// Hidden states of whole sequences.
+    ///
+    /// # Shapes
+    /// `ids` `[B, L]`; `allowed` `[B, L, L]` or `[1, L, L]`, true where a query may attend a key; output `[B, L, H]`.
+    pub fn forward(&self, ids: Tensor<2, Int>, allowed: Tensor<3, Bool>) -> Tensor<3> {
+        let batch = ids.dims()[0];
+        self.run(ids, allowed, &KvCache::empty(batch), None)
+    }
+
+    /// Hidden states of whole sequences, and their keys and values for what follows.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
+    pub fn prefill(&self, ids: Tensor<2, Int>, allowed: Tensor<3, Bool>) -> (Tensor<3>, KvCache) {
+        let mut cache = KvCache::empty(ids.dims()[0]);
+        let hidden = self.forward_cached(ids, &mut cache, allowed);
+        (hidden, cache)
+    }
+
+    /// Hidden states of the tokens that follow a constant prefix, which is left as it is.
+    ///
+    /// # Shapes
+    /// `ids` `[B, L]`, `prefix` of P keys, `allowed` `[B or 1, L, P + L]`; output `[B, L, H]`.
+    pub fn forward_with_prefix(&self, ids: Tensor<2, Int>, prefix: &KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
+        self.run(ids, allowed, prefix, None)
+    }
+
+    /// Hidden states of the next tokens, whose keys and values are appended to the cache.
+    ///
+    /// # Shapes
+    /// `ids` `[B, L]`, `cache` of P keys before and P + L after, `allowed` `[B or 1, L, P + L]`; output `[B, L, H]`.
+    pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
+        let length = ids.dims()[1];
+        let mut layers = Vec::with_capacity(self.showo.model.layers.len());
+        let hidden = self.run(ids, allowed, cache, Some(&mut layers));
+        cache.layers = layers;
+        cache.next.iter_mut().for_each(|next| *next += length);
+        hidden
+    }
+
+    /// Scores over the whole vocabulary.
+    ///
+    /// # Shapes
+    /// `[B, L, H]` to `[B, L, vocab]`.
+    pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.showo.lm_head.forward(hidden)
+    }
+
+    /// Scores over the image codes only; `hidden` is best cut to the image positions first.
+    ///
+    /// # Shapes
+    /// `[B, N, H]` to `[B, N, codebook]`.
+    pub fn image_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.head_rows(hidden, self.image_token_offset, self.codebook_size)
+    }
+
+    /// Scores over the text vocabulary only.
+    ///
+    /// # Shapes
+    /// `[B, L, H]` to `[B, L, text_vocab]`.
+    pub fn text_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.head_rows(hidden, 0, self.text_vocab_size)
+    }
+
+    fn head_rows(&self, hidden: Tensor<3>, start: usize, count: usize) -> Tensor<3> {
+        let head = &self.showo.lm_head;
+        let weight = head.weight.val().narrow(1, start, count);
+        linear(hidden, weight, head.bias.as_ref().map(|bias| bias.val().narrow(0, start, count)))
+    }
+
+    fn run(
+        &self,
+        ids: Tensor<2, Int>,
+        allowed: Tensor<3, Bool>,
+        past: &KvCache,
+        mut seen: Option<&mut Vec<(Tensor<4>, Tensor<4>)>>,
+    ) -> Tensor<3> {
+        let model = &self.showo.model;
+        let length = ids.dims()[1];
+        let mut hidden = model.embed_tokens.forward(ids);
+        let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
+        let bias: Tensor<4> = allowed.bool_not().float().mul_scalar(FORBIDDEN).unsqueeze_dim(1);
+        for (i, layer) in model.layers.iter().enumerate() {
+            let (next, pair) = layer.forward(hidden, &rotary, &bias, past.layers.get(i));
+            hidden = next;
+            if let Some(seen) = seen.as_deref_mut() {
+                seen.push(pair);
+            }
+        }
+        model.final_layernorm.forward(hidden)
+    }
+}
