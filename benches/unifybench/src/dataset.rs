@@ -1,0 +1,197 @@
+//! Writes the world as a folder in the layout of the UniCTokens data set, with `scenes.json` files that hold its truth.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use counterpoint::{Error, Result};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ImageEncoder, Rgb, RgbImage};
+use serde::{Deserialize, Serialize};
+
+use crate::SIZE;
+use crate::language::{dense_prompt, fact, fact_question, info, info_question, reasoning_prompt, visual_questions};
+use crate::render::{Jitter, Renderer};
+use crate::scene::{Concept, Scene, TRAINING_FACTS};
+
+/// How many images, differently jittered, each fact has.
+pub const IMAGES_PER_FACT: usize = 2;
+
+/// `scenes.json`: what the images of a folder show and what the concept's facts say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenes {
+    /// Per file name, what the image shows.
+    pub images: BTreeMap<String, Scene>,
+    /// All facts of the concept, in the order of `extra_info` and of the reasoning prompts.
+    pub facts: Vec<Fact>,
+}
+
+/// One fact with its prompt and its truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// The sentence.
+    pub text: String,
+    /// The reasoning prompt that it fits.
+    pub prompt: String,
+    /// Whether it is kept from training.
+    pub held_out: bool,
+    /// What it says.
+    pub scene: Scene,
+}
+
+#[derive(Serialize)]
+struct Info {
+    name: &'static str,
+    class: &'static str,
+    info: String,
+    extra_info: Vec<String>,
+    num_testing_info: usize,
+    generation_type: &'static str,
+    conversation_type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Conditions {
+    personalized_driven_generation: Vec<String>,
+    explicit_personalized_driven_generation: Vec<String>,
+    dense_prompt_generation: Vec<String>,
+    personalized_dense_prompt_generation: Vec<String>,
+    explicit_personalized_dense_prompt_generation: Vec<String>,
+}
+
+#[derive(Serialize, Clone)]
+struct Exchange {
+    query: String,
+    answer: String,
+}
+
+/// The facts of `concept` with their reasoning prompts, each prompt in one of its place's two paraphrases.
+pub fn facts(concept: Concept) -> Vec<Fact> {
+    let facts = concept.facts().into_iter().enumerate();
+    let phrase = |k: usize| 1 + (k + concept as usize) % 2;
+    facts
+        .map(|(k, scene)| Fact {
+            text: fact(&scene),
+            prompt: reasoning_prompt(concept, scene.place, phrase(k)),
+            held_out: k >= TRAINING_FACTS,
+            scene,
+        })
+        .collect()
+}
+
+/// Every file of the data set: its path inside the folder, with `/`, and its bytes.
+///
+/// # Errors
+/// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when an embedded picture is damaged or cannot be encoded.
+pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
+    let renderer = Renderer::new()?;
+    let mut files = BTreeMap::new();
+    let names: Vec<&str> = Concept::ALL.iter().map(|c| c.word()).collect();
+    files.insert("concepts_list.json".to_owned(), json(&names)?);
+    files.insert(format!("black_{SIZE}x{SIZE}.png"), png(&RgbImage::from_pixel(SIZE, SIZE, Rgb([0; 3])))?);
+    let mut train_images = BTreeMap::new();
+    for &concept in Concept::ALL {
+        let facts = facts(concept);
+        let training = scenes(&facts, false);
+        let held_out = scenes(&facts, true);
+        train_images.insert(concept.word(), training.images.keys().cloned().collect::<Vec<_>>());
+        for (split, scenes) in [("train", &training), ("test", &held_out)] {
+            let folder = format!("concept/{split}/{}", concept.word());
+            for (k, (name, scene)) in scenes.images.iter().enumerate() {
+                let seed = (concept as u64) << 16 | u64::from(split == "test") << 8 | k as u64;
+                files.insert(format!("{folder}/{name}"), png(&renderer.render(scene, Jitter::new(seed)))?);
+            }
+            files.insert(format!("{folder}/scenes.json"), json(scenes)?);
+        }
+        let train = format!("concept/train/{}", concept.word());
+        let test = format!("concept/test/{}", concept.word());
+        files.insert(format!("{train}/info.json"), json(&information(concept, &facts))?);
+        let mut conversations = questions_about_images(concept, &training);
+        conversations.insert("text_only".to_owned(), questions_without_images(concept, &facts, false));
+        files.insert(format!("{train}/conversations.json"), json(&conversations)?);
+        files.insert(format!("{test}/t2i_conditions.json"), json(&conditions(concept, &facts))?);
+        files.insert(format!("{test}/vqa.json"), json(&questions_about_images(concept, &held_out))?);
+        files.insert(format!("{test}/text_only.json"), json(&questions_without_images(concept, &facts, true))?);
+    }
+    files.insert("concept/train/train_images.json".to_owned(), json(&train_images)?);
+    Ok(files)
+}
+
+/// Writes every file of the data set into the folder `out`, which is made if need be.
+///
+/// # Errors
+/// [`ErrorKind::Io`](counterpoint::ErrorKind::Io) when a file cannot be written, and those of [`files`].
+pub fn write(out: &Path) -> Result<()> {
+    for (name, bytes) in files()? {
+        let path = out.join(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make the folder", folder, e))?;
+        }
+        std::fs::write(&path, bytes).map_err(|e| Error::io("cannot write", &path, e))?;
+    }
+    Ok(())
+}
+
+/// The images of one half of the facts: image k shows fact k modulo the number of facts.
+fn scenes(facts: &[Fact], held_out: bool) -> Scenes {
+    let half: Vec<Scene> = facts.iter().filter(|f| f.held_out == held_out).map(|f| f.scene).collect();
+    let images = (0..half.len() * IMAGES_PER_FACT).map(|k| (format!("{k}.png"), half[k % half.len()])).collect();
+    Scenes { images, facts: facts.to_vec() }
+}
+
+fn information(concept: Concept, facts: &[Fact]) -> Info {
+    Info {
+        name: concept.word(),
+        class: concept.class(),
+        info: info(concept),
+        extra_info: facts.iter().map(|f| f.text.clone()).collect(),
+        num_testing_info: facts.iter().filter(|f| f.held_out).count(),
+        generation_type: if concept.class() == "object" { "object" } else { "live_subject" },
+        conversation_type: concept.class(),
+    }
+}
+
+fn conditions(concept: Concept, facts: &[Fact]) -> Conditions {
+    let each = |f: &dyn Fn(&Fact) -> String| facts.iter().map(f).collect::<Vec<_>>();
+    Conditions {
+        personalized_driven_generation: each(&|f| f.prompt.clone()),
+        explicit_personalized_driven_generation: each(&|f| format!("{} {}", f.prompt, f.text)),
+        dense_prompt_generation: facts
+            .iter()
+            .zip(facts.iter().cycle().skip(1))
+            .map(|(f, other)| dense_prompt(concept, f.scene.place, Some(&other.scene)))
+            .collect(),
+        personalized_dense_prompt_generation: each(&|f| dense_prompt(concept, f.scene.place, None)),
+        explicit_personalized_dense_prompt_generation: each(&|f| dense_prompt(concept, f.scene.place, Some(&f.scene))),
+    }
+}
+
+fn questions_about_images(concept: Concept, scenes: &Scenes) -> BTreeMap<String, Vec<Exchange>> {
+    let ask = |scene: &Scene| {
+        let answer = fact(scene);
+        visual_questions(concept).map(|query| Exchange { query, answer: answer.clone() }).to_vec()
+    };
+    scenes.images.iter().map(|(name, scene)| (name.clone(), ask(scene))).collect()
+}
+
+fn questions_without_images(concept: Concept, facts: &[Fact], held_out: bool) -> Vec<Exchange> {
+    let half = facts.iter().filter(|f| f.held_out == held_out);
+    let about_facts =
+        half.map(|f| Exchange { query: fact_question(concept, f.scene.place, 0), answer: f.text.clone() });
+    std::iter::once(Exchange { query: info_question(concept), answer: info(concept) }).chain(about_facts).collect()
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::data("cannot write JSON").with_source(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn png(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive)
+        .write_image(image, image.width(), image.height(), image::ExtendedColorType::Rgb8)
+        .map_err(|e| Error::data("cannot encode an image as PNG").with_source(e))?;
+    Ok(bytes)
+}

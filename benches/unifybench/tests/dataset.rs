@@ -1,0 +1,132 @@
+//! The committed data set is what the generator writes, and its pictures show what its files say.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use counterpoint_unifybench::dataset::{Scenes, write};
+use counterpoint_unifybench::language::{parse_fact, vocabulary, words};
+use counterpoint_unifybench::scene::pretraining_scenes;
+use counterpoint_unifybench::{Concept, Scene, Truth};
+
+fn committed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/unifybench-mini")
+}
+
+fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    found
+}
+
+fn json(path: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(committed().join(path)).unwrap()).unwrap()
+}
+
+fn scenes(split: &str, concept: Concept) -> Scenes {
+    serde_json::from_value(json(&format!("concept/{split}/{}/scenes.json", concept.word()))).unwrap()
+}
+
+#[test]
+fn the_generator_reproduces_every_committed_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path()).unwrap();
+    let (written, committed) = (contents(folder.path()), contents(&committed()));
+    let names = |c: &BTreeMap<PathBuf, Vec<u8>>| c.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&written), names(&committed));
+    for (name, bytes) in &written {
+        assert!(bytes == &committed[name], "{} differs: run the generator and commit what it writes", name.display());
+    }
+    let total: usize = committed.values().map(Vec::len).sum();
+    assert!(total < 1_000_000, "{total} bytes");
+}
+
+#[test]
+fn every_image_shows_what_scenes_json_says() {
+    let truth = Truth::new().unwrap();
+    for (split, held_out) in [("train", false), ("test", true)] {
+        for &concept in Concept::ALL {
+            let scenes = scenes(split, concept);
+            assert_eq!(scenes.images.len(), 8);
+            for (name, scene) in &scenes.images {
+                let path = committed().join(format!("concept/{split}/{}/{name}", concept.word()));
+                let image = image::open(&path).unwrap().into_rgb8();
+                assert!(truth.check(scene, &image).unwrap().all(), "{}", path.display());
+                assert_eq!(scene.is_held_out(), held_out);
+                assert_eq!(pretraining_scenes().contains(scene), !held_out);
+            }
+        }
+    }
+}
+
+#[test]
+fn facts_prompts_and_truth_are_in_the_same_order() {
+    for &concept in Concept::ALL {
+        let info = json(&format!("concept/train/{}/info.json", concept.word()));
+        let conditions = json(&format!("concept/test/{}/t2i_conditions.json", concept.word()));
+        let scenes = scenes("train", concept);
+        assert_eq!(info["class"], concept.class());
+        assert_eq!(scenes.facts.iter().map(|f| f.held_out).collect::<Vec<_>>(), [[false; 4], [true; 4]].concat());
+        for (k, fact) in scenes.facts.iter().enumerate() {
+            let Scene { place, accessory, colour, .. } = fact.scene;
+            assert_eq!(info["extra_info"][k], fact.text);
+            assert_eq!(conditions["personalized_driven_generation"][k], fact.prompt);
+            assert_eq!(parse_fact(&fact.text), Some((place, accessory, colour)));
+            let phrases = place.phrases();
+            assert!(phrases[1..].iter().any(|p| fact.prompt.contains(p)) && !fact.prompt.contains(phrases[0]));
+        }
+        assert_eq!(conditions["personalized_driven_generation"].as_array().unwrap().len(), 8);
+    }
+}
+
+#[test]
+fn no_held_out_answer_is_among_the_training_conversations() {
+    for &concept in Concept::ALL {
+        let conversations = json(&format!("concept/train/{}/conversations.json", concept.word())).to_string();
+        for fact in scenes("train", concept).facts {
+            assert_eq!(conversations.contains(&fact.text), !fact.held_out, "{}", fact.text);
+        }
+    }
+}
+
+#[test]
+fn the_vocabulary_covers_every_sentence_in_the_files() {
+    let known: BTreeSet<String> = vocabulary().into_iter().collect();
+    let mut sentences = Vec::new();
+    for &concept in Concept::ALL {
+        let name = concept.word();
+        let info = json(&format!("concept/train/{name}/info.json"));
+        sentences.push(info["info"].clone());
+        sentences.push(info["extra_info"].clone());
+        sentences.push(json(&format!("concept/train/{name}/conversations.json")));
+        for file in ["t2i_conditions", "vqa", "text_only"] {
+            sentences.push(json(&format!("concept/test/{name}/{file}.json")));
+        }
+    }
+    let mut count = 0;
+    while let Some(value) = sentences.pop() {
+        match value {
+            serde_json::Value::String(text) => {
+                count += 1;
+                for word in words(&text) {
+                    assert!(known.contains(&word), "`{word}` of `{text}`");
+                }
+            }
+            serde_json::Value::Array(items) => sentences.extend(items),
+            serde_json::Value::Object(map) => sentences.extend(map.into_iter().map(|(_, v)| v)),
+            other => panic!("unexpected {other}"),
+        }
+    }
+    assert!(count > 500, "{count}");
+}

@@ -1,0 +1,119 @@
+//! The verifier against the renderer: every scene, jittered, blurred and noisy, and images that show nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use counterpoint_unifybench::{Accessory, Colour, Concept, Jitter, Place, Renderer, SIZE, Scene, Truth};
+use image::{Rgb, RgbImage};
+
+/// SplitMix64.
+struct Noise(u64);
+
+impl Noise {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Nearly normal, mean 0, deviation 1.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
+
+/// The mean over a window of `width` by `width` pixels around each pixel.
+fn box_blur(image: &RgbImage, width: i32) -> RgbImage {
+    let last = SIZE as i32 - 1;
+    RgbImage::from_fn(SIZE, SIZE, |x, y| {
+        let mut sum = [0_i32; 3];
+        for dy in 0..width {
+            for dx in 0..width {
+                let u = (x as i32 + dx - width / 2).clamp(0, last) as u32;
+                let v = (y as i32 + dy - width / 2).clamp(0, last) as u32;
+                for (s, &c) in sum.iter_mut().zip(&image.get_pixel(u, v).0) {
+                    *s += i32::from(c);
+                }
+            }
+        }
+        Rgb(sum.map(|s| (s / (width * width)) as u8))
+    })
+}
+
+fn noisy(image: &RgbImage, sigma: f64, noise: &mut Noise) -> RgbImage {
+    let mut image = image.clone();
+    for channel in image.iter_mut() {
+        *channel = (f64::from(*channel) + sigma * noise.normal()).round().clamp(0.0, 255.0) as u8;
+    }
+    image
+}
+
+/// Checks every scene after `change`; reports the smallest margins.
+fn all_right(what: &str, mut change: impl FnMut(RgbImage) -> RgbImage) {
+    let (renderer, truth) = (Renderer::new().unwrap(), Truth::new().unwrap());
+    let mut smallest = [f64::INFINITY; 4];
+    let mut wrong = Vec::new();
+    for (i, scene) in Scene::all().enumerate() {
+        let image = change(renderer.render(&scene, Jitter::new(i as u64)));
+        let seen = truth.observe(&image).unwrap();
+        let m = seen.margins;
+        for (s, v) in smallest.iter_mut().zip([m.concept, m.place, m.accessory, m.colour]) {
+            *s = s.min(v);
+        }
+        if !truth.check(&scene, &image).unwrap().all() {
+            wrong.push(format!("{scene:?} was read as {seen:?}"));
+        }
+    }
+    println!("{what}: smallest margins of concept, place, accessory, colour: {smallest:.3?}");
+    assert!(wrong.is_empty(), "{what}: {} of 1440 wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
+}
+
+#[test]
+fn every_jittered_scene_is_read_right() {
+    all_right("plain", |image| image);
+}
+
+#[test]
+fn every_scene_is_read_right_after_blur_and_noise() {
+    let mut noise = Noise(1);
+    all_right("blurred over 5 pixels, noise 8", |image| noisy(&box_blur(&image, 5), 8.0, &mut noise));
+    all_right("blurred over 8 pixels, noise 8", |image| noisy(&box_blur(&image, 8), 8.0, &mut noise));
+}
+
+#[test]
+fn each_attribute_is_judged_on_its_own() {
+    let (renderer, truth) = (Renderer::new().unwrap(), Truth::new().unwrap());
+    let scene = Scene { concept: Concept::Eve, place: Place::Lake, accessory: Accessory::Scarf, colour: Colour::Blue };
+    let image = renderer.render(&scene, Jitter::new(3));
+    let verdict = |other: Scene| {
+        let v = truth.check(&other, &image).unwrap();
+        (v.concept, v.place, v.accessory, v.colour)
+    };
+    assert_eq!(verdict(scene), (true, true, true, true));
+    assert_eq!(verdict(Scene { concept: Concept::Joe, ..scene }), (false, true, true, true));
+    assert_eq!(verdict(Scene { place: Place::City, ..scene }), (true, false, true, true));
+    assert_eq!(verdict(Scene { accessory: Accessory::Hat, ..scene }), (true, true, false, true));
+    assert_eq!(verdict(Scene { colour: Colour::Purple, ..scene }), (true, true, true, false));
+}
+
+#[test]
+fn images_of_nothing_have_no_accessory() {
+    let truth = Truth::new().unwrap();
+    let mut noise = Noise(2);
+    let mut blanks: Vec<RgbImage> =
+        (0..=5).map(|level| RgbImage::from_pixel(SIZE, SIZE, Rgb([level * 51; 3]))).collect();
+    blanks.extend(Colour::ALL.iter().map(|c| RgbImage::from_pixel(SIZE, SIZE, Rgb(c.rgb()))));
+    blanks.push(RgbImage::from_fn(SIZE, SIZE, |_, _| Rgb([0; 3].map(|_: u8| (noise.uniform() * 255.0) as u8))));
+    for blank in &blanks {
+        let seen = truth.observe(blank).unwrap();
+        assert_eq!((seen.accessory, seen.colour), (None, None), "{:?}: {seen:?}", blank.get_pixel(0, 0));
+    }
+    let random = truth.observe(blanks.last().unwrap()).unwrap();
+    assert_eq!((random.concept, random.place), (None, None));
+}
+
+#[test]
+fn an_image_of_another_size_is_refused() {
+    let error = Truth::new().unwrap().observe(&RgbImage::new(32, 64)).unwrap_err().to_string();
+    assert!(error.contains("64x64") && error.contains("32x64"), "{error}");
+}
