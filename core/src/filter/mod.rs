@@ -3,6 +3,7 @@
 mod dgs;
 mod drop_zero_variance;
 mod keep_all;
+mod threshold;
 mod top_k;
 
 pub use dgs::{Damping, DynamicGroupScaling, DynamicGroupScalingConfig, ThresholdControl};

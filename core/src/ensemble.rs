@@ -1,0 +1,259 @@
+//! Several rewards as one: `R = sum_k w_k s_k`, with weights per concept class.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::config::nearest;
+use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
+
+/// Weights by concept class and reward name, such as `{"default": {"tier": 0.4, "ber": 0.3}, "person": {..}}`.
+///
+/// A class's table stands for itself: what it does not name has weight 0. Classes without a table use `default`.
+pub type ClassWeights = BTreeMap<String, BTreeMap<String, f64>>;
+
+/// The table for classes that have none of their own.
+const DEFAULT_CLASS: &str = "default";
+
+/// Named rewards and their weights, as one score per sample.
+///
+/// `R = sum_k w_k s_k`. What abstained is left out and the weights of the others are scaled up to the same sum; a
+/// failure drops the sample. A reward is asked only about samples in whose class it has a weight above 0.
+pub struct RewardEnsemble {
+    rewards: Vec<Box<dyn Reward>>,
+    weights: ClassWeights,
+    retries: usize,
+}
+
+/// What the ensemble says of one sample.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scored {
+    /// R, finite; `None` when a reward failed or all abstained: the sample is dropped from its group.
+    pub total: Option<f64>,
+    /// Name and score of every reward that was asked, in the ensemble's order.
+    pub parts: Vec<(String, Score)>,
+}
+
+impl Scored {
+    /// Why there is no total: the failures, or else the abstentions, by reward. `None` when there is one.
+    pub fn reason(&self) -> Option<String> {
+        if self.total.is_some() {
+            return None;
+        }
+        let told = |pick: fn(&Score) -> Option<&String>| -> Vec<String> {
+            self.parts.iter().filter_map(|(name, s)| pick(s).map(|why| format!("`{name}` ({why})"))).collect()
+        };
+        let failed = told(|s| if let Score::Fail(why) = s { Some(why) } else { None });
+        if !failed.is_empty() {
+            return Some(format!("failed: {}", failed.join(", ")));
+        }
+        let abstained = told(|s| if let Score::Abstain(why) = s { Some(why) } else { None });
+        Some(format!("every reward abstained: {}", abstained.join(", ")))
+    }
+}
+
+impl RewardEnsemble {
+    /// The ensemble of `rewards` under `weights`, which calls a failing reward again twice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when two rewards share a name, a weight names no reward, a weight is negative or not
+    /// finite, a class has no positive weight, or there is no `default` class.
+    pub fn new(rewards: Vec<Box<dyn Reward>>, weights: ClassWeights) -> Result<Self> {
+        let mut names = HashSet::new();
+        if let Some(twice) = rewards.iter().map(|r| r.name()).find(|name| !names.insert(*name)) {
+            return Err(Error::config(format!("rewards.{twice}: expected one reward of this name, got two")));
+        }
+        if !weights.contains_key(DEFAULT_CLASS) {
+            return Err(Error::config(format!(
+                "reward_weights.{DEFAULT_CLASS}: expected a table of weights by reward name, got none"
+            )));
+        }
+        let ensemble = Self { rewards, weights, retries: 2 };
+        for (class, table) in &ensemble.weights {
+            for (name, weight) in table {
+                ensemble.position(name).map_err(|e| e.at(format!("reward_weights.{class}")))?;
+                if !(weight.is_finite() && *weight >= 0.0) {
+                    return Err(Error::config(format!(
+                        "reward_weights.{class}.{name}: expected a finite number of at least 0, got {weight}"
+                    )));
+                }
+            }
+            if table.values().all(|w| *w == 0.0) {
+                return Err(Error::config(format!(
+                    "reward_weights.{class}: expected at least one weight above 0, got none"
+                )));
+            }
+        }
+        Ok(ensemble)
+    }
+
+    /// The same ensemble, which calls a reward that fails as a whole again up to `retries` times. Default 2.
+    pub fn with_retries(mut self, retries: usize) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The rewards' names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rewards.iter().map(|r| r.name())
+    }
+
+    /// Scores `samples`: one [`Scored`] per sample, in order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reward`] with the reward's name when it failed as a whole, retries included;
+    /// [`ErrorKind::Contract`] when it returned another number of scores; [`ErrorKind::NonFinite`] naming reward and
+    /// candidate when a score is NaN or infinite.
+    pub fn score(&mut self, samples: &[Sample]) -> Result<Vec<Scored>> {
+        let mut scored = vec![Scored::default(); samples.len()];
+        for k in 0..self.rewards.len() {
+            let name = self.rewards[k].name().to_owned();
+            let asked: Vec<usize> =
+                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &name) > 0.0).collect();
+            let scores = if asked.len() == samples.len() {
+                self.ask(k, samples)?
+            } else {
+                self.ask(k, &asked.iter().map(|&i| samples[i].clone()).collect::<Vec<_>>())?
+            };
+            for (i, score) in asked.into_iter().zip(scores) {
+                scored[i].parts.push((name.clone(), score));
+            }
+        }
+        for (sample, item) in samples.iter().zip(&mut scored) {
+            item.total = self.combine(&sample.class, &item.parts);
+            if item.total.is_some_and(|total| !total.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!(
+                        "the weighted sum of rewards overflows for candidate {}: {:?}",
+                        sample.candidate, item.parts
+                    ),
+                ));
+            }
+        }
+        Ok(scored)
+    }
+
+    /// Scores `samples` with the reward called `name` alone, whatever its weight: the surrogate for previews.
+    ///
+    /// # Errors
+    /// As [`score`](RewardEnsemble::score); [`ErrorKind::Config`] when there is no such reward.
+    pub fn score_with(&mut self, name: &str, samples: &[Sample]) -> Result<Vec<Score>> {
+        let k = self.position(name)?;
+        self.ask(k, samples)
+    }
+
+    fn position(&self, name: &str) -> Result<usize> {
+        self.rewards.iter().position(|r| r.name() == name).ok_or_else(|| {
+            let hint = nearest(name, self.names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            let known = self.names().collect::<Vec<_>>().join(", ");
+            Error::config(format!("expected the name of a reward, got `{name}`{hint} (rewards: {known})"))
+        })
+    }
+
+    fn weight(&self, class: &str, name: &str) -> f64 {
+        let table = self.weights.get(class).or_else(|| self.weights.get(DEFAULT_CLASS));
+        table.and_then(|t| t.get(name)).copied().unwrap_or(0.0)
+    }
+
+    fn combine(&self, class: &str, parts: &[(String, Score)]) -> Option<f64> {
+        let (mut sum, mut present, mut all) = (0.0, 0.0, 0.0);
+        for (name, score) in parts {
+            let weight = self.weight(class, name);
+            all += weight;
+            match score {
+                Score::Value(value) => {
+                    sum += weight * value;
+                    present += weight;
+                }
+                Score::Abstain(_) => {}
+                Score::Fail(_) => return None,
+            }
+        }
+        // Without abstentions the sum is taken as it is, not rounded once more by a factor of 1.
+        (present > 0.0).then(|| if present == all { sum } else { sum * (all / present) })
+    }
+
+    /// Calls reward `k`, again if it fails, and checks what comes back.
+    fn ask(&mut self, k: usize, samples: &[Sample]) -> Result<Vec<Score>> {
+        if samples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let retries = self.retries;
+        let reward = &mut self.rewards[k];
+        let mut result = reward.score(samples);
+        for attempt in 1..=retries {
+            let Err(error) = &result else { break };
+            tracing::warn!(reward = reward.name(), attempt, %error, "reward failed, calling it again");
+            result = reward.score(samples);
+        }
+        let name = reward.name();
+        let scores = result.map_err(|e| {
+            Error::new(ErrorKind::Reward, format!("reward `{name}` failed {} times in a row", retries + 1))
+                .with_source(e)
+        })?;
+        if scores.len() != samples.len() {
+            return Err(Error::contract(format!(
+                "reward `{name}`: expected {} scores, one per sample, got {}",
+                samples.len(),
+                scores.len()
+            )));
+        }
+        for (sample, score) in samples.iter().zip(&scores) {
+            if let Score::Value(value) = score
+                && !value.is_finite()
+            {
+                return Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!("reward `{name}`: expected a finite score for candidate {}, got {value}", sample.candidate),
+                ));
+            }
+        }
+        Ok(scores)
+    }
+}
+
+/// One reward's scores over many samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RewardStatistics {
+    /// The reward's name.
+    pub reward: String,
+    /// Mean of its values; `None` when it gave none.
+    pub mean: Option<f64>,
+    /// Standard deviation of its values (division by their number); `None` when it gave none.
+    pub std: Option<f64>,
+    /// How many samples it abstained from.
+    pub abstained: usize,
+    /// How many samples it failed on.
+    pub failed: usize,
+}
+
+impl RewardStatistics {
+    /// The statistics of every reward that occurs in `scored`, in order of first occurrence.
+    pub fn of(scored: &[Scored]) -> Vec<Self> {
+        let mut seen = HashSet::new();
+        let parts = || scored.iter().flat_map(|s| &s.parts);
+        let names = parts().map(|(name, _)| name).filter(|name| seen.insert(*name)).collect::<Vec<_>>();
+        let of = |name: &String| {
+            let scores: Vec<&Score> = parts().filter(|(n, _)| n == name).map(|(_, score)| score).collect();
+            let values: Vec<f64> = scores.iter().filter_map(|s| s.value()).collect();
+            let mean_of = |v: &[f64]| (!v.is_empty()).then(|| v.iter().sum::<f64>() / v.len() as f64);
+            let mean = mean_of(&values);
+            let variance = mean.and_then(|m| mean_of(&values.iter().map(|v| (v - m).powi(2)).collect::<Vec<_>>()));
+            Self {
+                reward: name.clone(),
+                mean,
+                std: variance.map(f64::sqrt),
+                abstained: scores.iter().filter(|s| matches!(s, Score::Abstain(_))).count(),
+                failed: scores.iter().filter(|s| matches!(s, Score::Fail(_))).count(),
+            }
+        };
+        names.into_iter().map(of).collect()
+    }
+
+    /// The same as metrics: `rewards/<name>/mean`, `std` (both only with values), `abstained` and `failed`.
+    pub fn metrics(&self) -> impl Iterator<Item = (String, f64)> {
+        let Self { reward, mean, std, abstained, failed } = self;
+        [("mean", *mean), ("std", *std), ("abstained", Some(*abstained as f64)), ("failed", Some(*failed as f64))]
+            .into_iter()
+            .filter_map(move |(what, value)| Some((format!("rewards/{reward}/{what}"), value?)))
+    }
+}
