@@ -1,0 +1,62 @@
+//! The folder that holds a run's checkpoints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::manifest::MANIFEST;
+use crate::{Error, Result};
+
+/// Name of the checkpoint after `step` steps.
+pub(super) fn name(step: u64) -> String {
+    format!("step-{step:06}")
+}
+
+/// The checkpoints in `root` by step, oldest first; those without a manifest, and what is no checkpoint, left out. None
+/// when `root` does not exist.
+pub(super) fn checkpoints(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    if !root.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<(u64, PathBuf)> = entries(root)?
+        .into_iter()
+        .filter_map(|path| {
+            let file_name = path.file_name()?.to_str()?;
+            let step = file_name.strip_prefix("step-")?.parse().ok()?;
+            (file_name == name(step) && path.join(MANIFEST).is_file()).then_some((step, path))
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The newest complete checkpoint in `root`, if there is one. Temporary folders are passed over; whether its files are
+/// intact is for [`Reader::open`](super::Reader::open) to say.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when `root` exists and cannot be read.
+pub fn latest(root: &Path) -> Result<Option<PathBuf>> {
+    Ok(checkpoints(root)?.pop().map(|(_, path)| path))
+}
+
+/// What is directly in `dir`, sorted.
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |e| Error::io("cannot list", dir, e);
+    let mut paths = fs::read_dir(dir)
+        .map_err(unreadable)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(unreadable)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes what was written to the file or folder durable.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    // Only Unix lets a folder be opened and synced.
+    if cfg!(not(unix)) && path.is_dir() {
+        return Ok(());
+    }
+    // Windows syncs only files that were opened for writing.
+    let file = if cfg!(unix) { fs::File::open(path) } else { fs::OpenOptions::new().append(true).open(path) };
+    file.and_then(|f| f.sync_all()).map_err(|e| Error::io("cannot sync", path, e))
+}

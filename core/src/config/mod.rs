@@ -1,0 +1,14 @@
+//! One TOML file describes a run.
+//!
+//! [`RunConfig::load`] reads it, applies `--set a.b=c` overrides and checks every key and range. A component's own
+//! settings stay a [`toml::Table`] here and are given their type by the component itself, with [`typed`].
+//! A program that embeds the engine may do without TOML: [`TrainerConfig`] has public fields and a `Default`.
+
+mod load;
+mod run;
+mod trainer;
+mod typed;
+
+pub use run::{Component, DataSection, FilterSection, RunConfig, RunSection};
+pub use trainer::TrainerConfig;
+pub use typed::{nearest, typed};

@@ -1,0 +1,231 @@
+//! The sections of a run's config.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::TrainerConfig;
+use super::typed::Problem;
+
+/// A whole run. Relative paths in it are kept as they are written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// `[run]`: name, seed and output folder.
+    pub run: RunSection,
+    /// `[policy]`: the model under training.
+    pub policy: Component,
+    /// `[sampler]`: how trajectories are drawn from it.
+    pub sampler: Component,
+    /// `[filter]`: which drafts are finished. Default: Dynamic Group Scaling (`kind = "dgs"`), as in the paper.
+    #[serde(default)]
+    pub filter: FilterSection,
+    /// `[objective]`: what is maximised. Default: `kind = "sync_grpo"`, as in the paper.
+    #[serde(default = "sync_grpo")]
+    pub objective: Component,
+    /// `[rewards.<name>]`: one table of settings for each reward, by the name under which it is registered; 1 or more.
+    pub rewards: BTreeMap<String, Table>,
+    /// `[reward_weights.<class>]`: weight of each reward, 0 or more and not all 0, by concept class. `default` is for
+    /// every class that has no table of its own. Paper: tier 0.4, ber 0.3, der 0.3, and for `person` tier 0.4, ber 0.2,
+    /// der 0.2, fer 0.2.
+    pub reward_weights: BTreeMap<String, BTreeMap<String, f64>>,
+    /// `[data]`: the personal concepts.
+    pub data: DataSection,
+    /// `[trainer]`: the training loop.
+    #[serde(default)]
+    pub trainer: TrainerConfig,
+}
+
+/// `[run]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSection {
+    /// Name of the run and of its folder in `output`: not empty, no `/` or `\`, no leading dot.
+    pub name: String,
+    /// Seed of every random decision, 0 to 2^63 - 1 (TOML has no larger integers). Default: 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Folder in which the run's own folder is made. Default: `runs`.
+    #[serde(default = "runs")]
+    pub output: PathBuf,
+}
+
+/// A component chosen by name: `kind = "..."` and the component's own settings in the same table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
+pub struct Component {
+    /// The name under which it is registered.
+    pub kind: String,
+    /// The rest of the table, which the component itself gives a type.
+    pub settings: Table,
+}
+
+/// `[filter]`: a [`Component`] that may need a surrogate reward for previews.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
+pub struct FilterSection {
+    /// The name under which the filter is registered.
+    pub kind: String,
+    /// The reward, one of `[rewards]`, that scores half-made images. Paper: `ber`. No default: a filter that needs
+    /// previews cannot do without.
+    pub surrogate: Option<String>,
+    /// The rest of the table, which the filter itself gives a type.
+    pub settings: Table,
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// Folder of the data set.
+    pub root: PathBuf,
+    /// Part of the data set that is trained on. Default: `train`.
+    #[serde(default = "train")]
+    pub split: String,
+    /// The concepts to train on, 1 or more; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concepts: Option<Vec<String>>,
+    /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
+    #[serde(default = "half")]
+    pub visual_share: f64,
+}
+
+fn sync_grpo() -> Component {
+    Component { kind: "sync_grpo".to_owned(), settings: Table::new() }
+}
+
+fn runs() -> PathBuf {
+    "runs".into()
+}
+
+fn train() -> String {
+    "train".to_owned()
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl Default for FilterSection {
+    fn default() -> Self {
+        Self { kind: "dgs".to_owned(), surrogate: None, settings: Table::new() }
+    }
+}
+
+impl TryFrom<Table> for Component {
+    type Error = String;
+
+    fn try_from(mut settings: Table) -> Result<Self, String> {
+        let kind = take_string(&mut settings, "kind")?.ok_or("missing field `kind`")?;
+        Ok(Self { kind, settings })
+    }
+}
+
+impl From<Component> for Table {
+    fn from(component: Component) -> Self {
+        let mut table = component.settings;
+        table.insert("kind".to_owned(), Value::String(component.kind));
+        table
+    }
+}
+
+impl TryFrom<Table> for FilterSection {
+    type Error = String;
+
+    fn try_from(mut settings: Table) -> Result<Self, String> {
+        let surrogate = take_string(&mut settings, "surrogate")?;
+        let kind = take_string(&mut settings, "kind")?.unwrap_or_else(|| FilterSection::default().kind);
+        Ok(Self { kind, surrogate, settings })
+    }
+}
+
+impl From<FilterSection> for Table {
+    fn from(filter: FilterSection) -> Self {
+        let mut table = Table::from(Component { kind: filter.kind, settings: filter.settings });
+        if let Some(surrogate) = filter.surrogate {
+            table.insert("surrogate".to_owned(), Value::String(surrogate));
+        }
+        table
+    }
+}
+
+fn take_string(table: &mut Table, key: &str) -> Result<Option<String>, String> {
+    match table.remove(key) {
+        None => Ok(None),
+        Some(Value::String(s)) => Ok(Some(s)),
+        Some(other) => Err(format!("expected a string as `{key}`, got {} `{other}`", other.type_str())),
+    }
+}
+
+impl RunConfig {
+    /// Checks every range and every name that one section uses of another.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        self.run.check()?;
+        self.data.check()?;
+        self.trainer.check()?;
+        Problem::unless(!self.rewards.is_empty(), "rewards", "a table [rewards.<name>] for 1 or more rewards", "none")?;
+        if let Some(surrogate) = &self.filter.surrogate {
+            self.reward_known("filter.surrogate", surrogate)?;
+        }
+        self.check_weights()
+    }
+
+    fn check_weights(&self) -> Result<(), Problem> {
+        if !self.reward_weights.contains_key("default") {
+            return Err(Problem::new("reward_weights.default", "missing; give a weight to each reward of [rewards]"));
+        }
+        for (class, weights) in &self.reward_weights {
+            for (reward, &weight) in weights {
+                let key = format!("reward_weights.{class}.{reward}");
+                self.reward_known(&key, reward)?;
+                Problem::unless(weight >= 0.0 && weight.is_finite(), &key, "a finite number of 0 or more", weight)?;
+            }
+            Problem::unless(
+                weights.values().any(|&w| w > 0.0),
+                &format!("reward_weights.{class}"),
+                "1 or more weights above 0",
+                "none",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn reward_known(&self, key: &str, reward: &str) -> Result<(), Problem> {
+        if self.rewards.contains_key(reward) {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.rewards.keys().map(String::as_str).collect();
+        Err(Problem::unknown_name(key, &format!("no reward `{reward}` in [rewards]"), reward, &known))
+    }
+}
+
+impl RunSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(
+            !self.name.is_empty() && !self.name.starts_with('.') && !self.name.contains(['/', '\\']),
+            "run.name",
+            "a folder name: not empty, no `/` or `\\`, no leading dot",
+            format_args!("\"{}\"", self.name),
+        )?;
+        Problem::unless(i64::try_from(self.seed).is_ok(), "run.seed", "an integer of 0 to 2^63 - 1", self.seed)
+    }
+}
+
+impl DataSection {
+    fn check(&self) -> Result<(), Problem> {
+        Problem::unless(
+            (0.0..=1.0).contains(&self.visual_share),
+            "data.visual_share",
+            "a number in [0, 1]",
+            self.visual_share,
+        )?;
+        Problem::unless(
+            self.concepts.as_ref().is_none_or(|c| !c.is_empty()),
+            "data.concepts",
+            "1 or more concepts (leave it out for all)",
+            "an empty array",
+        )
+    }
+}

@@ -1,0 +1,171 @@
+//! Settings of the training loop.
+
+use serde::{Deserialize, Serialize};
+
+use super::typed::Problem;
+use crate::Result;
+
+/// Settings of the training loop. Defaults are those of the Sync-R1 paper's table of hyper-parameters where it has one;
+/// fields marked "ours" are not in it.
+///
+/// ```
+/// use counterpoint::config::TrainerConfig;
+///
+/// let config = TrainerConfig { group_size: 4, steps: 10, ..TrainerConfig::default() };
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainerConfig {
+    /// Steps of the run, 1 or more. Paper: 100.
+    pub steps: u64,
+    /// Candidates G that a group learns from, 2 or more: the advantage of a single one is always 0. Paper: 9.
+    pub group_size: usize,
+    /// Tasks, and so groups, per step, 1 or more. Ours: 1.
+    pub tasks_per_step: usize,
+    /// Waves of drafts that may be drawn for one group, 1 or more. Ours: 8 (the papers leave it unbounded).
+    pub max_attempts: usize,
+    /// Optimizer updates from one batch of rollouts, 1 or more. Ours: 1.
+    pub updates_per_batch: usize,
+    /// Sequences per replay chunk, 1 or more: what the memory of an update grows with. Ours: 8.
+    pub chunk: usize,
+    /// Peak learning rate, above 0. Paper: 1e-6.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up before the cosine decay, 0 to `steps`. Ours: 5 (the paper warms up, and does not say how
+    /// long).
+    pub warmup_steps: u64,
+    /// AdamW's decoupled weight decay, in [0, 1). Paper: 1e-3.
+    pub weight_decay: f64,
+    /// AdamW's decay rates of the first and second moment, each in [0, 1). Paper: 0.9 and 0.999.
+    pub betas: [f64; 2],
+    /// L2 norm that gradients are scaled down to, above 0. Paper: 1.0.
+    pub max_grad_norm: f64,
+    /// Largest difference, above 0 and in nats, between a log-probability recorded while sampling and that of the
+    /// replay with which training may begin. Ours: 1e-3.
+    pub gate_tolerance: f64,
+    /// Steps in a row with non-finite numbers that stop the run, 1 or more. Ours: 3.
+    pub max_non_finite: usize,
+    /// Steps between checkpoints; 0 writes one at the end of the run alone. Ours: 10.
+    pub checkpoint_every: u64,
+    /// Newest checkpoints that are kept, 1 or more. Ours: 2.
+    pub keep_last: usize,
+    /// Whether the checkpoint with the highest mean reward is kept besides. Ours: true.
+    pub keep_best: bool,
+}
+
+impl Default for TrainerConfig {
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            group_size: 9,
+            tasks_per_step: 1,
+            max_attempts: 8,
+            updates_per_batch: 1,
+            chunk: 8,
+            learning_rate: 1e-6,
+            warmup_steps: 5,
+            weight_decay: 1e-3,
+            betas: [0.9, 0.999],
+            max_grad_norm: 1.0,
+            gate_tolerance: 1e-3,
+            max_non_finite: 3,
+            checkpoint_every: 10,
+            keep_last: 2,
+            keep_best: true,
+        }
+    }
+}
+
+impl TrainerConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the first field that is out of range, as
+    /// `trainer.<field>`, with the range and the value.
+    pub fn validate(&self) -> Result<()> {
+        Ok(self.check()?)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let at_least = |least: u64, key: &str, got: u64| {
+            Problem::unless(got >= least, &format!("trainer.{key}"), &format!("an integer of {least} or more"), got)
+        };
+        at_least(1, "steps", self.steps)?;
+        at_least(2, "group_size", self.group_size as u64)?;
+        at_least(1, "tasks_per_step", self.tasks_per_step as u64)?;
+        at_least(1, "max_attempts", self.max_attempts as u64)?;
+        at_least(1, "updates_per_batch", self.updates_per_batch as u64)?;
+        at_least(1, "chunk", self.chunk as u64)?;
+        at_least(1, "max_non_finite", self.max_non_finite as u64)?;
+        at_least(1, "keep_last", self.keep_last as u64)?;
+
+        let positive = |key: &str, got: f64| {
+            Problem::unless(got > 0.0 && got.is_finite(), &format!("trainer.{key}"), "a finite number above 0", got)
+        };
+        positive("learning_rate", self.learning_rate)?;
+        positive("max_grad_norm", self.max_grad_norm)?;
+        positive("gate_tolerance", self.gate_tolerance)?;
+
+        let fraction = |key: &str, got: f64| {
+            Problem::unless((0.0..1.0).contains(&got), &format!("trainer.{key}"), "a number in [0, 1)", got)
+        };
+        fraction("weight_decay", self.weight_decay)?;
+        fraction("betas", self.betas[0])?;
+        fraction("betas", self.betas[1])?;
+
+        Problem::unless(
+            self.warmup_steps <= self.steps,
+            "trainer.warmup_steps",
+            &format!("an integer of 0 to trainer.steps ({})", self.steps),
+            self.warmup_steps,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    type Change = fn(&mut TrainerConfig);
+
+    #[test]
+    fn the_default_is_valid() {
+        TrainerConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_refused_by_its_name() {
+        let changes: [(&str, Change); 21] = [
+            ("trainer.steps: expected an integer of 1 or more, got 0", |c| c.steps = 0),
+            ("trainer.group_size: expected an integer of 2 or more, got 1", |c| c.group_size = 1),
+            ("trainer.tasks_per_step:", |c| c.tasks_per_step = 0),
+            ("trainer.max_attempts:", |c| c.max_attempts = 0),
+            ("trainer.updates_per_batch:", |c| c.updates_per_batch = 0),
+            ("trainer.chunk:", |c| c.chunk = 0),
+            ("trainer.max_non_finite:", |c| c.max_non_finite = 0),
+            ("trainer.keep_last:", |c| c.keep_last = 0),
+            ("trainer.learning_rate: expected a finite number above 0, got -1", |c| c.learning_rate = -1.0),
+            ("trainer.learning_rate: expected a finite number above 0, got NaN", |c| c.learning_rate = f64::NAN),
+            ("trainer.learning_rate:", |c| c.learning_rate = f64::INFINITY),
+            ("trainer.max_grad_norm:", |c| c.max_grad_norm = 0.0),
+            ("trainer.gate_tolerance:", |c| c.gate_tolerance = 0.0),
+            ("trainer.weight_decay: expected a number in [0, 1), got 1", |c| c.weight_decay = 1.0),
+            ("trainer.weight_decay:", |c| c.weight_decay = -0.1),
+            ("trainer.weight_decay:", |c| c.weight_decay = f64::NAN),
+            ("trainer.betas:", |c| c.betas = [1.0, 0.9]),
+            ("trainer.betas:", |c| c.betas = [0.9, 1.0]),
+            ("trainer.betas:", |c| c.betas = [-0.1, 0.9]),
+            ("trainer.warmup_steps: expected an integer of 0 to trainer.steps (100), got 101", |c| {
+                c.warmup_steps = 101
+            }),
+            ("trainer.warmup_steps:", |c| c.steps = 4),
+        ];
+        for (expected, change) in changes {
+            let mut config = TrainerConfig::default();
+            change(&mut config);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "expected {expected}, got {message}");
+        }
+    }
+}

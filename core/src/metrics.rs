@@ -1,0 +1,316 @@
+//! Named numbers of each step, and the `metrics.jsonl` that they are appended to.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+const STEP: &str = "step";
+const NON_FINITE: &str = "non_finite";
+
+/// Beginnings of the names that are measured by the wall clock and so differ from run to run.
+const TIMINGS: [&str; 2] = ["time/", "throughput/"];
+
+/// The named numbers of one step, in alphabetical order.
+///
+/// | name | what |
+/// |---|---|
+/// | `reward`, `reward_std` | mean and standard deviation of the total reward |
+/// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward; the last two are counts |
+/// | `advantage_std` | standard deviation of the advantages |
+/// | `kl` | mean KL estimate against the reference, nats |
+/// | `ratio_mean`, `ratio_max` | probability ratio of the current to the sampling policy |
+/// | `clip_ratio/low`, `clip_ratio/high` | share of decisions whose ratio was clipped |
+/// | `entropy` | mean entropy of the sampled distributions, nats |
+/// | `grad_norm`, `lr` | L2 norm of the gradient before scaling; learning rate |
+/// | `frac_reward_zero_std` | share of groups whose rewards are all equal |
+/// | `dgs/threshold`, `dgs/pass_rate`, `dgs/attempts`, `dgs/steps_saved` | of the group filter |
+/// | `time/rollout`, `time/reward`, `time/update` | seconds |
+/// | `throughput/images_per_s` | finished images per second |
+#[derive(Debug, Clone, Default)]
+pub struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name`, which is not to be `step` or `non_finite`: a log refuses those.
+    pub fn insert(&mut self, name: impl Into<String>, value: f64) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// The number called `name`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// All of them, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// The same without what the wall clock measured (`time/`, `throughput/`): what is left of a resumed run equals that
+    /// of an uninterrupted one.
+    pub fn without_timings(mut self) -> Self {
+        self.0.retain(|name, _| !TIMINGS.iter().any(|t| name.starts_with(t)));
+        self
+    }
+}
+
+/// Bit for bit, so that NaN equals NaN.
+impl PartialEq for Metrics {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |m: &Self| m.iter().map(|(name, value)| (name.to_owned(), value.to_bits())).collect::<Vec<_>>();
+        bits(self) == bits(other)
+    }
+}
+
+/// One line: a flat object. JSON has no NaN and no infinity: they become `null`, and `non_finite` says which they were.
+#[derive(Debug, PartialEq)]
+struct Line<M> {
+    step: u64,
+    metrics: M,
+}
+
+impl Serialize for Line<&Metrics> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(STEP, &self.step)?;
+        for (name, value) in self.metrics.iter() {
+            map.serialize_entry(name, &Some(value).filter(|v| v.is_finite()))?;
+        }
+        let non_finite: BTreeMap<_, _> =
+            self.metrics.iter().filter(|(_, v)| !v.is_finite()).map(|(name, v)| (name, v.to_string())).collect();
+        if !non_finite.is_empty() {
+            map.serialize_entry(NON_FINITE, &non_finite)?;
+        }
+        map.end()
+    }
+}
+
+impl Line<Metrics> {
+    fn parse(line: &str) -> Result<Self, String> {
+        let Value::Object(object) = serde_json::from_str(line).map_err(|e| e.to_string())? else {
+            return Err("expected an object".to_owned());
+        };
+        let step = object.get(STEP).and_then(Value::as_u64).ok_or("expected an integer `step`")?;
+        let mut metrics = Metrics::new();
+        for (name, value) in &object {
+            let number = match value {
+                _ if name == STEP || name == NON_FINITE => continue,
+                Value::Null => object.get(NON_FINITE).and_then(|n| n.get(name)?.as_str()?.parse().ok()),
+                other => other.as_f64(),
+            };
+            metrics.insert(name, number.ok_or_else(|| format!("expected a number as `{name}`, got {value}"))?);
+        }
+        Ok(Self { step, metrics })
+    }
+}
+
+/// Appends one line of JSON per step to a file.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Starts an empty log at `path`, in place of one that may be there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        Self::replace(path, "")
+    }
+
+    /// Goes on with the log at `path` before `step`: the lines of `step` and later ones, which the resumed run writes
+    /// again, are removed. So is a last line that a kill cut short. Without a file it starts an empty one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) with the number of a damaged line, [`ErrorKind::Io`](crate::ErrorKind::Io)
+    /// when the file cannot be read or written. The file is then unchanged.
+    pub fn resume(path: &Path, step: u64) -> Result<Self> {
+        let text = read(path)?.unwrap_or_default();
+        let kept = lines(path, &text)?.into_iter().filter(|(_, line)| line.step < step);
+        let kept: String = kept.flat_map(|(line, _)| [line, "\n"]).collect();
+        Self::replace(path, &kept)
+    }
+
+    /// Step and metrics of every line of the log at `path`, a last one that was cut short left out.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), and [`ErrorKind::Io`](crate::ErrorKind::Io) when there is no file.
+    pub fn read(path: &Path) -> Result<Vec<(u64, Metrics)>> {
+        let missing = || Error::io("cannot read", path, io::ErrorKind::NotFound.into());
+        let text = read(path)?.ok_or_else(missing)?;
+        Ok(lines(path, &text)?.into_iter().map(|(_, line)| (line.step, line.metrics)).collect())
+    }
+
+    /// Appends the line of `step`, counted from 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a metric has one of the reserved names,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written.
+    pub fn append(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
+        if let Some(name) = [STEP, NON_FINITE].into_iter().find(|name| metrics.get(name).is_some()) {
+            return Err(Error::contract(format!("expected metrics by other names than `{name}`; it is reserved")));
+        }
+        let mut line = serde_json::to_string(&Line { step, metrics }).map_err(|e| self.cannot_write(e.into()))?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(|e| self.cannot_write(e))
+    }
+
+    /// Makes what was appended durable. To be called before a checkpoint is committed, so that a log is never behind it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync_all().map_err(|e| self.cannot_write(e))
+    }
+
+    fn cannot_write(&self, error: io::Error) -> Error {
+        Error::io("cannot write", &self.path, error)
+    }
+
+    /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
+    fn replace(path: &Path, text: &str) -> Result<Self> {
+        let cannot_write = |e| Error::io("cannot write", path, e);
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).map_err(cannot_write)?;
+        let mut new = tempfile::NamedTempFile::new_in(dir).map_err(cannot_write)?;
+        new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(cannot_write)?;
+        let file = new.persist(path).map_err(|e| cannot_write(e.error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        // A damaged byte is then found by the line that it is in.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("cannot read", path, e)),
+    }
+}
+
+/// Every line with what it says; steps must increase.
+fn lines<'a>(path: &Path, text: &'a str) -> Result<Vec<(&'a str, Line<Metrics>)>> {
+    let complete = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let mut found: Vec<(&str, Line<Metrics>)> = Vec::new();
+    for (i, line) in complete.lines().enumerate() {
+        let damaged = |what: String| {
+            Error::data(format!("{}:{}: damaged line: {what}; mend or move the file", path.display(), i + 1))
+        };
+        if line.contains('\u{fffd}') {
+            return Err(damaged("expected UTF-8".to_owned()));
+        }
+        let parsed = Line::parse(line).map_err(damaged)?;
+        if let Some((_, last)) = found.last().filter(|(_, last)| last.step >= parsed.step) {
+            return Err(damaged(format!("expected a step after {}, got {}", last.step, parsed.step)));
+        }
+        found.push((line, parsed));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::ErrorKind;
+
+    fn step(step: u64) -> Metrics {
+        let mut metrics = Metrics::new();
+        metrics.insert("reward", 0.1 * step as f64 / 3.0);
+        metrics.insert("kl", if step == 2 { f64::NAN } else { 1e-7 });
+        metrics.insert("time/update", 1.5);
+        metrics
+    }
+
+    fn run(log: &mut MetricsLog, steps: std::ops::Range<u64>) {
+        for s in steps {
+            log.append(s, &step(s)).unwrap();
+        }
+    }
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/metrics.jsonl");
+        (dir, path)
+    }
+
+    #[test]
+    fn a_resumed_log_equals_that_of_an_uninterrupted_run() {
+        let (_dir, path) = file();
+        let mut log = MetricsLog::create(&path).unwrap();
+        run(&mut log, 0..6);
+        log.sync().unwrap();
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(MetricsLog::read(&path).unwrap(), (0..6).map(|s| (s, step(s))).collect::<Vec<_>>());
+
+        for cut in [0, 1, 40] {
+            fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            run(&mut MetricsLog::resume(&path, 3).unwrap(), 3..6);
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        run(&mut MetricsLog::create(&path).unwrap(), 0..1);
+        assert_eq!(MetricsLog::read(&path).unwrap(), [(0, step(0))]);
+    }
+
+    #[test]
+    fn non_finite_numbers_are_null_with_a_note() {
+        let mut metrics = Metrics::new();
+        metrics.insert("kl", f64::NAN);
+        metrics.insert("lr", 1e-6);
+        metrics.insert("ratio_max", f64::INFINITY);
+        metrics.insert("reward", f64::NEG_INFINITY);
+        let line = serde_json::to_string(&Line { step: 1, metrics: &metrics }).unwrap();
+        assert_eq!(
+            line,
+            r#"{"step":1,"kl":null,"lr":1e-6,"ratio_max":null,"reward":null,"non_finite":{"kl":"NaN","ratio_max":"inf","reward":"-inf"}}"#
+        );
+        assert_eq!(Line::parse(&line).unwrap(), Line { step: 1, metrics });
+    }
+
+    #[test]
+    fn a_damaged_line_is_refused_by_its_number_and_the_file_left_alone() {
+        let (_dir, path) = file();
+        run(&mut MetricsLog::create(&path).unwrap(), 0..4);
+        let whole = fs::read_to_string(&path).unwrap();
+        let second = whole.lines().nth(1).unwrap();
+        for bad in ["{\"step\":1,", "[1]", "{\"reward\":1}", "{\"step\":1,\"kl\":null}", "{\"step\":0}", "\u{fffd}", ""]
+        {
+            let damaged = whole.replace(second, bad);
+            fs::write(&path, &damaged).unwrap();
+            let error = MetricsLog::resume(&path, 3).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Data);
+            assert!(error.to_string().contains("metrics.jsonl:2: damaged line"), "{bad}: {error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+        }
+    }
+
+    #[test]
+    fn timings_can_be_left_out() {
+        let mut metrics = step(1);
+        metrics.insert("throughput/images_per_s", 3.0);
+        let left = metrics.without_timings();
+        assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["kl", "reward"]);
+    }
+
+    #[test]
+    fn reserved_names_are_refused() {
+        let (_dir, path) = file();
+        let mut metrics = step(1);
+        metrics.insert("step", 3.0);
+        let error = MetricsLog::create(&path).unwrap().append(1, &metrics).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Contract);
+    }
+}
