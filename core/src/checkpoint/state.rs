@@ -40,16 +40,12 @@ pub struct TrainerState {
     pub step: u64,
     /// Cursor of the next task in the task source.
     pub task_cursor: u64,
-    /// Optimizer updates that are complete: the position in the learning-rate schedule.
-    pub schedule_position: u64,
     /// Seed of the run's random streams.
     pub seed: u64,
     /// The adaptive state of the group filter, as [`GroupFilter::state`](crate::GroupFilter::state) gives it.
     pub filter: serde_json::Value,
     /// Whatever else the trainer counts over the run, such as non-finite steps in a row.
     pub counters: serde_json::Value,
-    /// Highest mean reward of a step so far.
-    pub best_reward: Option<f64>,
     /// What the policy calls its kind.
     pub policy: String,
     /// The resolved config as TOML.

@@ -190,11 +190,9 @@ fn state() -> TrainerState {
     TrainerState {
         step: 3,
         task_cursor: 4,
-        schedule_position: 5,
         seed: u64::MAX,
         filter: serde_json::json!({ "threshold": 0.1 + 0.2, "momentum": -1.0 / 3.0 * 1e-7 }),
         counters: serde_json::json!({ "skipped": 2, "ledger": { "kept": 50 } }),
-        best_reward: Some(0.7 / 3.0),
         policy: "showo".to_owned(),
         config: CONFIG.to_owned(),
     }
