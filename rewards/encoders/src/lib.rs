@@ -1,1 +1,21 @@
-//! Under construction.
+//! Text and image towers shared by the reward experts.
+//!
+//! Each tower is a port of a public model: its config is read from the original's `config.json`, its weights from
+//! the original's `model.safetensors` under the original's tensor names.
+
+pub mod bert;
+pub mod blip2;
+pub mod dinov2;
+mod files;
+mod ops;
+pub mod preprocess;
+mod residual;
+pub mod text;
+pub mod tokenizer;
+
+pub use bert::{BertConfig, BertEncoder};
+pub use blip2::{Blip2, Blip2Config};
+pub use dinov2::{Dinov2, Dinov2Config};
+pub use ops::{cosine, l2_normalise};
+pub use preprocess::{ImageProcessor, ImageProcessorConfig};
+pub use tokenizer::{TextBatch, TextTokenizer};

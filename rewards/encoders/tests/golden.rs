@@ -1,0 +1,181 @@
+//! The ports against numbers computed by the originals, at tiny sizes with random weights.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use counterpoint_encoders::bert::{TokenTypes, mean_pooled};
+use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, Dinov2, Dinov2Config};
+use safetensors::SafeTensors;
+
+const TOLERANCE: f32 = 1e-4;
+
+fn folder(tower: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(tower)
+}
+
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn open(tower: &str) -> Self {
+        Self(std::fs::read(folder(tower).join("expected.safetensors")).unwrap())
+    }
+
+    fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).unwrap();
+        let values: Vec<f32> = view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        Tensor::from_data(TensorData::new(values, view.shape().to_vec()), &Device::flex())
+    }
+
+    fn ints(&self, name: &str) -> Tensor<2, Int> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).unwrap();
+        let values: Vec<i64> = view.data().chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
+        Tensor::from_data(TensorData::new(values, view.shape().to_vec()), &Device::flex())
+    }
+
+    fn mask(&self, name: &str) -> Tensor<2, Bool> {
+        self.ints(name).equal_elem(1)
+    }
+
+    fn check<const D: usize>(&self, name: &str, got: Tensor<D>) {
+        let expected = self.floats::<D>(name);
+        assert_eq!(got.dims(), expected.dims(), "{name}");
+        let worst = (got - expected).abs().max().into_scalar::<f32>();
+        assert!(worst < TOLERANCE, "{name}: expected a difference below {TOLERANCE}, got {worst}");
+    }
+}
+
+fn text_tower(name: &str) {
+    let golden = Golden::open(name);
+    let tower = BertConfig::load(&folder(name), &Device::flex()).unwrap();
+    let keep = golden.mask("inputs.attention_mask");
+    let types = TokenTypes {
+        segment: Some(golden.ints("inputs.token_type_ids")),
+        task: (name == "ernie").then(|| golden.ints("inputs.task_type_ids")),
+    };
+    let hidden = tower.forward(golden.ints("inputs.input_ids"), &keep, types);
+    golden.check("outputs.last_hidden_state", hidden.clone());
+    golden.check("outputs.mean_pooled", mean_pooled(hidden, &keep));
+}
+
+#[test]
+fn bert() {
+    text_tower("bert");
+}
+
+#[test]
+fn ernie() {
+    text_tower("ernie");
+}
+
+#[test]
+fn blip2() {
+    let golden = Golden::open("blip2");
+    let tower = Blip2Config::load(&folder("blip2"), &Device::flex()).unwrap();
+    let (ids, keep) = (golden.ints("inputs.input_ids"), golden.mask("inputs.attention_mask"));
+    let pixels = golden.floats::<4>("inputs.pixel_values");
+    let images = tower.embed_images(pixels.clone());
+    let texts = tower.embed_texts(ids.clone(), &keep);
+    golden.check("outputs.image_embeds", images.clone());
+    golden.check("outputs.text_embeds", texts.clone());
+    let all = Blip2::itc(images.clone(), texts.clone());
+    golden.check("outputs.itc_logits_per_image", all.clone());
+    golden.check("outputs.itm_logits", tower.itm(pixels, ids, &keep));
+    let pairs = Blip2::itc_pairs(images, texts).into_data().try_to_vec::<f32>().unwrap();
+    let all = all.into_data().try_to_vec::<f32>().unwrap();
+    assert!((pairs[0] - all[0]).abs() < 1e-6 && (pairs[1] - all[3]).abs() < 1e-6, "pairs are the diagonal");
+}
+
+fn image_tower(name: &str) {
+    let golden = Golden::open(name);
+    let tower = Dinov2Config::load(&folder(name), &Device::flex()).unwrap();
+    let tokens = tower.forward(golden.floats("inputs.pixel_values")).unwrap();
+    golden.check("outputs.last_hidden_state", tokens.clone());
+    golden.check("outputs.pooled", Dinov2::pooled(tokens));
+}
+
+#[test]
+fn dinov2_and_swiglu_at_two_sizes() {
+    for name in ["dinov2", "dinov2_swiglu"] {
+        image_tower(name);
+        let golden = Golden::open(name);
+        let tower = Dinov2Config::load(&folder(name), &Device::flex()).unwrap();
+        let tokens = tower.forward(golden.floats("inputs.pixel_values_other_size")).unwrap();
+        golden.check("outputs.last_hidden_state_other_size", tokens);
+    }
+}
+
+#[test]
+fn dinov2_registers() {
+    image_tower("dinov2_registers");
+    let tower = Dinov2Config::load(&folder("dinov2_registers"), &Device::flex()).unwrap();
+    let pixels = Golden::open("dinov2_registers").floats::<4>("inputs.pixel_values");
+    assert_eq!(tower.patch_features(pixels).unwrap().dims(), [2, 16, 48]);
+    let other = Tensor::<4>::zeros([1, 3, 70, 84], &Device::flex());
+    assert!(tower.forward(other).unwrap_err().to_string().contains("5x6"));
+}
+
+#[test]
+fn what_is_saved_has_the_originals_names_and_loads_again() {
+    let device = Device::flex();
+    let dir = tempfile::tempdir().unwrap();
+    let names = |path: &Path| {
+        let bytes = std::fs::read(path.join("model.safetensors")).unwrap();
+        let mut names: Vec<String> =
+            SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(str::to_owned).collect();
+        names.sort();
+        names.retain(|n| !n.starts_with("pooler.") && n != "embeddings.mask_token");
+        names
+    };
+    let same = |tower: &str| assert_eq!(names(&folder(tower)), names(dir.path()), "{tower}");
+
+    let config = BertConfig::read(&folder("ernie")).unwrap();
+    BertConfig::load(&folder("ernie"), &device).unwrap().save(&config, dir.path()).unwrap();
+    same("ernie");
+    let golden = Golden::open("ernie");
+    let keep = golden.mask("inputs.attention_mask");
+    let again = BertConfig::load(dir.path(), &device).unwrap();
+    let types = TokenTypes {
+        segment: Some(golden.ints("inputs.token_type_ids")),
+        task: Some(golden.ints("inputs.task_type_ids")),
+    };
+    golden.check("outputs.last_hidden_state", again.forward(golden.ints("inputs.input_ids"), &keep, types));
+
+    let config = Blip2Config::read(&folder("blip2")).unwrap();
+    Blip2Config::load(&folder("blip2"), &device).unwrap().save(&config, dir.path()).unwrap();
+    same("blip2");
+    Blip2Config::load(dir.path(), &device).unwrap();
+
+    for tower in ["dinov2", "dinov2_swiglu", "dinov2_registers"] {
+        let config = Dinov2Config::read(&folder(tower)).unwrap();
+        Dinov2Config::load(&folder(tower), &device).unwrap().save(&config, dir.path()).unwrap();
+        same(tower);
+        Dinov2Config::load(dir.path(), &device).unwrap();
+    }
+}
+
+#[test]
+fn weights_of_another_tower_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(folder("bert").join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    std::fs::copy(folder("ernie").join("config.json"), dir.path().join("config.json")).unwrap();
+    let error = BertConfig::load(dir.path(), &Device::flex()).unwrap_err();
+    assert_eq!(error.kind(), counterpoint::ErrorKind::Weights);
+    assert!(error.to_string().contains("task_type_embeddings"), "{error}");
+}
+
+#[test]
+fn impossible_configs_are_refused() {
+    let device = Device::flex();
+    let heads = BertConfig { num_attention_heads: 7, ..Default::default() };
+    assert!(heads.init(&device).unwrap_err().to_string().contains("768 and 7"));
+    let act = Dinov2Config { hidden_act: "relu".into(), ..Default::default() };
+    assert!(act.init(&device).unwrap_err().to_string().contains("relu"));
+    let patch = Dinov2Config { patch_size: 0, ..Default::default() };
+    assert!(patch.init(&device).unwrap_err().to_string().contains("patch_size"));
+    let mut blip2 = Blip2Config::default();
+    blip2.qformer_config.encoder_hidden_size = 7;
+    assert!(blip2.init(&device).unwrap_err().to_string().contains("1408"));
+}
