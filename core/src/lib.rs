@@ -22,13 +22,14 @@ mod stream;
 mod task;
 mod trajectory;
 
-// pub mod checkpoint;
+pub mod checkpoint;
 pub mod config;
+pub mod data;
 pub mod filter;
-// pub mod metrics;
+pub mod metrics;
 pub mod objective;
 pub mod registry;
-// pub mod trainer;
+pub mod trainer;
 pub mod weights;
 
 pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
@@ -46,5 +47,5 @@ pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler};
 pub use stream::{Key, Stream, Streams};
 pub use task::{Pathway, Task, TaskSource};
-// pub use trainer::{Event, StopToken, Trainer};
+pub use trainer::{Event, StopToken, Trainer};
 pub use trajectory::{Decoding, Segment, SegmentKind, Trajectory};

@@ -29,6 +29,11 @@ pub trait Policy: Any + Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
 
+    /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.
+    fn kind(&self) -> &str {
+        std::any::type_name::<Self>()
+    }
+
     /// The parameters and their optimizer.
     fn learner(&mut self) -> &mut dyn Learner;
 }

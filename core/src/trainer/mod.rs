@@ -46,6 +46,8 @@ pub struct Trainer {
     config_text: String,
     observers: Vec<Box<dyn FnMut(&Event<'_>) + Send>>,
     progress: Progress,
+    /// Step of the newest checkpoint.
+    saved_at: Option<u64>,
 }
 
 /// What a checkpoint keeps of the trainer itself.
@@ -87,6 +89,7 @@ impl Trainer {
             config_text: String::new(),
             observers: Vec::new(),
             progress: Progress::default(),
+            saved_at: None,
         })
     }
 

@@ -81,14 +81,16 @@ fn accumulate(
             false => None,
         };
         let positions = objective.scope().image_positions;
-        let weights = layout.fill(chunk, |item, i| if is_scored(item.replay.segment(), i, positions) { item.weight } else { 0.0 });
+        let weights = layout.fill(&chunk, |item, i| {
+            if is_scored(item.replay.segment(), i, positions) { item.weight } else { 0.0 }
+        });
         if let Some(values) = &scores.entropy {
             entropy.add(values, &weights)?;
         }
-        let rows = |value: &dyn Fn(&Item<'_>) -> f64| layout.column(chunk.iter().map(value).collect());
+        let rows = |value: &dyn Fn(&Item<'_>) -> f64| layout.column(chunk.iter().map(|item| value(item)).collect());
         let terms = Terms {
             log_probs: scores.log_probs,
-            old: layout.fill(chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
+            old: layout.fill(&chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
             reference: reference.map(|r| layout.attach(r)),
             advantages: rows(&|item| item.advantage),
             weights,

@@ -1,0 +1,210 @@
+//! Concepts of a data set in the UniCTokens layout.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{json, picture, picture::Picture};
+use crate::{Error, Result};
+
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Exchange {
+    /// The question.
+    pub query: String,
+    /// The answer.
+    pub answer: String,
+}
+
+/// A personal concept: its facts, the prompts that they fit, its images and the questions about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concept {
+    /// The bare name, such as `ada`.
+    pub name: String,
+    /// The class, such as `person`.
+    pub class: String,
+    /// What it is, in a sentence; may be empty.
+    pub info: String,
+    /// The facts (`extra_info`).
+    pub facts: Vec<String>,
+    /// The reasoning prompts (`personalized_driven_generation`): prompt k fits fact k.
+    pub prompts: Vec<String>,
+    /// How many of the facts, from the first, are for training; the others are held out.
+    pub training_facts: usize,
+    /// Images for training. The first is the concept's reference.
+    pub train: Vec<Picture>,
+    /// Held-out images.
+    pub test: Vec<Picture>,
+}
+
+impl Concept {
+    /// The name as it is written in prompts, such as `<ada>`.
+    pub fn token(&self) -> String {
+        format!("<{}>", self.name)
+    }
+}
+
+/// A folder of concepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConceptSet {
+    root: PathBuf,
+    names: Vec<String>,
+    /// Per concept, the file names of its training images (`train_images.json`).
+    train_images: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    class: String,
+    #[serde(default)]
+    info: String,
+    #[serde(default)]
+    extra_info: Vec<String>,
+    num_testing_info: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Conditions {
+    personalized_driven_generation: Vec<String>,
+}
+
+impl ConceptSet {
+    /// Opens the folder `root` and reads which concepts it has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the folder has no concepts or a list is not the JSON expected.
+    pub fn open(root: &Path) -> Result<Self> {
+        let list = root.join("concepts_list.json");
+        let names: Vec<String> = match json::read_if_present(&list)? {
+            Some(names) => names,
+            None => folders(&root.join("concept/train"))?,
+        };
+        if names.is_empty() {
+            return Err(Error::data(format!(
+                "expected concepts in {}, got none: neither concepts_list.json nor concept/train/ names any",
+                root.display()
+            )));
+        }
+        let names = names.iter().map(|n| bare(n).to_owned()).collect();
+        let train_images = json::read_if_present(&root.join("concept/train/train_images.json"))?.unwrap_or_default();
+        Ok(Self { root: root.to_owned(), names, train_images })
+    }
+
+    /// The bare names of the concepts, in the order of the list.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Reads the concept `name`, with or without angle brackets. Images are only looked for, not decoded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when there is no such concept, a file is missing or malformed, the
+    /// concept has no facts, or prompts and facts are not equally many.
+    pub fn concept(&self, name: &str) -> Result<Concept> {
+        let name = bare(name);
+        if !self.names.iter().any(|n| n == name) {
+            return Err(self.unknown(name));
+        }
+        let train = self.root.join("concept/train").join(name);
+        let test = self.root.join("concept/test").join(name);
+        let info_file = train.join("info.json");
+        let info: Info = json::read(&info_file)?;
+        if info.extra_info.is_empty() {
+            return Err(Error::data(format!(
+                "{}: expected `extra_info` with at least one fact about <{name}>, got none; add the facts that its \
+                 reasoning prompts ask for",
+                info_file.display()
+            )));
+        }
+        let conditions_file = test.join("t2i_conditions.json");
+        let conditions: Conditions = json::read(&conditions_file)?;
+        let (facts, prompts) = (info.extra_info, conditions.personalized_driven_generation);
+        if facts.len() != prompts.len() {
+            return Err(Error::data(format!(
+                "concept <{name}>: expected one reasoning prompt per fact, got {} prompts (personalized_driven_generation \
+                 in {}) and {} facts (extra_info in {}); prompt k must fit fact k",
+                prompts.len(),
+                conditions_file.display(),
+                facts.len(),
+                info_file.display()
+            )));
+        }
+        let held_out = info.num_testing_info.unwrap_or(facts.len() / 2);
+        if held_out > facts.len() {
+            return Err(Error::data(format!(
+                "{}: expected `num_testing_info` of at most {}, the number of facts, got {held_out}",
+                info_file.display(),
+                facts.len()
+            )));
+        }
+        Ok(Concept {
+            name: name.to_owned(),
+            class: info.class,
+            info: info.info,
+            training_facts: facts.len() - held_out,
+            facts,
+            prompts,
+            train: self.train_pictures(name, &train)?,
+            test: pictures(picture::numbered(&test)?, &test.join("vqa.json"))?,
+        })
+    }
+
+    fn train_pictures(&self, name: &str, folder: &Path) -> Result<Vec<Picture>> {
+        let files = match self.train_images.get(name) {
+            Some(listed) => listed.iter().map(|file| folder.join(file)).collect(),
+            None => picture::numbered(folder)?,
+        };
+        if files.is_empty() {
+            let expected = folder.join("0.png");
+            return Err(Error::data(format!(
+                "missing image {}: expected 0.png, 0.jpg or 0.jpeg, the reference image of <{name}>",
+                expected.display()
+            )));
+        }
+        if let Some(file) = files.iter().find(|file| !file.is_file()) {
+            return Err(Error::data(format!(
+                "missing image {}: train_images.json lists it for <{name}>",
+                file.display()
+            )));
+        }
+        pictures(files, &folder.join("conversations.json"))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let mut names: Vec<&String> = self.names.iter().collect();
+        names.sort_by_key(|n| strsim::levenshtein(n, name));
+        let names: Vec<String> = names.iter().map(|n| format!("<{n}>")).collect();
+        Error::data(format!("no concept <{name}> in {}; there are: {}", self.root.display(), names.join(", ")))
+    }
+}
+
+/// The images with the questions that `file`, if there is one, has about them; `text_only` questions are not about any.
+fn pictures(paths: Vec<PathBuf>, file: &Path) -> Result<Vec<Picture>> {
+    let questions: BTreeMap<String, Vec<Exchange>> = json::read_if_present(file)?.unwrap_or_default();
+    let about = |path: &Path| {
+        let key = questions.iter().find(|(key, _)| Path::new(key).file_stem() == path.file_stem());
+        key.map(|(_, q)| q.clone()).unwrap_or_default()
+    };
+    Ok(paths.into_iter().map(|path| Picture { questions: about(&path), path }).collect())
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix('<').and_then(|n| n.strip_suffix('>')).unwrap_or(name)
+}
+
+/// The names of the folders in `parent`, sorted.
+fn folders(parent: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(parent).map_err(|e| {
+        Error::data(format!("expected concepts_list.json or the folder {}", parent.display())).with_source(e)
+    })?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("cannot read the folder", parent, e))?.path();
+        if let (true, Some(name)) = (path.is_dir(), path.file_name().and_then(|n| n.to_str())) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

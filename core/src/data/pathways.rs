@@ -1,0 +1,217 @@
+//! Tasks of the two pathways, drawn from concepts: Visual Instruct Reasoning and Textual Attribute Reasoning.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::{Concept, Picture};
+use crate::{Error, Key, Pathway, Result, Stream, Streams, Task, TaskSource};
+
+/// Which half of the data tasks are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Facts and images for training.
+    Train,
+    /// Facts and images kept from training.
+    HeldOut,
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    /// Reads `train` or `held_out`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "train" => Ok(Self::Train),
+            "held_out" => Ok(Self::HeldOut),
+            other => Err(Error::config(format!("expected the split `train` or `held_out`, got `{other}`"))),
+        }
+    }
+}
+
+/// How questions are put. `{concept}`, `{facts}` and `{prompt}` stand for the concept as `<name>`, all its facts
+/// joined by spaces, and the reasoning prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wording {
+    /// The question of Textual Attribute Reasoning.
+    pub textual_question: String,
+    /// The base prompt of Visual Instruct Reasoning. That of the textual pathway is the reasoning prompt itself.
+    pub visual_base_prompt: String,
+}
+
+impl Default for Wording {
+    fn default() -> Self {
+        Self {
+            textual_question: "information about {concept}: {facts} which fits: {prompt}".to_owned(),
+            visual_base_prompt: "a photo of {concept}.".to_owned(),
+        }
+    }
+}
+
+/// Tasks about personal concepts.
+///
+/// Each cursor draws a concept, a pathway and then a fact or a question, all equally likely. A concept that has nothing
+/// for the pathway drawn is not among those that are drawn from.
+///
+/// The parameters of a task, for rewards: `facts` (candidate facts), `target` (index of the right one), `answer` (its
+/// text), `prompt` (the reasoning prompt, textual pathway only). On the visual pathway an answer that is not itself a fact
+/// is appended to `facts`.
+pub struct PersonalTasks {
+    concepts: Vec<Known>,
+    split: Split,
+    visual_share: f64,
+    wording: Wording,
+}
+
+/// A concept with its decoded reference image.
+struct Known {
+    concept: Concept,
+    reference: Arc<RgbImage>,
+}
+
+impl PersonalTasks {
+    /// Tasks about `concepts`; a share of `visual_share`, in [0, 1], takes the visual pathway (the papers' 1:1 is 0.5).
+    /// The reference image of every concept is decoded here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when there are no concepts or the share is out of range;
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when a reference image cannot be decoded, or a pathway that is asked
+    /// for has no fact or no question in this split.
+    pub fn new(concepts: Vec<Concept>, split: Split, visual_share: f64) -> Result<Self> {
+        if concepts.is_empty() {
+            return Err(Error::config("expected at least one concept to make tasks of, got none"));
+        }
+        if !(0.0..=1.0).contains(&visual_share) {
+            return Err(Error::config(format!("visual_share: expected a number in [0, 1], got {visual_share}")));
+        }
+        let know = |concept: Concept| {
+            let reference = concept.train.first().ok_or_else(|| {
+                Error::data(format!("concept {}: expected a reference image, got none", concept.token()))
+            })?;
+            Ok(Known { reference: reference.load()?, concept })
+        };
+        let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
+        let tasks = Self { concepts, split, visual_share, wording: Wording::default() };
+        let wanted = [(Pathway::Visual, visual_share > 0.0), (Pathway::Textual, visual_share < 1.0)];
+        for (pathway, wanted) in wanted {
+            if wanted && tasks.able(pathway).next().is_none() {
+                return Err(Error::data(tasks.nothing_for(pathway)));
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// The same tasks in other words.
+    pub fn with_wording(mut self, wording: Wording) -> Self {
+        self.wording = wording;
+        self
+    }
+
+    /// Every task of `pathway` in this split, once, in the order of concepts and of their facts or of their images and
+    /// questions: what an evaluation goes through. Ids count from 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when an image cannot be decoded.
+    pub fn all(&self, pathway: Pathway) -> Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        for known in &self.concepts {
+            for i in 0..self.count(known, pathway) {
+                tasks.push(self.build(tasks.len() as u64, known, pathway, i)?);
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// The concepts that have something for `pathway`.
+    fn able(&self, pathway: Pathway) -> impl Iterator<Item = &Known> {
+        self.concepts.iter().filter(move |known| self.count(known, pathway) > 0)
+    }
+
+    /// How many facts or questions a concept has for `pathway`.
+    fn count(&self, known: &Known, pathway: Pathway) -> usize {
+        let concept = &known.concept;
+        match (pathway, self.split) {
+            (Pathway::Textual, Split::Train) => concept.training_facts,
+            (Pathway::Textual, Split::HeldOut) => concept.facts.len() - concept.training_facts,
+            (Pathway::Visual, _) => self.pictures(concept).iter().map(|p| p.questions.len()).sum(),
+        }
+    }
+
+    fn pictures<'a>(&self, concept: &'a Concept) -> &'a [Picture] {
+        match self.split {
+            Split::Train => &concept.train,
+            Split::HeldOut => &concept.test,
+        }
+    }
+
+    fn nothing_for(&self, pathway: Pathway) -> String {
+        let (what, file) = match (pathway, self.split) {
+            (Pathway::Visual, Split::Train) => ("a question about an image", "conversations.json in concept/train"),
+            (Pathway::Visual, Split::HeldOut) => ("a question about an image", "vqa.json in concept/test"),
+            (Pathway::Textual, Split::Train) => ("a fact for training", "info.json: extra_info, num_testing_info"),
+            (Pathway::Textual, Split::HeldOut) => ("a held-out fact", "info.json: extra_info, num_testing_info"),
+        };
+        format!("expected at least one concept with {what} ({file}), got none; add some or change visual_share")
+    }
+
+    /// Task number `index` of a concept and pathway; `index` is below [`count`](Self::count).
+    fn build(&self, id: u64, known: &Known, pathway: Pathway, index: usize) -> Result<Task> {
+        let concept = &known.concept;
+        let token = concept.token();
+        let mut facts = concept.facts.clone();
+        let (image, question, base_prompt, target, prompt) = match pathway {
+            Pathway::Textual => {
+                let first = if self.split == Split::Train { 0 } else { concept.training_facts };
+                let target = first + index;
+                let prompt = &concept.prompts[target];
+                let question = self.wording.textual_question.replace("{concept}", &token);
+                let question = question.replace("{facts}", &facts.join(" ")).replace("{prompt}", prompt);
+                (None, question, prompt.clone(), target, Some(prompt))
+            }
+            Pathway::Visual => {
+                let mut questions =
+                    self.pictures(concept).iter().flat_map(|p| p.questions.iter().map(move |q| (p, q)));
+                let (picture, exchange) = questions.nth(index).ok_or_else(|| {
+                    Error::data(format!("concept {token}: expected more than {index} questions about images"))
+                })?;
+                let target = facts.iter().position(|f| *f == exchange.answer).unwrap_or_else(|| {
+                    facts.push(exchange.answer.clone());
+                    facts.len() - 1
+                });
+                let base = self.wording.visual_base_prompt.replace("{concept}", &token);
+                (Some(picture.load()?), exchange.query.clone(), base, target, None)
+            }
+        };
+        let mut params = serde_json::json!({ "facts": facts, "target": target, "answer": facts[target] });
+        if let Some(prompt) = prompt {
+            params["prompt"] = prompt.as_str().into();
+        }
+        Ok(Task {
+            id,
+            concept: token,
+            class: concept.class.clone(),
+            pathway,
+            image,
+            question,
+            base_prompt,
+            references: vec![Arc::clone(&known.reference)],
+            params,
+        })
+    }
+}
+
+impl TaskSource for PersonalTasks {
+    fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
+        let mut stream: Stream = streams.stream(Key::task(step, cursor), "data.task", 0);
+        let visual = f64::from(stream.uniform()) < self.visual_share;
+        let pathway = if visual { Pathway::Visual } else { Pathway::Textual };
+        let able: Vec<&Known> = self.able(pathway).collect();
+        let known = able[stream.below(able.len())];
+        let index = stream.below(self.count(known, pathway));
+        self.build(cursor, known, pathway, index)
+    }
+}

@@ -1,0 +1,208 @@
+//! Reason first, paint then: the sampler of models that do both.
+
+use std::any::{Any, type_name};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use counterpoint::{
+    Candidate, Decoding, Draft, Error, Policy, Result, Rollout, Sample, Sampler, Segment, SegmentKind, Task, Trajectory,
+};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::{Autoregressive, AutoregressiveConfig, Canvas, Continuation, ImageModel, MaskGit, MaskGitConfig, TextModel};
+
+/// A model that understands and generates: text, images, and how a task becomes token ids.
+pub trait UnifiedModel: TextModel + ImageModel {
+    /// Ids of the understanding prompt: the task's image (or a blank one) and its question.
+    ///
+    /// # Errors
+    /// When the task does not fit the model.
+    fn question(&self, task: &Task) -> Result<Vec<u32>>;
+
+    /// The compound prompt CP = base prompt + IR as text.
+    fn compound_prompt(&self, task: &Task, response: &str) -> String {
+        format!("{} {response}", task.base_prompt).trim().to_owned()
+    }
+
+    /// Ids of a generation prompt.
+    ///
+    /// # Errors
+    /// When the prompt does not fit the model.
+    fn generation_prompt(&self, task: &Task, prompt: &str) -> Result<Vec<u32>>;
+
+    /// Text of ids, special tokens left out.
+    ///
+    /// # Errors
+    /// When an id is not in the vocabulary.
+    fn text(&self, ids: &[u32]) -> Result<String>;
+
+    /// Images of codes, `[B][N]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn images(&self, codes: &[&[u32]]) -> Result<Vec<RgbImage>>;
+}
+
+/// Settings of [`UnifiedSampler`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnifiedConfig {
+    /// How the reasoning is written.
+    pub text: AutoregressiveConfig,
+    /// How the image is painted.
+    pub image: MaskGitConfig,
+}
+
+impl UnifiedConfig {
+    /// The sampler for policies of type `P`.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key that is out of range.
+    pub fn init<P: Policy + UnifiedModel>(self) -> Result<UnifiedSampler<P>> {
+        Ok(UnifiedSampler { text: self.text.init()?, image: self.image.init()?, policy: PhantomData })
+    }
+}
+
+/// Draws o_i = (IR_i, I_{i,0..T}) from a [`UnifiedModel`]: reasoning text given the question, then MaskGIT given the
+/// compound prompt CP = base prompt + IR.
+pub struct UnifiedSampler<P> {
+    text: Autoregressive,
+    image: MaskGit,
+    policy: PhantomData<fn(P)>,
+}
+
+/// A draft between its two phases.
+struct InTheMaking {
+    question: Vec<u32>,
+    text: Continuation,
+    response: String,
+    prompt: String,
+    prompt_ids: Vec<u32>,
+    canvas: Canvas,
+}
+
+impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
+    fn draft(
+        &mut self,
+        policy: &dyn Policy,
+        task: &Task,
+        candidates: &[Candidate],
+        previews: bool,
+    ) -> Result<Vec<Draft>> {
+        let policy = downcast::<P>(policy)?;
+        let question = policy.question(task)?;
+        let texts = self.text.generate(policy, &question, candidates)?;
+        let mut states = Vec::with_capacity(texts.len());
+        for text in texts {
+            let response = policy.text(&text.tokens)?.trim().to_owned();
+            let prompt = policy.compound_prompt(task, &response);
+            let prompt_ids = policy.generation_prompt(task, &prompt)?;
+            let canvas = Canvas::default();
+            states.push(InTheMaking { question: question.clone(), text, response, prompt, prompt_ids, canvas });
+        }
+        let checkpoint = if previews { self.image.checkpoint_step() } else { 0 };
+        self.paint(policy, candidates, &mut states, checkpoint)?;
+        let images = if previews { self.images(policy, &states)? } else { vec![None; states.len()] };
+        let steps_left = self.image.config().timesteps - checkpoint;
+        Ok(states
+            .into_iter()
+            .zip(images)
+            .zip(candidates)
+            .map(|((state, image), &candidate)| Draft {
+                candidate,
+                preview: previews.then(|| {
+                    let number = candidate.key.candidate;
+                    Sample::new(task, number, state.prompt.clone(), state.response.clone(), image)
+                }),
+                steps_spent: checkpoint,
+                steps_left,
+                state: Box::new(state),
+            })
+            .collect())
+    }
+
+    fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
+        let policy = downcast::<P>(policy)?;
+        let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
+        let mut states = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let state = draft.state.downcast::<InTheMaking>().map_err(|_| {
+                Error::contract("a draft was finished by another sampler than the one that drew it")
+            })?;
+            states.push(*state);
+        }
+        self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;
+        let images = self.images(policy, &states)?;
+        Ok(states
+            .into_iter()
+            .zip(images)
+            .zip(candidates)
+            .map(|((state, image), candidate)| self.rollout(policy, task, candidate.key.candidate, state, image))
+            .collect())
+    }
+}
+
+impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
+    fn paint(&self, policy: &P, candidates: &[Candidate], states: &mut [InTheMaking], until: usize) -> Result<()> {
+        if until == 0 || states.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&[u32]> = states.iter().map(|s| s.prompt_ids.as_slice()).collect();
+        let prompts = policy.prepare(&ids, self.image.config().guidance_scale)?;
+        let mut canvases: Vec<Canvas> = states.iter_mut().map(|s| std::mem::take(&mut s.canvas)).collect();
+        self.image.advance(policy, &prompts, candidates, &mut canvases, until)?;
+        for (state, canvas) in states.iter_mut().zip(canvases) {
+            state.canvas = canvas;
+        }
+        Ok(())
+    }
+
+    fn images(&self, policy: &P, states: &[InTheMaking]) -> Result<Vec<Option<Arc<RgbImage>>>> {
+        let tokens = policy.image_tokens();
+        let codes: Vec<&[u32]> = states.iter().map(|s| s.canvas.prediction(tokens)).collect();
+        Ok(policy.images(&codes)?.into_iter().map(|image| Some(Arc::new(image))).collect())
+    }
+
+    fn rollout(
+        &self,
+        policy: &P,
+        task: &Task,
+        candidate: u64,
+        state: InTheMaking,
+        image: Option<Arc<RgbImage>>,
+    ) -> Rollout {
+        let understanding = Segment {
+            kind: SegmentKind::Understanding,
+            decoding: Decoding::Autoregressive,
+            context: state.question,
+            per_step: 1,
+            undecided: vec![true; state.text.tokens.len()],
+            chosen: state.text.tokens,
+            log_probs: state.text.log_probs,
+            guidance: 0.0,
+            temperature: self.text.scoring_temperature(),
+        };
+        let generation = Segment {
+            kind: SegmentKind::Generation,
+            decoding: Decoding::Masked,
+            context: state.prompt_ids,
+            per_step: policy.image_tokens(),
+            chosen: state.canvas.chosen,
+            log_probs: state.canvas.log_probs,
+            undecided: state.canvas.undecided,
+            guidance: self.image.config().guidance_scale,
+            temperature: 1.0,
+        };
+        Rollout {
+            trajectory: Trajectory { candidate, segments: vec![understanding, generation] },
+            sample: Sample::new(task, candidate, state.prompt, state.response, image),
+        }
+    }
+}
+
+fn downcast<P: Policy>(policy: &dyn Policy) -> Result<&P> {
+    (policy as &dyn Any).downcast_ref::<P>().ok_or_else(|| {
+        Error::contract(format!("this sampler draws from policies of type {} and was given another", type_name::<P>()))
+    })
+}
