@@ -77,12 +77,22 @@ impl<M: Module> ModuleLearner<M> {
         &self.module
     }
 
-    /// The accumulated gradient of the parameter that `select` picks, if there is one.
-    pub fn gradient<const D: usize>(&mut self, select: impl Fn(&M) -> &Param<Tensor<D>>) -> Option<Tensor<D>> {
-        let gradients = self.gradients.grads();
-        let found = gradients.get::<D>(select(&self.module).id);
-        self.gradients.accumulate(&self.module, gradients);
+    /// The accumulated gradient of the parameter at `path`, flattened from burn's layout (row-major), if there is one.
+    pub fn gradient(&mut self, path: &str) -> Option<Tensor<1>> {
+        let mut found = None;
+        self.visit_gradients(|at, gradient| {
+            if at == path {
+                found = Some(gradient);
+            }
+        });
         found
+    }
+
+    /// Calls `f` with the path and the flattened gradient of every parameter that has one.
+    fn visit_gradients(&mut self, f: impl FnMut(&str, Tensor<1>)) {
+        let gradients = self.gradients.grads();
+        self.module.visit(&mut Walk { gradients: &gradients, path: Vec::new(), f });
+        self.gradients.accumulate(&self.module, gradients);
     }
 }
 
@@ -108,12 +118,12 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     }
 
     fn gradient_norms(&mut self) -> Vec<(String, f64)> {
-        let gradients = self.gradients.grads();
-        let mut norms = Norms { gradients: &gradients, path: Vec::new(), found: Vec::new() };
-        self.module.visit(&mut norms);
-        let found = norms.found;
-        self.gradients.accumulate(&self.module, gradients);
-        found
+        let mut norms = Vec::new();
+        self.visit_gradients(|path, gradient| {
+            let squares: f64 = gradient.square().sum().into_scalar::<f32>().into();
+            norms.push((path.to_owned(), squares.sqrt()));
+        });
+        norms
     }
 
     fn apply(&mut self, lr: f64, scale: f64) -> Result<()> {
@@ -158,13 +168,14 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     }
 }
 
-struct Norms<'a> {
+/// Walks a module's parameters along with their gradients.
+struct Walk<'a, F> {
     gradients: &'a GradientsParams,
     path: Vec<String>,
-    found: Vec<(String, f64)>,
+    f: F,
 }
 
-impl ModuleVisitor for Norms<'_> {
+impl<F: FnMut(&str, Tensor<1>)> ModuleVisitor for Walk<'_, F> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -175,8 +186,7 @@ impl ModuleVisitor for Norms<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let squares: f64 = gradient.square().sum().into_scalar::<f32>().into();
-            self.found.push((self.path.join("."), squares.sqrt()));
+            (self.f)(&self.path.join("."), gradient.reshape([-1]));
         }
     }
 }

@@ -10,7 +10,7 @@ mod schedule;
 mod text;
 mod unified;
 
-pub use maskgit::{Canvas, ImageModel, MaskGit, MaskGitConfig};
+pub use maskgit::{Canvas, ImageModel, MaskGit, MaskGitConfig, least_confident};
 pub use schedule::MaskSchedule;
 pub use text::{Autoregressive, AutoregressiveConfig, Continuation, TextModel};
 pub use unified::{UnifiedConfig, UnifiedModel, UnifiedSampler};

@@ -1,7 +1,7 @@
 //! MaskGIT (arXiv 2202.04200): all image tokens are predicted at every step, the least confident are masked again.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, Transaction};
 use counterpoint::{Candidate, Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -199,10 +199,7 @@ impl<'a> Batch<'a> {
             true => chosen_log_probs + gumbel(self.uniforms("image.remask", step)) * temperature,
             false => chosen_log_probs,
         };
-        // Decided tokens stay: no confidence is as high as theirs.
-        let confidence = confidence.mask_fill(undecided.bool_not(), f32::MAX);
-        let rank = confidence.argsort(1).argsort(1);
-        self.codes = chosen.mask_fill(rank.lower_scalar(remask as i64), self.mask as i64);
+        self.codes = chosen.mask_fill(least_confident(confidence, undecided, remask), self.mask as i64);
         self.undecided_count = remask;
     }
 
@@ -246,6 +243,16 @@ impl<'a> Batch<'a> {
         }
         Ok(())
     }
+}
+
+/// Which `count` of the undecided positions are masked again: those of least confidence, the first of equals.
+///
+/// # Shapes
+/// `confidence` and `undecided` `[B, N]`; output `[B, N]` with `count` true per row.
+pub fn least_confident(confidence: Tensor<2>, undecided: Tensor<2, Bool>, count: usize) -> Tensor<2, Bool> {
+    // Decided tokens stay: no confidence is as high as theirs.
+    let confidence = confidence.mask_fill(undecided.bool_not(), f32::MAX);
+    confidence.argsort(1).argsort(1).lower_scalar(count as i64)
 }
 
 /// Temperature at `step`: multiplied by (1 - r) at every step up to and including it, as the public code does.

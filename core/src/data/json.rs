@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 /// Reads `path` as a `T`.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(|e| Error::data(format!("cannot read {}", path.display())).with_source(e))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::data(format!("cannot read {}", path.display())).with_source(e))?;
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let key = e.path().to_string();

@@ -173,8 +173,7 @@ impl PersonalTasks {
                 (None, question, prompt.clone(), target, Some(prompt))
             }
             Pathway::Visual => {
-                let mut questions =
-                    self.pictures(concept).iter().flat_map(|p| p.questions.iter().map(move |q| (p, q)));
+                let mut questions = self.pictures(concept).iter().flat_map(|p| p.questions.iter().map(move |q| (p, q)));
                 let (picture, exchange) = questions.nth(index).ok_or_else(|| {
                     Error::data(format!("concept {token}: expected more than {index} questions about images"))
                 })?;

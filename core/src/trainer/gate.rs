@@ -1,8 +1,7 @@
 //! Before the first update: do the log-probabilities recorded while sampling equal those of the replay?
 
 use super::Trainer;
-use super::rollout::Group;
-use super::update::{chunks, items, read};
+use super::update::{Group, chunks, items, read};
 use crate::{Error, Replay, Result, Weights};
 
 impl Trainer {

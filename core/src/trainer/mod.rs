@@ -10,6 +10,7 @@ mod update;
 
 pub use event::{Event, StepReport, StopToken};
 pub use rollout::Ledger;
+pub use update::{Group, Replayed, StepDraw, accumulate};
 
 use std::path::PathBuf;
 

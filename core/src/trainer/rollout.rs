@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Parts, Trainer};
+use super::{Event, Group, Parts, Trainer};
 use crate::{Candidate, Draft, Error, GroupOutcome, Key, Result, Rollout, Scored, Task};
 
 /// Denoising steps spent, in candidates x steps.
@@ -15,14 +15,6 @@ pub struct Ledger {
     pub dropped: u64,
     /// Not spent, because those drafts were dropped rather than finished.
     pub saved: u64,
-}
-
-/// A finished group: what the update learns from.
-pub(super) struct Group {
-    /// The candidates that are learned from.
-    pub(super) rollouts: Vec<Rollout>,
-    /// Their advantages.
-    pub(super) advantages: Vec<f64>,
 }
 
 /// What a task came to, for the metrics.
@@ -202,8 +194,8 @@ impl Trainer {
             let rewards: Vec<f64> = selected.iter().map(|&i| rewards[i]).collect();
             let advantages = self.parts.objective.advantages(&rewards);
             let mut rollouts: Vec<Option<Rollout>> = rollouts.into_iter().map(Some).collect();
-            let rollouts = kept.iter().filter_map(|&i| rollouts[i].take()).collect();
-            drawn.group = Some(Group { rollouts, advantages });
+            let trajectories = kept.iter().filter_map(|&i| rollouts[i].take()).map(|r| r.trajectory).collect();
+            drawn.group = Some(Group { trajectories, advantages });
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::rollout::{Drawn, Group};
-use super::{Event, StepReport, Trainer};
+use super::rollout::Drawn;
+use super::{Event, Group, StepReport, Trainer};
 use crate::metrics::Metrics;
 use crate::{Error, ErrorKind, LossStats, Result, RewardStatistics, Scored};
 
@@ -87,13 +87,13 @@ impl Trainer {
         let mut entropy = None;
         let mut grad_norm = 0.0;
         for round in 0..self.config.updates_per_batch as u64 {
-            let updated = self.update(step, cursor, round, groups)?;
-            if let Some(reason) = updated.non_finite {
+            let (replayed, norm) = self.update(step, cursor, round, groups)?;
+            if let Some(reason) = replayed.non_finite {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }
-            stats.add(&updated.stats);
-            entropy = entropy.or(updated.entropy);
-            grad_norm = updated.grad_norm;
+            stats.add(&replayed.stats);
+            entropy = entropy.or(replayed.entropy);
+            grad_norm = norm;
         }
         metrics.insert("loss", stats.loss / self.config.updates_per_batch as f64);
         metrics.insert("kl", stats.mean(stats.kl));

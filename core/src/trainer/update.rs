@@ -3,109 +3,131 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Trainer;
-use super::rollout::Group;
 use crate::{
     Decoding, Error, GroupShape, ImagePositions, Key, LogProbs, LossStats, Objective, Policy, Replay, Result, Segment,
-    Streams, Terms, Weights,
+    Streams, Terms, Trajectory, Weights,
 };
+
+/// What an update learns from: one group's trajectories and their advantages A_i.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The trajectories.
+    pub trajectories: Vec<Trajectory>,
+    /// Their advantages, one each.
+    pub advantages: Vec<f64>,
+}
+
+/// What the replay of a batch came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// Sums over the scored decisions.
+    pub stats: LossStats,
+    /// Mean entropy in nats over the scored decisions, where the policy computes it.
+    pub entropy: Option<f64>,
+    /// What was not finite, and where; the gradients are of no use then.
+    pub non_finite: Option<String>,
+}
+
+/// Draws which denoising steps of each candidate an update scores, for objectives that score a subset of them.
+#[derive(Debug, Clone, Copy)]
+pub struct StepDraw {
+    /// The run's streams.
+    pub streams: Streams,
+    /// Step of the run.
+    pub step: u64,
+    /// Cursor of the first group's task.
+    pub cursor: u64,
+    /// Which update of the same batch this is.
+    pub round: u64,
+}
 
 /// Some steps of a candidate with what the objective needs to know of them.
 pub(super) struct Item<'a> {
     pub(super) replay: Replay<'a>,
-    pub(super) advantage: f64,
+    advantage: f64,
     /// Weight of each scored decision.
-    pub(super) weight: f64,
+    weight: f64,
     /// Which trajectory of the batch this is part of.
-    pub(super) trajectory: usize,
-}
-
-/// What one update did.
-pub(super) struct Updated {
-    pub(super) stats: LossStats,
-    pub(super) entropy: Option<f64>,
-    pub(super) grad_norm: f64,
-    /// `None` when the parameters were updated, else what was not finite.
-    pub(super) non_finite: Option<String>,
+    trajectory: usize,
 }
 
 impl Trainer {
-    /// One optimizer step on `groups`.
-    pub(super) fn update(&mut self, step: u64, cursor: u64, round: u64, groups: &[Group]) -> Result<Updated> {
+    /// One optimizer step on `groups`: the replay, and the gradient's norm before clipping.
+    pub(super) fn update(&mut self, step: u64, cursor: u64, round: u64, groups: &[Group]) -> Result<(Replayed, f64)> {
         let draw = StepDraw { streams: self.streams, step, cursor, round };
-        let items = items(groups, self.parts.objective.as_ref(), Some(&draw));
-        let mut updated = accumulate(
-            self.parts.policy.as_mut(),
-            self.parts.objective.as_ref(),
-            &items,
-            groups.iter().map(|g| g.rollouts.len()).sum(),
-            self.config.chunk,
-        )?;
+        let (policy, objective) = (self.parts.policy.as_mut(), self.parts.objective.as_ref());
+        let mut replayed = accumulate(policy, objective, groups, self.config.chunk, Some(&draw))?;
         let learner = self.parts.policy.learner();
-        if updated.non_finite.is_none() {
-            let norms = learner.gradient_norms();
-            updated.grad_norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
-            if let Some((name, norm)) = norms.iter().find(|(_, norm)| !norm.is_finite()) {
-                updated.non_finite = Some(format!("the gradient of {name} has norm {norm}"));
-            }
+        let norms = learner.gradient_norms();
+        if let (None, Some((name, norm))) = (&replayed.non_finite, norms.iter().find(|(_, norm)| !norm.is_finite())) {
+            replayed.non_finite = Some(format!("the gradient of {name} has norm {norm}"));
         }
-        if updated.non_finite.is_some() {
+        let norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
+        if replayed.non_finite.is_some() {
             learner.discard();
-            return Ok(updated);
+            return Ok((replayed, norm));
         }
-        let scale = (self.config.max_grad_norm / (updated.grad_norm + 1e-6)).min(1.0);
+        let scale = (self.config.max_grad_norm / (norm + 1e-6)).min(1.0);
         learner.apply(self.schedule.rate(step), scale)?;
-        Ok(updated)
+        Ok((replayed, norm))
     }
 }
 
-/// Accumulates the gradients of the objective over `items`, chunk by chunk. Stops at the first non-finite loss.
-fn accumulate(
+/// Replays `groups` in chunks of at most `chunk` sequences and accumulates the gradients of the objective in the
+/// policy's learner. Stops at the first loss that is not finite.
+///
+/// Without `draw`, all denoising steps are scored whatever the objective says.
+///
+/// # Errors
+/// What the policy or the objective returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the policy's
+/// log-probabilities have a wrong shape.
+pub fn accumulate(
     policy: &mut dyn Policy,
     objective: &dyn Objective,
-    items: &[Item<'_>],
-    trajectories: usize,
+    groups: &[Group],
     chunk: usize,
-) -> Result<Updated> {
+    draw: Option<&StepDraw>,
+) -> Result<Replayed> {
+    let items = items(groups, objective, draw);
     let sequence_ratios = match objective.needs_sequence_ratio() {
-        true => Some(sequence_log_ratios(policy, objective, items, trajectories, chunk)?),
+        true => Some(sequence_log_ratios(policy, objective, &items, chunk)?),
         false => None,
     };
+    let positions = objective.scope().image_positions;
     let mut stats = LossStats::default();
     let mut entropy = Mean::default();
-    for chunk in chunks(items, chunk) {
+    for chunk in chunks(&items, chunk) {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
         let scores = policy.log_probs(&replays, Weights::Current)?;
         let layout = Layout::of(&scores, &replays)?;
         let reference = match objective.needs_reference() {
-            true => Some(policy.log_probs(&replays, Weights::Reference)?.log_probs),
+            true => Some(layout.attach(policy.log_probs(&replays, Weights::Reference)?.log_probs)),
             false => None,
         };
-        let positions = objective.scope().image_positions;
-        let weights = layout.fill(&chunk, |item, i| {
-            if is_scored(item.replay.segment(), i, positions) { item.weight } else { 0.0 }
+        let weights = layout.fill(&chunk, |item, i| match is_scored(item.replay.segment(), i, positions) {
+            true => item.weight,
+            false => 0.0,
         });
         if let Some(values) = &scores.entropy {
             entropy.add(values, &weights)?;
         }
-        let rows = |value: &dyn Fn(&Item<'_>) -> f64| layout.column(chunk.iter().map(|item| value(item)).collect());
-        let terms = Terms {
+        let loss = objective.loss(Terms {
             log_probs: scores.log_probs,
             old: layout.fill(&chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
-            reference: reference.map(|r| layout.attach(r)),
-            advantages: rows(&|item| item.advantage),
+            reference,
+            advantages: layout.column(&chunk, |item| item.advantage),
             weights,
-            sequence_log_ratio: sequence_ratios.as_ref().map(|s| rows(&|item| s[item.trajectory])),
-        };
-        let loss = objective.loss(terms)?;
+            sequence_log_ratio: sequence_ratios.as_ref().map(|s| layout.column(&chunk, |item| s[item.trajectory])),
+        })?;
         stats.add(&loss.stats);
         if !loss.stats.loss.is_finite() {
             let kind = replays[0].segment().kind;
             let reason = format!("the loss of a chunk of {} {kind:?} replays is {}", replays.len(), loss.stats.loss);
-            return Ok(Updated { stats, entropy: None, grad_norm: f64::NAN, non_finite: Some(reason) });
+            return Ok(Replayed { stats, entropy: None, non_finite: Some(reason) });
         }
         policy.learner().accumulate(loss.loss)?;
     }
-    Ok(Updated { stats, entropy: entropy.value(), grad_norm: 0.0, non_finite: None })
+    Ok(Replayed { stats, entropy: entropy.value(), non_finite: None })
 }
 
 /// Mean log-ratio of each trajectory over its scored decisions, without gradients.
@@ -113,10 +135,10 @@ fn sequence_log_ratios(
     policy: &dyn Policy,
     objective: &dyn Objective,
     items: &[Item<'_>],
-    trajectories: usize,
     chunk: usize,
 ) -> Result<Vec<f64>> {
     let positions = objective.scope().image_positions;
+    let trajectories = items.last().map_or(0, |item| item.trajectory + 1);
     let mut sums = vec![(0.0_f64, 0_usize); trajectories];
     for chunk in chunks(items, chunk) {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
@@ -135,14 +157,6 @@ fn sequence_log_ratios(
     Ok(sums.into_iter().map(|(sum, count)| sum / count.max(1) as f64).collect())
 }
 
-/// Which denoising steps of a candidate an update scores.
-pub(super) struct StepDraw {
-    streams: Streams,
-    step: u64,
-    cursor: u64,
-    round: u64,
-}
-
 /// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps.
 pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Option<&StepDraw>) -> Vec<Item<'a>> {
     let scope = objective.scope();
@@ -151,16 +165,16 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
     for (g, group) in groups.iter().enumerate() {
         let shape = GroupShape {
             scored: group
-                .rollouts
+                .trajectories
                 .iter()
-                .map(|r| r.trajectory.segments.iter().map(|s| (s.kind, scored(s, scope.image_positions))).collect())
+                .map(|t| t.segments.iter().map(|s| (s.kind, scored(s, scope.image_positions))).collect())
                 .collect(),
         };
-        for (i, (rollout, &advantage)) in group.rollouts.iter().zip(&group.advantages).enumerate() {
-            for (s, segment) in rollout.trajectory.segments.iter().enumerate() {
+        for (i, (one, &advantage)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
+            for (s, segment) in one.segments.iter().enumerate() {
                 let weight = objective.weight(&shape, i, s) / groups.len() as f64;
                 let mut push = |steps: std::ops::Range<usize>, weight: f64| {
-                    let replay = Replay { trajectory: &rollout.trajectory, segment: s, steps };
+                    let replay = Replay { trajectory: one, segment: s, steps };
                     items.push(Item { replay, advantage, weight, trajectory });
                 };
                 let all = segment.steps();
@@ -170,7 +184,7 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
                     Decoding::Masked => {
                         let (steps, factor) = match (scope.denoising_steps, draw) {
                             (Some(k), Some(draw)) if k < all => {
-                                let candidate = rollout.trajectory.candidate;
+                                let candidate = one.candidate;
                                 let key = Key { step: draw.step, task: draw.cursor + g as u64, candidate };
                                 let mut stream = draw.streams.stream(key, "update.denoising_steps", draw.round);
                                 (stream.subset(k, all), all as f64 / k as f64)
@@ -255,8 +269,8 @@ impl Layout {
     }
 
     /// `[n, 1]`.
-    fn column(&self, values: Vec<f64>) -> Tensor<2> {
-        let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+    fn column(&self, chunk: &[&Item<'_>], value: impl Fn(&Item<'_>) -> f64) -> Tensor<2> {
+        let values: Vec<f32> = chunk.iter().map(|item| value(item) as f32).collect();
         Tensor::from_data(TensorData::new(values, [self.height, 1]), &self.device)
     }
 
