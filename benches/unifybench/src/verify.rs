@@ -1,7 +1,7 @@
 //! Reads concept, place, accessory and colour back from pixels alone, by comparison with flat colours and templates.
 
 use counterpoint::{Error, Result};
-use image::RgbImage;
+use image::{RgbImage, RgbaImage};
 use serde::{Deserialize, Serialize};
 
 use crate::render::{Renderer, SUBJECT_AT, SUBJECT_SIZE};
@@ -16,8 +16,10 @@ const NEAR: f64 = 75.0;
 const PRESENT: f64 = 0.5;
 /// Mean RGB distance beyond which an image shows none of the places.
 const NO_PLACE: f64 = 50.0;
-/// Mean RGB distance beyond which an image shows none of the concepts.
-const NO_CONCEPT: f64 = 55.0;
+/// Distance beyond which an image shows none of the concepts, as a share of that of a flat image.
+const NO_CONCEPT: f64 = 0.95;
+/// Concepts are compared by the mean colours of blocks of this many pixels a side, which blur hardly changes.
+const BLOCK: i32 = 4;
 
 /// What an image shows. `None` where it shows nothing that could be meant.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ pub struct Observation {
 /// How far ahead of the second best each attribute's best reading is, 0 (a tie) to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Margins {
-    /// Of the concept: 1 - d1/d2 of the mean RGB distances to its picture.
+    /// Of the concept: 1 - d1/d2 of the distances to its picture.
     pub concept: f64,
     /// Of the place: 1 - d1/d2 of the mean RGB distances to its background.
     pub place: f64,
@@ -73,6 +75,8 @@ pub struct Truth {
     renderer: Renderer,
     /// Per accessory: its inner pixels, and all that it may touch.
     shapes: Vec<(Vec<bool>, Vec<bool>)>,
+    /// Per concept: the pixels of its picture that are inside its mask, away from the rim.
+    inner: Vec<Vec<bool>>,
 }
 
 impl Truth {
@@ -81,8 +85,10 @@ impl Truth {
     /// # Errors
     /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when an embedded picture is damaged.
     pub fn new() -> Result<Self> {
-        let shapes = Accessory::ALL.iter().map(|&a| (shape::core(a, 2), shape::surroundings(a, 3))).collect();
-        Ok(Self { renderer: Renderer::new()?, shapes })
+        let shapes = Accessory::ALL.iter().map(|&a| (shape::core(a, 2), shape::surroundings(a, 5))).collect();
+        let renderer = Renderer::new()?;
+        let inner = Concept::ALL.iter().map(|&c| inner(renderer.subject(c))).collect();
+        Ok(Self { renderer, shapes, inner })
     }
 
     /// What `image` (64x64 sRGB) shows.
@@ -100,11 +106,11 @@ impl Truth {
         let pixels: Vec<[u8; 3]> = image.pixels().map(|p| p.0).collect();
         let (found, accessory_margin, colour_margin) = self.accessory(&pixels);
         let hidden = found.map(|(a, _)| self.shapes[a as usize].1.as_slice());
-        let (concept, concept_distance, concept_margin) =
-            nearest(Concept::ALL, |c| self.concept_distance(c, &pixels, hidden));
+        let (concept, concept_distance, concept_margin) = nearest(Concept::ALL, |c| self.compare(c, &pixels, hidden).0);
+        let flat = self.compare(concept, &pixels, hidden).1;
         let (place, place_distance, place_margin) = nearest(Place::ALL, |p| place_distance(p, &pixels, hidden));
         Ok(Observation {
-            concept: (concept_distance <= NO_CONCEPT).then_some(concept),
+            concept: (concept_distance <= NO_CONCEPT * flat).then_some(concept),
             place: (place_distance <= NO_PLACE).then_some(place),
             accessory: found.map(|f| f.0),
             colour: found.map(|f| f.1),
@@ -134,8 +140,9 @@ impl Truth {
     /// The accessory and colour whose core is filled and whose colour is rare elsewhere; margins of both.
     fn accessory(&self, pixels: &[[u8; 3]]) -> (Option<(Accessory, Colour)>, f64, f64) {
         let mut scores = Vec::new();
+        let colours: Vec<Option<Colour>> = pixels.iter().map(|&p| nearest_colour(p)).collect();
         for &colour in Colour::ALL {
-            let near: Vec<bool> = pixels.iter().map(|&p| nearest_colour(p) == Some(colour)).collect();
+            let near: Vec<bool> = colours.iter().map(|&c| c == Some(colour)).collect();
             for &accessory in Accessory::ALL {
                 let (core, surroundings) = &self.shapes[accessory as usize];
                 let inside = share(&near, |i| core[i]);
@@ -153,26 +160,64 @@ impl Truth {
         (present.then_some((best.0, best.1)), (best.2 - other_accessory).max(0.0), (best.2 - other_colour).max(0.0))
     }
 
-    /// Mean distance of the subject's visible pixels to the picture of `concept`, at the best of nine offsets.
-    fn concept_distance(&self, concept: Concept, pixels: &[[u8; 3]], hidden: Option<&[bool]>) -> f64 {
-        let subject = self.renderer.subject(concept);
-        let mut best = f64::INFINITY;
+    /// Mean distance of the subject's 4x4 blocks to those of the picture of `concept`, at the best of nine offsets; and
+    /// that of a flat image in the mean colour of those blocks.
+    fn compare(&self, concept: Concept, pixels: &[[u8; 3]], hidden: Option<&[bool]>) -> (f64, f64) {
+        let mut best = (f64::INFINITY, 0.0);
         for (dx, dy) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dx, dy))) {
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for (u, v, top) in subject.enumerate_pixels() {
-                let x = SUBJECT_AT.0 + dx + u as i32;
-                let y = SUBJECT_AT.1 + dy + v as i32;
-                let i = (y * SIZE as i32 + x) as usize;
-                if top.0[3] < 128 || hidden.is_some_and(|h| h[i]) {
-                    continue;
-                }
-                sum += distance(pixels[i], [top.0[0], top.0[1], top.0[2]]).min(FAR);
-                weight += 1.0;
+            let blocks = self.blocks(concept, (dx, dy), pixels, hidden);
+            let count = blocks.len().max(1) as f64;
+            let mean: [f64; 3] = std::array::from_fn(|c| blocks.iter().map(|b| b.1[c]).sum::<f64>() / count);
+            let error: f64 = blocks.iter().map(|(picture, image)| distance(*picture, *image).min(FAR)).sum();
+            let flat: f64 = blocks.iter().map(|(picture, _)| distance(*picture, mean).min(FAR)).sum();
+            if error / count < best.0 {
+                best = (error / count, flat / count);
             }
-            best = best.min(sum / weight);
         }
         best
     }
+
+    /// The mean colours of the 4x4 blocks of a concept's picture, with those of the image below it; only blocks of
+    /// which at least half is inside the mask, away from its rim, and visible.
+    fn blocks(
+        &self,
+        concept: Concept,
+        offset: (i32, i32),
+        pixels: &[[u8; 3]],
+        hidden: Option<&[bool]>,
+    ) -> Vec<([f64; 3], [f64; 3])> {
+        const SIDE: i32 = SUBJECT_SIZE / BLOCK;
+        let mut sums = vec![([0_u32; 3], [0_u32; 3], 0_u32); (SIDE * SIDE) as usize];
+        for (u, v, top) in self.renderer.subject(concept).enumerate_pixels() {
+            let (u, v) = (u as i32, v as i32);
+            let i = ((SUBJECT_AT.1 + offset.1 + v) * SIZE as i32 + SUBJECT_AT.0 + offset.0 + u) as usize;
+            if !self.inner[concept as usize][(v * SUBJECT_SIZE + u) as usize] || hidden.is_some_and(|h| h[i]) {
+                continue;
+            }
+            let (picture, below, count) = &mut sums[(v / BLOCK * SIDE + u / BLOCK) as usize];
+            for c in 0..3 {
+                picture[c] += u32::from(top.0[c]);
+                below[c] += u32::from(pixels[i][c]);
+            }
+            *count += 1;
+        }
+        let visible = sums.iter().filter(|s| s.2 >= (BLOCK * BLOCK / 2) as u32);
+        let mean = |sum: [u32; 3], count: u32| sum.map(|s| f64::from(s) / f64::from(count));
+        visible.map(|&(picture, below, count)| (mean(picture, count), mean(below, count))).collect()
+    }
+}
+
+/// The pixels of `subject` whose neighbours within two pixels are all mostly opaque.
+fn inner(subject: &RgbaImage) -> Vec<bool> {
+    let opaque = |x: i32, y: i32| {
+        (0..SUBJECT_SIZE).contains(&x)
+            && (0..SUBJECT_SIZE).contains(&y)
+            && subject.get_pixel(x as u32, y as u32).0[3] >= 128
+    };
+    (0..SUBJECT_SIZE * SUBJECT_SIZE)
+        .map(|i| (i % SUBJECT_SIZE, i / SUBJECT_SIZE))
+        .map(|(x, y)| (-2..=2).all(|dy| (-2..=2).all(|dx| opaque(x + dx, y + dy))))
+        .collect()
 }
 
 /// Mean distance of what surrounds the subject to the background of `place`.
@@ -186,7 +231,7 @@ fn place_distance(place: Place, pixels: &[[u8; 3]], hidden: Option<&[bool]>) -> 
         if subject(x, y) || hidden.is_some_and(|h| h[i]) {
             continue;
         }
-        sum += distance(pixel, place::colour_at(place, x, y)).min(FAR);
+        sum += distance(pixel.map(f64::from), place::colour_at(place, x, y).map(f64::from)).min(FAR);
         count += 1.0;
     }
     sum / count
@@ -208,7 +253,7 @@ fn nearest<T: Copy>(candidates: &[T], distance: impl Fn(T) -> f64) -> (T, f64, f
 
 /// The accessory colour that a pixel has, if any.
 fn nearest_colour(pixel: [u8; 3]) -> Option<Colour> {
-    let (colour, d, _) = nearest(Colour::ALL, |c| distance(pixel, c.rgb()));
+    let (colour, d, _) = nearest(Colour::ALL, |c| distance(pixel.map(f64::from), c.rgb().map(f64::from)));
     (d <= NEAR).then_some(colour)
 }
 
@@ -224,7 +269,7 @@ fn share(marked: &[bool], select: impl Fn(usize) -> bool) -> f64 {
     f64::from(hits) / f64::from(count.max(1))
 }
 
-fn distance(a: [u8; 3], b: [u8; 3]) -> f64 {
-    let squares: i32 = a.iter().zip(b).map(|(&x, y)| (i32::from(x) - i32::from(y)).pow(2)).sum();
-    f64::from(squares).sqrt()
+fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+    let squares = [a[0] - b[0], a[1] - b[1], a[2] - b[2]].map(|d| d * d);
+    (squares[0] + squares[1] + squares[2]).sqrt()
 }

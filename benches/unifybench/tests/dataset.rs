@@ -4,8 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use counterpoint::Pathway;
+use counterpoint::data::{ConceptSet, PersonalTasks, Split};
 use counterpoint_unifybench::dataset::{Scenes, write};
-use counterpoint_unifybench::language::{parse_fact, vocabulary, words};
+use counterpoint_unifybench::language::{
+    fact, parse_fact, photo, textual_question, visual_questions, vocabulary, words,
+};
 use counterpoint_unifybench::scene::pretraining_scenes;
 use counterpoint_unifybench::{Concept, Scene, Truth};
 
@@ -129,4 +133,36 @@ fn the_vocabulary_covers_every_sentence_in_the_files() {
         }
     }
     assert!(count > 500, "{count}");
+}
+
+#[test]
+fn the_engines_loader_reads_it_and_asks_as_the_language_does() {
+    let set = ConceptSet::open(&committed()).unwrap();
+    let concepts: Vec<_> = set.names().iter().map(|name| set.concept(name).unwrap()).collect();
+    for (split, held_out, folder) in [(Split::Train, false, "train"), (Split::HeldOut, true, "test")] {
+        let tasks = PersonalTasks::new(concepts.clone(), split, 0.5).unwrap();
+        let textual = tasks.all(Pathway::Textual).unwrap();
+        let visual = tasks.all(Pathway::Visual).unwrap();
+        assert_eq!((textual.len(), visual.len()), (6 * 4, 6 * 8 * 3));
+        for (&concept, tasks) in Concept::ALL.iter().zip(textual.chunks(4)) {
+            let facts = scenes(folder, concept).facts;
+            let texts: Vec<String> = facts.iter().map(|f| f.text.clone()).collect();
+            for (task, fact) in tasks.iter().zip(facts.iter().filter(|f| f.held_out == held_out)) {
+                assert_eq!(task.question, textual_question(concept, &texts, &fact.prompt));
+                assert_eq!((&task.base_prompt, &task.params["answer"]), (&fact.prompt, &fact.text.clone().into()));
+            }
+        }
+        for (&concept, tasks) in Concept::ALL.iter().zip(visual.chunks(24)) {
+            let images = scenes(folder, concept).images;
+            for (tasks, scene) in tasks.chunks(3).zip(images.values()) {
+                assert_eq!(tasks.iter().map(|t| t.question.clone()).collect::<Vec<_>>(), visual_questions(concept));
+                for task in tasks {
+                    assert_eq!(task.params["answer"], fact(scene));
+                    assert_eq!(task.params["facts"].as_array().unwrap().len(), 8);
+                    assert_eq!(task.base_prompt, photo(concept));
+                    assert_eq!(task.class, concept.class());
+                }
+            }
+        }
+    }
 }
