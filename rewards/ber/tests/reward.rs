@@ -1,0 +1,120 @@
+//! BER on a tower with random weights.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use counterpoint::registry::{self, BuildContext};
+use counterpoint::{Reward, Sample, Score};
+use counterpoint_ber::BerConfig;
+use counterpoint_encoders::blip2::{QFormerConfig, VisionConfig};
+use counterpoint_encoders::preprocess::Size;
+use counterpoint_encoders::{Blip2Config, ImageProcessorConfig};
+use image::{Rgb, RgbImage};
+use serde_json::json;
+
+/// Writes a tower with random weights into `dir`; its processor gives images of `side` pixels.
+fn tower(dir: &Path, side: u32) {
+    let words = "[PAD] [UNK] . a photo of ada red hat at the beach";
+    let vocab: serde_json::Map<_, _> = words.split(' ').enumerate().map(|(i, w)| (w.to_owned(), json!(i))).collect();
+    let config = Blip2Config {
+        vision_config: VisionConfig {
+            hidden_size: 16,
+            intermediate_size: 32,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            image_size: 16,
+            patch_size: 8,
+            ..VisionConfig::default()
+        },
+        qformer_config: QFormerConfig {
+            vocab_size: vocab.len(),
+            hidden_size: 16,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            intermediate_size: 32,
+            max_position_embeddings: 32,
+            encoder_hidden_size: 16,
+            ..QFormerConfig::default()
+        },
+        num_query_tokens: 3,
+        image_text_hidden_size: 8,
+    };
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"}
+    });
+    config.init(&Device::flex()).unwrap().save(&config, dir).unwrap();
+    std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let size = Size::Exact { height: side, width: side };
+    ImageProcessorConfig { size, ..Default::default() }.write(dir).unwrap();
+}
+
+fn sample(prompt: &str, image: Option<RgbImage>) -> Sample {
+    Sample {
+        candidate: 0,
+        class: "person".into(),
+        prompt: prompt.into(),
+        response: String::new(),
+        image: image.map(Arc::new),
+        references: Vec::new(),
+        params: json!({}),
+    }
+}
+
+fn picture(red: u8) -> Option<RgbImage> {
+    Some(RgbImage::from_fn(20, 24, |x, y| Rgb([red, (x * 12) as u8, (y * 10) as u8])))
+}
+
+#[test]
+fn scores_are_cosines_that_depend_on_image_and_prompt_but_not_on_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let mut expert = BerConfig { weights: dir.path().into(), batch: 2 }.init(&Device::flex()).unwrap();
+    let samples = [
+        sample("a photo of <ada>. a red hat at the beach.", picture(250)),
+        sample("A photo of ada! a red hat at the beach", picture(250)),
+        sample("a photo of <ada>. a red hat at the beach.", picture(10)),
+        sample("the hat.", picture(250)),
+    ];
+    let scores: Vec<f64> = expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect();
+    assert!(scores.iter().all(|s| (-1.0001..=1.0001).contains(s)), "{scores:?}");
+    assert!((scores[0] - scores[1]).abs() < 1e-6, "wording variants count the same");
+    assert!((scores[0] - scores[2]).abs() > 1e-4, "the image matters: {scores:?}");
+    assert!((scores[0] - scores[3]).abs() > 1e-4, "the prompt matters: {scores:?}");
+    for (sample, score) in samples.iter().zip(&scores) {
+        let alone = expert.score(std::slice::from_ref(sample)).unwrap();
+        assert!((alone[0].value().unwrap() - score).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn what_is_missing_is_abstained_from_and_keeps_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let mut expert = registry::reward("ber", &toml::toml! { weights = "." }, &context).unwrap();
+    assert_eq!(expert.name(), "ber");
+    let samples = [
+        sample("a hat.", None),
+        sample("a hat.", picture(1)),
+        sample(" . ", picture(1)),
+        sample("a hat.", Some(RgbImage::new(0, 4))),
+    ];
+    let scores = expert.score(&samples).unwrap();
+    assert_eq!(scores[0], Score::Abstain("no image to compare".into()));
+    assert!(scores[1].value().is_some());
+    assert_eq!(scores[2], Score::Abstain("no prompt to compare".into()));
+    assert!(matches!(scores[3], Score::Fail(_)));
+    assert!(expert.score(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn an_image_processor_of_another_size_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 24);
+    let error = BerConfig { weights: dir.path().into(), batch: 2 }.init(&Device::flex()).unwrap_err();
+    assert!(error.to_string().contains("16x16, got Some([24, 24])"), "{error}");
+}

@@ -1,0 +1,143 @@
+//! TIER on a tower with random weights: the formula, what is abstained from, what fails.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use counterpoint::registry::{self, BuildContext};
+use counterpoint::{Reward, Sample, Score};
+use counterpoint_encoders::BertConfig;
+use counterpoint_tier::{Tier, TierConfig, tier};
+use serde_json::json;
+
+const FACTS: [&str; 3] = ["a red hat at the beach.", "a blue kite at the park.", "a pink ball at the lake."];
+
+/// Writes a tower with random weights into `dir`.
+fn tower(dir: &Path) {
+    let words = "[PAD] [UNK] . a red hat at the beach blue kite park pink ball lake";
+    let vocab: serde_json::Map<_, _> = words.split(' ').enumerate().map(|(i, w)| (w.to_owned(), json!(i))).collect();
+    let config = BertConfig {
+        vocab_size: vocab.len(),
+        hidden_size: 16,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 16,
+        use_task_id: true,
+        ..BertConfig::default()
+    };
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"}
+    });
+    config.init(&Device::flex()).unwrap().save(&config, dir).unwrap();
+    std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+fn expert() -> Tier {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    TierConfig { weights: dir.path().into(), batch: 256 }.init(&Device::flex()).unwrap()
+}
+
+fn sample(response: &str, params: serde_json::Value) -> Sample {
+    Sample {
+        candidate: 0,
+        class: "person".into(),
+        prompt: String::new(),
+        response: response.into(),
+        image: None,
+        references: Vec::new(),
+        params,
+    }
+}
+
+fn asked(response: &str, target: usize) -> Sample {
+    sample(response, json!({ "facts": FACTS, "target": target }))
+}
+
+#[test]
+fn the_formula() {
+    assert_eq!(tier(&[0.0, 1.0, 0.0], 1), 1.0);
+    assert!((tier(&[1.0, 0.0, 0.0], 1) - (2.0 - 2_f64.sqrt()) / 2.0).abs() < 1e-12);
+    assert_eq!(tier(&[0.0, 0.0], 0), 0.5);
+    assert_eq!(tier(&[1.0, -1.0, 1.0, 1.0], 1), 0.0, "distances beyond 2 are clamped");
+    assert!((tier(&[0.6, 0.8], 0) - (2.0 - 0.8_f64.sqrt()) / 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn scores_are_the_formula_on_the_towers_cosines() {
+    let mut expert = expert();
+    let texts: Vec<String> = FACTS.iter().map(|&f| f.to_owned()).chain(["a red kite.".to_owned()]).collect();
+    let rows = expert.embed(&texts).unwrap();
+    let cosines: Vec<f64> = (0..3).map(|k| rows[3].iter().zip(&rows[k]).map(|(a, b)| f64::from(a * b)).sum()).collect();
+    let score = expert.score(&[asked("A red kite!", 1)]).unwrap()[0].value().unwrap();
+    assert!((score - tier(&cosines, 1)).abs() < 1e-5, "{score}");
+}
+
+#[test]
+fn a_score_depends_neither_on_the_batch_nor_on_punctuation() {
+    let mut expert = expert();
+    let samples = [
+        asked("a red hat at the beach.", 0),
+        asked(" A red, hat  at the <beach>!", 0),
+        asked("a pink ball at the lake. a a a a a a", 2),
+        asked("kite", 1),
+    ];
+    let together = expert.score(&samples).unwrap();
+    assert_eq!(together[0], together[1]);
+    for (sample, score) in samples.iter().zip(&together) {
+        let alone = expert.score(std::slice::from_ref(sample)).unwrap();
+        assert!((alone[0].value().unwrap() - score.value().unwrap()).abs() < 1e-5);
+    }
+    assert!(expert.score(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn what_lacks_facts_is_abstained_from_and_what_is_malformed_fails() {
+    let mut expert = expert();
+    let params = [json!(null), json!({}), json!({"facts": [], "target": 0}), json!({"facts": FACTS})];
+    for params in params {
+        let score = expert.score(&[sample("a red hat.", params.clone())]).unwrap().remove(0);
+        assert!(matches!(score, Score::Abstain(_)), "{params}: {score:?}");
+    }
+    let params = [
+        json!({"facts": FACTS, "target": 3}),
+        json!({"facts": FACTS, "target": -1}),
+        json!({"facts": "a red hat", "target": 0}),
+        json!({"facts": ["..."], "target": 0}),
+    ];
+    for params in params {
+        let score = expert.score(&[sample("a red hat.", params.clone())]).unwrap().remove(0);
+        assert!(matches!(score, Score::Fail(_)), "{params}: {score:?}");
+    }
+    assert_eq!(expert.score(&[asked(" ... ", 0)]).unwrap(), [Score::Value(0.0)], "it does not pay to say nothing");
+}
+
+#[test]
+fn it_is_registered_by_name_and_refuses_unknown_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let table = toml::toml! { weights = "." };
+    let mut reward = registry::reward("tier", &table, &context).unwrap();
+    assert_eq!(reward.name(), "tier");
+    assert!(reward.score(&[asked("a red hat at the beach.", 0)]).unwrap()[0].value().is_some());
+    let table = toml::toml! { weights = "." wieghts = 1 };
+    assert!(registry::reward("tier", &table, &context).is_err());
+    let table = toml::toml! { weights = "nowhere" };
+    let message = registry::reward("tier", &table, &context).err().unwrap().to_string();
+    assert!(message.contains("nowhere"), "{message}");
+}
+
+#[test]
+fn a_tokenizer_of_another_tower_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let path = dir.path().join("tokenizer.json");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"lake\":14", "\"lake\":15");
+    std::fs::write(&path, text).unwrap();
+    let error = TierConfig { weights: dir.path().into(), batch: 1 }.init(&Device::flex()).unwrap_err();
+    assert!(error.to_string().contains("at most 15 tokens"), "{error}");
+}
