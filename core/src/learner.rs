@@ -152,16 +152,10 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         let foreign = |file: &str, e: String| {
             Error::checkpoint(format!("{} does not fit this policy", dir.join(file).display())).with_source(e)
         };
-        let module = self
-            .module
-            .clone()
-            .try_load_file(dir.join(PARAMETERS))
-            .map_err(|e| foreign(PARAMETERS, e.to_string()))?;
-        let optimizer = self
-            .optimizer
-            .clone()
-            .load(dir.join(OPTIMIZER))
-            .map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
+        let module =
+            self.module.clone().try_load_file(dir.join(PARAMETERS)).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
+        let optimizer =
+            self.optimizer.clone().load(dir.join(OPTIMIZER)).map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
         (self.module, self.optimizer) = (module, optimizer);
         self.discard();
         Ok(())

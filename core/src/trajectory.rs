@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Which half of the loop a segment belongs to. The objective weighs them with `a_und` and `a_gen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,5 +87,27 @@ impl Trajectory {
     /// Whether nothing was decided.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Checks that the vectors of every segment fit together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) naming the candidate, the segment and the lengths.
+    pub fn validate(&self) -> Result<()> {
+        let lengths = |s: &Segment| [s.chosen.len(), s.log_probs.len(), s.undecided.len()];
+        let fits = |s: &Segment| lengths(s) == [s.len(); 3] && s.steps() * s.per_step == s.len();
+        match self.segments.iter().position(|s| !fits(s)) {
+            None => Ok(()),
+            Some(i) => {
+                let segment = &self.segments[i];
+                let [chosen, log_probs, undecided] = lengths(segment);
+                Err(Error::contract(format!(
+                    "candidate {}, segment {i} ({:?}): expected equally many chosen ids, log-probabilities and undecided \
+                     flags, a multiple of {} per step, got {chosen}, {log_probs} and {undecided}; the sampler must record \
+                     all three for every decision",
+                    self.candidate, segment.kind, segment.per_step
+                )))
+            }
+        }
     }
 }

@@ -135,13 +135,7 @@ impl SyncGrpoConfig {
 
     /// DAPO: mean over all tokens, asymmetric clip 0.2 / 0.28, no KL.
     pub fn dapo() -> Self {
-        Self {
-            normalization: Normalization::TokenMean,
-            clip_high: 0.28,
-            kl: Kl::None,
-            beta: 0.0,
-            ..Self::grpo()
-        }
+        Self { normalization: Normalization::TokenMean, clip_high: 0.28, kl: Kl::None, beta: 0.0, ..Self::grpo() }
     }
 
     /// GSPO: one ratio per trajectory with the paper's narrow clip 3e-4 / 4e-4.
@@ -154,12 +148,8 @@ impl SyncGrpoConfig {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the key, its range and the value.
     pub fn validate(&self) -> Result<()> {
-        let at_least_zero = [
-            ("clip_high", self.clip_high),
-            ("beta", self.beta),
-            ("a_und", self.a_und),
-            ("a_gen", self.a_gen),
-        ];
+        let at_least_zero =
+            [("clip_high", self.clip_high), ("beta", self.beta), ("a_und", self.a_und), ("a_gen", self.a_gen)];
         for (key, value) in at_least_zero {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::config(format!("objective.{key}: expected a number of at least 0, got {value}")));
@@ -280,7 +270,14 @@ impl Objective for SyncGrpo {
         };
         let loss = (gain * terms.weights.clone()).sum().neg();
 
-        let stats = statistics(&loss, ratio, kl, advantages, terms.weights, [low, high])?;
+        let mut inputs = terms.log_probs.inner() + terms.old.inner();
+        if let Some(reference) = terms.reference {
+            inputs = inputs + reference.inner();
+        }
+        // The clamps above would hide a log-probability that is infinite, and on some devices one that is NaN: times
+        // zero, either is NaN, and shows in the reported loss.
+        let reported = loss.clone().inner() + (inputs * 0.0).sum();
+        let stats = statistics(reported, ratio, kl, advantages, terms.weights, [low, high])?;
         Ok(Loss { loss, stats })
     }
 
@@ -299,7 +296,7 @@ impl Objective for SyncGrpo {
 
 /// All sums of a chunk, fetched from the device in one transfer.
 fn statistics(
-    loss: &Tensor<1>,
+    loss: Tensor<1>,
     ratio: Tensor<2>,
     kl: Option<Tensor<2>>,
     advantages: Tensor<2>,
@@ -316,7 +313,7 @@ fn statistics(
     let sums = Tensor::cat(
         vec![
             scored.clone().sum(),
-            loss.clone().inner(),
+            loss,
             (kl * scored.clone()).sum(),
             ratio.clone().sum(),
             ratio.max(),

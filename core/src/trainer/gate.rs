@@ -16,8 +16,8 @@ impl Trainer {
             for (replay, replayed) in replays.iter().zip(replayed) {
                 let recorded = &replay.segment().log_probs[replay.decisions()];
                 for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
-                    // Written so that NaN is refused too.
-                    if !((f64::from(was) - f64::from(is)).abs() <= self.config.gate_tolerance) {
+                    let apart = (f64::from(was) - f64::from(is)).abs();
+                    if apart.is_nan() || apart > self.config.gate_tolerance {
                         return Err(self.disagreement(replay, i, was, is));
                     }
                 }

@@ -35,6 +35,8 @@ pub struct Parts {
     pub tasks: Box<dyn TaskSource>,
 }
 
+type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
+
 /// An owned training run. Call [`step`](Trainer::step) from a loop of your own, or [`run`](Trainer::run).
 pub struct Trainer {
     parts: Parts,
@@ -45,7 +47,7 @@ pub struct Trainer {
     checkpoints: Option<PathBuf>,
     /// The resolved config's text, kept in checkpoints.
     config_text: String,
-    observers: Vec<Box<dyn FnMut(&Event<'_>) + Send>>,
+    observers: Vec<Observer>,
     progress: Progress,
     /// Step of the newest checkpoint.
     saved_at: Option<u64>,
@@ -76,10 +78,7 @@ impl Trainer {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
     pub fn new(mut parts: Parts, config: TrainerConfig, seed: u64) -> Result<Self> {
         config.validate()?;
-        parts
-            .policy
-            .learner()
-            .configure(&OptimizerConfig { betas: config.betas, weight_decay: config.weight_decay });
+        parts.policy.learner().configure(&OptimizerConfig { betas: config.betas, weight_decay: config.weight_decay });
         let schedule = schedule::Schedule::new(&config)?;
         Ok(Self {
             parts,

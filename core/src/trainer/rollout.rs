@@ -166,9 +166,18 @@ impl Trainer {
     fn finish(&mut self, task: &Task, collection: Collection, drawn: &mut Drawn) -> Result<()> {
         let drafts = collection.admitted;
         drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
-        let count = drafts.len();
+        let candidates: Vec<u64> = drafts.iter().map(|d| d.candidate.key.candidate).collect();
         let rollouts = self.parts.sampler.finish(self.parts.policy.as_ref(), task, drafts)?;
-        expect_count("sampler", "rollouts", count, rollouts.len())?;
+        expect_count("sampler", "rollouts", candidates.len(), rollouts.len())?;
+        for (candidate, rollout) in candidates.iter().zip(&rollouts) {
+            if rollout.trajectory.candidate != *candidate {
+                return Err(Error::contract(format!(
+                    "the sampler returned candidate {} where candidate {candidate} was to be finished; keep the order",
+                    rollout.trajectory.candidate
+                )));
+            }
+            rollout.trajectory.validate()?;
+        }
         drawn.finished += rollouts.len();
 
         let started = std::time::Instant::now();
@@ -179,9 +188,9 @@ impl Trainer {
         let usable: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].total.is_some()).collect();
         let rewards: Vec<f64> = usable.iter().filter_map(|&i| scores[i].total).collect();
         let selected = self.parts.filter.select(&rewards, self.config.group_size);
-        if selected.iter().any(|&i| i >= rewards.len()) {
+        if selected.last().is_some_and(|&i| i >= rewards.len()) || !selected.is_sorted_by(|a, b| a < b) {
             return Err(Error::contract(format!(
-                "the filter selected candidate {selected:?} of a group of {}",
+                "the filter selected {selected:?}, expected increasing indices below {}",
                 rewards.len()
             )));
         }
@@ -193,6 +202,7 @@ impl Trainer {
         if kept.len() >= 2 {
             let rewards: Vec<f64> = selected.iter().map(|&i| rewards[i]).collect();
             let advantages = self.parts.objective.advantages(&rewards);
+            expect_count("objective", "advantages", rewards.len(), advantages.len())?;
             let mut rollouts: Vec<Option<Rollout>> = rollouts.into_iter().map(Some).collect();
             let trajectories = kept.iter().filter_map(|&i| rollouts[i].take()).map(|r| r.trajectory).collect();
             drawn.group = Some(Group { trajectories, advantages });

@@ -1,9 +1,9 @@
 //! Learning rate: linear warm-up, then a cosine to zero.
 
+use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::lr_scheduler::LrSchedulerConfig;
 
 use crate::config::TrainerConfig;
 use crate::{Error, Result};
@@ -31,8 +31,9 @@ impl Schedule {
             let linear = LrSchedulerConfig::Linear(LinearLrSchedulerConfig::new(first, peak, warmup));
             SequentialLrSchedulerConfig::new(vec![linear, cosine], vec![warmup])
         };
-        let mut scheduler =
-            scheduler.init().map_err(|e| Error::config(format!("trainer.learning_rate or trainer.warmup_steps: {e}")))?;
+        let mut scheduler = scheduler
+            .init()
+            .map_err(|e| Error::config(format!("trainer.learning_rate or trainer.warmup_steps: {e}")))?;
         Ok(Self { rates: (0..steps).map(|_| scheduler.step().base()).collect() })
     }
 

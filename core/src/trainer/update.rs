@@ -47,6 +47,8 @@ pub(super) struct Item<'a> {
     advantage: f64,
     /// Weight of each scored decision.
     weight: f64,
+    /// How many decisions each scored one stands for: T / K where K of T denoising steps are scored, else 1.
+    often: f64,
     /// Which trajectory of the batch this is part of.
     trajectory: usize,
 }
@@ -56,8 +58,10 @@ impl Trainer {
     pub(super) fn update(&mut self, step: u64, cursor: u64, round: u64, groups: &[Group]) -> Result<(Replayed, f64)> {
         let draw = StepDraw { streams: self.streams, step, cursor, round };
         let (policy, objective) = (self.parts.policy.as_mut(), self.parts.objective.as_ref());
-        let mut replayed = accumulate(policy, objective, groups, self.config.chunk, Some(&draw))?;
+        let replayed = accumulate(policy, objective, groups, self.config.chunk, Some(&draw));
         let learner = self.parts.policy.learner();
+        // The step may be tried again: nothing of this attempt may be left over.
+        let mut replayed = replayed.inspect_err(|_| learner.discard())?;
         let norms = learner.gradient_norms();
         if let (None, Some((name, norm))) = (&replayed.non_finite, norms.iter().find(|(_, norm)| !norm.is_finite())) {
             replayed.non_finite = Some(format!("the gradient of {name} has norm {norm}"));
@@ -80,7 +84,8 @@ impl Trainer {
 ///
 /// # Errors
 /// What the policy or the objective returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the policy's
-/// log-probabilities have a wrong shape.
+/// log-probabilities have a wrong shape, a trajectory's parts do not fit together or a group has not one advantage per
+/// trajectory. Gradients accumulated before the error are of no use: discard them.
 pub fn accumulate(
     policy: &mut dyn Policy,
     objective: &dyn Objective,
@@ -88,6 +93,16 @@ pub fn accumulate(
     chunk: usize,
     draw: Option<&StepDraw>,
 ) -> Result<Replayed> {
+    for group in groups {
+        if group.advantages.len() != group.trajectories.len() {
+            return Err(Error::contract(format!(
+                "expected one advantage for each of {} trajectories, got {}",
+                group.trajectories.len(),
+                group.advantages.len()
+            )));
+        }
+        group.trajectories.iter().try_for_each(Trajectory::validate)?;
+    }
     let items = items(groups, objective, draw);
     let sequence_ratios = match objective.needs_sequence_ratio() {
         true => Some(sequence_log_ratios(policy, objective, &items, chunk)?),
@@ -139,7 +154,7 @@ fn sequence_log_ratios(
 ) -> Result<Vec<f64>> {
     let positions = objective.scope().image_positions;
     let trajectories = items.last().map_or(0, |item| item.trajectory + 1);
-    let mut sums = vec![(0.0_f64, 0_usize); trajectories];
+    let mut sums = vec![(0.0_f64, 0.0_f64); trajectories];
     for chunk in chunks(items, chunk) {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
         let current = read(policy.log_probs(&replays, Weights::Current)?, &replays)?;
@@ -148,13 +163,13 @@ fn sequence_log_ratios(
             let (sum, count) = &mut sums[item.trajectory];
             for (i, current) in item.replay.decisions().zip(current) {
                 if is_scored(segment, i, positions) {
-                    *sum += f64::from(current) - f64::from(segment.log_probs[i]);
-                    *count += 1;
+                    *sum += item.often * (f64::from(current) - f64::from(segment.log_probs[i]));
+                    *count += item.often;
                 }
             }
         }
     }
-    Ok(sums.into_iter().map(|(sum, count)| sum / count.max(1) as f64).collect())
+    Ok(sums.into_iter().map(|(sum, count)| if count > 0.0 { sum / count } else { 0.0 }).collect())
 }
 
 /// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps.
@@ -173,16 +188,16 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
         for (i, (one, &advantage)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
             for (s, segment) in one.segments.iter().enumerate() {
                 let weight = objective.weight(&shape, i, s) / groups.len() as f64;
-                let mut push = |steps: std::ops::Range<usize>, weight: f64| {
+                let mut push = |steps: std::ops::Range<usize>, often: f64| {
                     let replay = Replay { trajectory: one, segment: s, steps };
-                    items.push(Item { replay, advantage, weight, trajectory });
+                    items.push(Item { replay, advantage, weight: weight * often, often, trajectory });
                 };
                 let all = segment.steps();
                 match segment.decoding {
                     Decoding::Autoregressive if all == 0 => {}
-                    Decoding::Autoregressive => push(0..all, weight),
+                    Decoding::Autoregressive => push(0..all, 1.0),
                     Decoding::Masked => {
-                        let (steps, factor) = match (scope.denoising_steps, draw) {
+                        let (steps, often) = match (scope.denoising_steps, draw) {
                             (Some(k), Some(draw)) if k < all => {
                                 let candidate = one.candidate;
                                 let key = Key { step: draw.step, task: draw.cursor + g as u64, candidate };
@@ -191,7 +206,7 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
                             }
                             _ => ((0..all).collect(), 1.0),
                         };
-                        steps.into_iter().for_each(|t| push(t..t + 1, weight * factor));
+                        steps.into_iter().for_each(|t| push(t..t + 1, often));
                     }
                 }
             }

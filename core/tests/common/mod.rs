@@ -1,0 +1,147 @@
+//! A toy run for the engine's tests: a small policy that reasons in text and denoises a strip of codes, its sampler,
+//! tasks and rewards. Everything is deterministic and takes milliseconds on the CPU.
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+mod policy;
+mod sampler;
+mod table;
+
+use std::sync::{Arc, Mutex};
+
+use counterpoint::config::TrainerConfig;
+use counterpoint::trainer::Parts;
+use counterpoint::{
+    Event, KeepAll, Pathway, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig, Task, TaskSource,
+    Trainer,
+};
+
+pub use policy::{Fault, Faults, ToyPolicy};
+pub use sampler::ToySampler;
+pub use table::{TablePolicy, trajectory};
+
+/// Text tokens; 0 ends a text.
+pub const VOCABULARY: usize = 5;
+/// Most tokens of a text.
+pub const LONGEST: usize = 4;
+/// Image codes; the mask is code `CODES`.
+pub const CODES: usize = 4;
+/// Image positions.
+pub const POSITIONS: usize = 6;
+/// Denoising steps T.
+pub const STEPS: usize = 4;
+
+/// Tasks that differ in the token they begin with.
+pub struct ToyTasks;
+
+impl TaskSource for ToyTasks {
+    fn task(&self, _step: u64, cursor: u64, _streams: &Streams) -> Result<Task> {
+        Ok(Task {
+            id: cursor,
+            concept: String::new(),
+            class: "toy".into(),
+            pathway: Pathway::Textual,
+            image: None,
+            question: (1 + cursor % (VOCABULARY as u64 - 1)).to_string(),
+            base_prompt: String::new(),
+            references: Vec::new(),
+            params: serde_json::Value::Null,
+        })
+    }
+}
+
+/// A reward that answers each batch from a closure.
+pub struct Batchwise<F>(pub &'static str, pub F);
+
+impl<F: FnMut(&[Sample]) -> Result<Vec<Score>> + Send> Reward for Batchwise<F> {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        (self.1)(samples)
+    }
+}
+
+/// A reward that answers each sample from a closure.
+pub fn each(name: &'static str, mut answer: impl FnMut(&Sample) -> Score + Send + 'static) -> Box<dyn Reward> {
+    Box::new(Batchwise(name, move |samples: &[Sample]| Ok(samples.iter().map(&mut answer).collect())))
+}
+
+/// Share of the text's tokens that are 2 and of the image's codes that are 1, averaged.
+pub fn taste(sample: &Sample) -> f64 {
+    let tokens: Vec<&str> = sample.response.split_whitespace().collect();
+    let text = tokens.iter().filter(|t| **t == "2").count() as f64 / tokens.len().max(1) as f64;
+    let pixels = sample.image.as_ref().unwrap().pixels().filter(|p| p.0[0] == 1).count();
+    (text + pixels as f64 / POSITIONS as f64) / 2.0
+}
+
+pub fn tasteful() -> Box<dyn Reward> {
+    each("taste", |sample| Score::Value(taste(sample)))
+}
+
+/// An ensemble of one reward with weight 1.
+pub fn alone(reward: Box<dyn Reward>) -> RewardEnsemble {
+    let weights = [(reward.name().to_owned(), 1.0)].into();
+    RewardEnsemble::new(vec![reward], [("default".to_owned(), weights)].into()).unwrap()
+}
+
+/// A complete run: keep-all filter, the paper's objective, the taste reward.
+pub fn parts() -> Parts {
+    Parts {
+        policy: Box::new(ToyPolicy::new(Faults::default())),
+        sampler: Box::new(ToySampler::default()),
+        filter: Box::new(KeepAll),
+        objective: Box::new(SyncGrpoConfig::default().init().unwrap()),
+        rewards: alone(tasteful()),
+        surrogate: None,
+        tasks: Box::new(ToyTasks),
+    }
+}
+
+pub fn config(steps: u64) -> TrainerConfig {
+    TrainerConfig {
+        steps,
+        group_size: 4,
+        learning_rate: 0.02,
+        warmup_steps: 1,
+        checkpoint_every: 0,
+        chunk: 3,
+        ..TrainerConfig::default()
+    }
+}
+
+pub fn trainer(parts: Parts, config: TrainerConfig) -> Trainer {
+    Trainer::new(parts, config, 7).unwrap()
+}
+
+/// What was seen of a run: one line per event.
+pub type Log = Arc<Mutex<Vec<String>>>;
+
+/// Notes the events of `trainer`.
+pub fn listen(trainer: &mut Trainer) -> Log {
+    let log = Log::default();
+    let lines = log.clone();
+    trainer.on_event(move |event| {
+        lines.lock().unwrap().push(match event {
+            Event::Drafted { attempt, drafted, admitted, .. } => format!("drafted {attempt} {admitted}/{drafted}"),
+            Event::AttemptsExhausted { attempts, filled, .. } => format!("exhausted {attempts} {filled}"),
+            Event::Group { rollouts, scores, kept, .. } => {
+                assert_eq!(rollouts.len(), scores.len());
+                let candidates: Vec<u64> = rollouts.iter().map(|r| r.trajectory.candidate).collect();
+                format!("group {candidates:?} kept {kept:?}")
+            }
+            Event::GroupDropped { reason, .. } => format!("dropped {reason}"),
+            Event::StepSkipped { step, reason } => format!("skipped {step}: {reason}"),
+            Event::Step(report) => format!("step {}", report.step),
+            Event::Checkpoint { step, .. } => format!("checkpoint {step}"),
+            other => panic!("an event that the tests do not know: {other:?}"),
+        });
+    });
+    log
+}
+
+/// Every parameter of a trainer's toy policy, bit for bit.
+pub fn weights(trainer: &mut Trainer) -> Vec<u32> {
+    let policy: &dyn std::any::Any = trainer.parts_mut().policy.as_ref();
+    policy.downcast_ref::<ToyPolicy>().unwrap().parameters().into_iter().map(f32::to_bits).collect()
+}

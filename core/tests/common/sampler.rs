@@ -1,0 +1,142 @@
+//! Draws from the toy policy on the host, one candidate after the other.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use counterpoint::{
+    Candidate, Decoding, Draft, Policy, Result, Rollout, Sample, Sampler, Segment, SegmentKind, Stream, Task,
+    Trajectory,
+};
+
+use super::policy::Toy;
+use super::{CODES, LONGEST, POSITIONS, STEPS, ToyPolicy};
+
+/// Drafts the text and the first `checkpoint` denoising steps.
+pub struct ToySampler {
+    pub checkpoint: usize,
+}
+
+impl Default for ToySampler {
+    fn default() -> Self {
+        Self { checkpoint: 1 }
+    }
+}
+
+#[derive(Clone)]
+struct State {
+    text: Segment,
+    image: Segment,
+    /// Decided codes, `CODES` where none is yet.
+    standing: Vec<u32>,
+}
+
+fn segment(kind: SegmentKind, decoding: Decoding, per_step: usize, context: Vec<u32>) -> Segment {
+    Segment {
+        kind,
+        decoding,
+        context,
+        per_step,
+        chosen: Vec::new(),
+        log_probs: Vec::new(),
+        undecided: Vec::new(),
+        guidance: 0.0,
+        temperature: 1.0,
+    }
+}
+
+fn draw(log_probs: &[f32], stream: &mut Stream) -> u32 {
+    let u = stream.uniform();
+    let mut cumulative = 0.0;
+    let found = log_probs.iter().position(|l| {
+        cumulative += l.exp();
+        cumulative > u
+    });
+    found.unwrap_or(log_probs.len() - 1) as u32
+}
+
+impl State {
+    fn start(toy: &Toy, task: &Task, candidate: &Candidate) -> Self {
+        let mut stream = candidate.stream("text.token", 0);
+        let mut last: u32 = task.question.parse().unwrap();
+        let mut text = segment(SegmentKind::Understanding, Decoding::Autoregressive, 1, vec![last]);
+        while text.len() < LONGEST && (text.is_empty() || last != 0) {
+            let row = toy.next_token(&[vec![last]]).try_into_vec_as::<f32>().unwrap();
+            last = draw(&row, &mut stream);
+            text.chosen.push(last);
+            text.log_probs.push(row[last as usize]);
+            text.undecided.push(true);
+        }
+        let image = segment(SegmentKind::Generation, Decoding::Masked, POSITIONS, text.chosen.clone());
+        Self { text, image, standing: vec![CODES as u32; POSITIONS] }
+    }
+
+    /// One denoising step: position `n` is decided at step `n % STEPS`.
+    fn denoise(&mut self, toy: &Toy, candidate: &Candidate) {
+        let step = self.image.steps();
+        let mut stream = candidate.stream("image.token", step as u64);
+        let last = *self.image.context.last().unwrap();
+        let scores = toy.codes(&[last], std::slice::from_ref(&self.standing)).try_into_vec_as::<f32>().unwrap();
+        for (n, row) in scores.chunks(CODES).enumerate() {
+            let undecided = self.standing[n] == CODES as u32;
+            let drawn = draw(row, &mut stream);
+            let code = if undecided { drawn } else { self.standing[n] };
+            self.image.chosen.push(code);
+            self.image.log_probs.push(row[code as usize]);
+            self.image.undecided.push(undecided);
+            if n % STEPS == step {
+                self.standing[n] = code;
+            }
+        }
+    }
+
+    fn sample(&self, task: &Task, candidate: &Candidate) -> Sample {
+        let response = self.text.chosen.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+        let newest = &self.image.chosen[self.image.len() - POSITIONS..];
+        let pixels = image::RgbImage::from_fn(POSITIONS as u32, 1, |x, _| image::Rgb([newest[x as usize] as u8; 3]));
+        Sample::new(task, candidate.key.candidate, task.question.clone(), response, Some(Arc::new(pixels)))
+    }
+}
+
+fn toy(policy: &dyn Policy) -> Toy {
+    (policy as &dyn Any).downcast_ref::<ToyPolicy>().unwrap().current()
+}
+
+impl Sampler for ToySampler {
+    fn draft(
+        &mut self,
+        policy: &dyn Policy,
+        task: &Task,
+        candidates: &[Candidate],
+        previews: bool,
+    ) -> Result<Vec<Draft>> {
+        let toy = toy(policy);
+        let draft = |candidate: &Candidate| {
+            let mut state = State::start(&toy, task, candidate);
+            (0..self.checkpoint).for_each(|_| state.denoise(&toy, candidate));
+            Draft {
+                candidate: *candidate,
+                preview: previews.then(|| state.sample(task, candidate)),
+                steps_spent: self.checkpoint,
+                steps_left: STEPS - self.checkpoint,
+                state: Box::new(state),
+            }
+        };
+        Ok(candidates.iter().map(draft).collect())
+    }
+
+    fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
+        let toy = toy(policy);
+        let finish = |draft: Draft| {
+            let mut state = *draft.state.downcast::<State>().unwrap();
+            (0..draft.steps_left).for_each(|_| state.denoise(&toy, &draft.candidate));
+            Rollout {
+                sample: state.sample(task, &draft.candidate),
+                trajectory: Trajectory {
+                    candidate: draft.candidate.key.candidate,
+                    segments: vec![state.text, state.image],
+                },
+            }
+        };
+        Ok(drafts.into_iter().map(finish).collect())
+    }
+}

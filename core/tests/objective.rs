@@ -1,0 +1,375 @@
+//! The objective over a whole group, chunked replay included: against torch, against a scalar reference written here in
+//! f64, and against itself cut into other chunks. The policy under test is a table of log-probabilities, so that its
+//! gradient is the objective's own.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{TablePolicy, trajectory};
+use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
+use counterpoint::trainer::{Group, Replayed, StepDraw, accumulate};
+use counterpoint::{ImagePositions, Key, Objective, Streams, SyncGrpoConfig, Terms};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Fixture {
+    per_step: usize,
+    rewards: Vec<f64>,
+    candidates: Vec<Decisions>,
+    cases: Vec<Case>,
+}
+
+/// Log-probabilities of one candidate's text and image.
+#[derive(Deserialize)]
+struct Decisions {
+    old: [Vec<f64>; 2],
+    current: [Vec<f64>; 2],
+    reference: [Vec<f64>; 2],
+    undecided: Vec<bool>,
+}
+
+/// Made by `fixtures/objective.py`.
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    config: SyncGrpoConfig,
+    loss: f64,
+    gradient: Vec<f64>,
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(include_str!("fixtures/objective.json")).unwrap()
+}
+
+const STREAMS: fn() -> Streams = || Streams::new(3);
+
+/// Loss statistics and gradient of the whole group.
+fn run(fixture: &Fixture, config: &SyncGrpoConfig, chunk: usize, round: u64) -> (Replayed, Vec<f64>) {
+    let objective = config.clone().init().unwrap();
+    let tables = |pick: fn(&Decisions) -> &[Vec<f64>; 2]| fixture.candidates.iter().map(|c| pick(c).clone()).collect();
+    let (current, reference): (Vec<_>, Vec<_>) = (tables(|c| &c.current), tables(|c| &c.reference));
+    let mut policy = TablePolicy::new(&current, &reference);
+    let group = Group {
+        trajectories: (0_u64..)
+            .zip(&fixture.candidates)
+            .map(|(i, c)| trajectory(i, &c.old, c.undecided.clone(), fixture.per_step))
+            .collect(),
+        advantages: objective.advantages(&fixture.rewards),
+    };
+    let draw = StepDraw { streams: STREAMS(), step: 2, cursor: 5, round };
+    let replayed = accumulate(&mut policy, &objective, &[group], chunk, Some(&draw)).unwrap();
+    assert_eq!(replayed.non_finite, None);
+    (replayed, policy.gradient())
+}
+
+#[track_caller]
+fn assert_close(got: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    let scale = expected.iter().fold(0.0_f64, |m, e| m.max(e.abs()));
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
+        assert!((g - e).abs() <= tolerance * scale, "{what}: [{i}] expected {e}, got {g} (largest {scale})");
+    }
+}
+
+#[test]
+fn losses_and_gradients_are_those_of_torch() {
+    let fixture = fixture();
+    for case in &fixture.cases {
+        let (replayed, gradient) = run(&fixture, &case.config, 2, 0);
+        assert_close(&[replayed.stats.loss], &[case.loss], 5e-6, &case.name);
+        assert_close(&gradient, &case.gradient, 5e-6, &case.name);
+    }
+}
+
+#[test]
+fn presets_are_the_published_ones() {
+    let fixture = fixture();
+    let presets = [
+        ("sync_grpo", SyncGrpoConfig::default()),
+        ("grpo", SyncGrpoConfig::grpo()),
+        ("dr_grpo", SyncGrpoConfig::dr_grpo()),
+        ("dapo", SyncGrpoConfig::dapo()),
+        ("gspo", SyncGrpoConfig::gspo()),
+    ];
+    for (name, preset) in presets {
+        assert_eq!(fixture.cases.iter().find(|c| c.name == name).unwrap().config, preset, "{name}");
+    }
+}
+
+/// The loss in f64, one decision at a time, as a function of the flat table of current log-probabilities.
+/// `steps[i]` are the denoising steps of candidate `i` that are scored.
+fn scalar_loss(f: &Fixture, c: &SyncGrpoConfig, current: &[f64], steps: &[Vec<usize>]) -> f64 {
+    let g = f.rewards.len() as f64;
+    let mean = f.rewards.iter().sum::<f64>() / g;
+    let std = (f.rewards.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (g - 1.0)).sqrt();
+    // (old, reference, current, a, how often it counts) of every scored decision of every candidate.
+    let mut table = current.iter();
+    let mut lengths = Vec::new();
+    let mut candidates = Vec::new();
+    for (candidate, chosen) in f.candidates.iter().zip(steps) {
+        let mut decisions = Vec::new();
+        let mut length = 0.0;
+        for (old, reference) in candidate.old[0].iter().zip(&candidate.reference[0]) {
+            decisions.push((*old, *reference, *table.next().unwrap(), c.a_und, 1.0));
+            length += 1.0;
+        }
+        let all = candidate.old[1].len() / f.per_step;
+        for j in 0..candidate.old[1].len() {
+            let cur = *table.next().unwrap();
+            if c.image_positions == ImagePositions::Masked && !candidate.undecided[j] {
+                continue;
+            }
+            length += 1.0;
+            if chosen.contains(&(j / f.per_step)) {
+                let often = all as f64 / chosen.len() as f64;
+                decisions.push((candidate.old[1][j], candidate.reference[1][j], cur, c.a_gen, often));
+            }
+        }
+        lengths.push(length);
+        candidates.push(decisions);
+    }
+    let mut objective = 0.0;
+    for (i, decisions) in candidates.iter().enumerate() {
+        let advantage = match c.advantage {
+            Advantage::Centered => f.rewards[i] - mean,
+            Advantage::Standardized => (f.rewards[i] - mean) / (std + 1e-4),
+        };
+        let share = match c.normalization {
+            Normalization::Sum => 1.0 / g,
+            Normalization::LengthMean => 1.0 / (g * lengths[i]),
+            Normalization::TokenMean => 1.0 / lengths.iter().sum::<f64>(),
+        };
+        let often: f64 = decisions.iter().map(|d| d.4).sum();
+        let sequence = (decisions.iter().map(|d| d.4 * (d.2 - d.0)).sum::<f64>() / often).exp();
+        for (old, reference, cur, a, often) in decisions {
+            let ratio = match c.ratio {
+                Ratio::Token => (cur - old).exp(),
+                Ratio::Sequence => sequence,
+            };
+            let clipped = ratio.max(1.0 - c.clip_low).min(1.0 + c.clip_high);
+            let d = reference - cur;
+            let kl = match c.kl {
+                Kl::K1 => -d,
+                Kl::K2 => d * d / 2.0,
+                Kl::K3 => d.exp() - d - 1.0,
+                Kl::None => 0.0,
+            };
+            objective += share * often * a * ((ratio * advantage).min(clipped * advantage) - c.beta * kl);
+        }
+    }
+    -objective
+}
+
+fn flat(f: &Fixture) -> Vec<f64> {
+    f.candidates.iter().flat_map(|c| c.current.iter().flatten().copied()).collect()
+}
+
+/// Central differences; the inputs stay away from the kinks of the clip.
+fn scalar_gradient(f: &Fixture, c: &SyncGrpoConfig, steps: &[Vec<usize>]) -> Vec<f64> {
+    let at = flat(f);
+    let moved = |i: usize, by: f64| {
+        let mut at = at.clone();
+        at[i] += by;
+        scalar_loss(f, c, &at, steps)
+    };
+    (0..at.len()).map(|i| (moved(i, 1e-5) - moved(i, -1e-5)) / 2e-5).collect()
+}
+
+/// The denoising steps that `run` draws for each candidate.
+fn drawn(f: &Fixture, config: &SyncGrpoConfig, round: u64) -> Vec<Vec<usize>> {
+    let steps = |c: &Decisions| c.old[1].len() / f.per_step;
+    let subset = |(candidate, c): (u64, &Decisions)| match config.denoising_steps {
+        Some(k) if k < steps(c) => {
+            let key = Key { step: 2, task: 5, candidate };
+            STREAMS().stream(key, "update.denoising_steps", round).subset(k, steps(c))
+        }
+        _ => (0..steps(c)).collect(),
+    };
+    (0..).zip(&f.candidates).map(subset).collect()
+}
+
+#[test]
+fn every_combination_of_options_agrees_with_a_scalar_reference() {
+    let fixture = fixture();
+    for number in 0..2 * 3 * 2 * 4 * 2 * 2 * 3 {
+        let mut rest = number;
+        let mut pick = |n: usize| {
+            let digit = rest % n;
+            rest /= n;
+            digit
+        };
+        let [clip_low, clip_high] = [[0.2, 0.2], [0.1, 0.35]][pick(2)];
+        let ratio = [Ratio::Token, Ratio::Sequence][pick(2)];
+        // The token-wise gradient of a sequence's ratio is that of the objective itself when all decisions weigh the
+        // same; with other weights torch is the judge, above.
+        let [a_und, a_gen] = if ratio == Ratio::Token { [0.4, 0.6] } else { [0.7, 0.7] };
+        let config = SyncGrpoConfig {
+            advantage: [Advantage::Centered, Advantage::Standardized][pick(2)],
+            normalization: [Normalization::Sum, Normalization::LengthMean, Normalization::TokenMean][pick(3)],
+            ratio,
+            clip_low,
+            clip_high,
+            kl: [Kl::K1, Kl::K2, Kl::K3, Kl::None][pick(4)],
+            beta: 0.3,
+            a_und,
+            a_gen,
+            image_positions: [ImagePositions::All, ImagePositions::Masked][pick(2)],
+            denoising_steps: [None, Some(2), Some(9)][pick(3)],
+        };
+        let what = format!("{config:?}");
+        let (replayed, gradient) = run(&fixture, &config, 4, 1);
+        let steps = drawn(&fixture, &config, 1);
+        let loss = scalar_loss(&fixture, &config, &flat(&fixture), &steps);
+        assert!((replayed.stats.loss - loss).abs() < 5e-6, "{what}: {loss} {replayed:?}");
+        assert_close(&gradient, &scalar_gradient(&fixture, &config, &steps), 1e-5, &what);
+    }
+}
+
+#[test]
+fn the_fixture_clips_on_both_sides_and_counts_it() {
+    let fixture = fixture();
+    let config = SyncGrpoConfig { image_positions: ImagePositions::Masked, ..SyncGrpoConfig::default() };
+    let (replayed, _) = run(&fixture, &config, 3, 0);
+    let [mut count, mut low, mut high, mut sum, mut largest, mut kl] = [0.0; 6];
+    let advantages = config.clone().init().unwrap().advantages(&fixture.rewards);
+    for (c, advantage) in fixture.candidates.iter().zip(advantages) {
+        for half in 0..2 {
+            for j in (0..c.old[half].len()).filter(|&j| half == 0 || c.undecided[j]) {
+                let ratio = (c.current[half][j] - c.old[half][j]).exp();
+                let d = c.reference[half][j] - c.current[half][j];
+                count += 1.0;
+                sum += ratio;
+                kl += d.exp() - d - 1.0;
+                largest = ratio.max(largest);
+                low += f64::from(ratio < 0.8 && advantage < 0.0);
+                high += f64::from(ratio > 1.2 && advantage > 0.0);
+            }
+        }
+    }
+    assert!(low > 0.0 && high > 0.0, "the inputs should reach both clips: {low} {high}");
+    let stats = &replayed.stats;
+    assert_eq!([stats.count, stats.clipped_low, stats.clipped_high], [count, low, high]);
+    assert_close(&[stats.ratio, stats.ratio_max, stats.kl], &[sum, largest, kl], 1e-6, "statistics");
+}
+
+#[test]
+fn gradients_do_not_depend_on_the_chunks() {
+    let fixture = fixture();
+    let subset = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::gspo() };
+    for config in [SyncGrpoConfig::default(), SyncGrpoConfig::gspo(), SyncGrpoConfig::dapo(), subset] {
+        let (whole, expected) = run(&fixture, &config, usize::MAX, 0);
+        for chunk in [1, 2, 3] {
+            let (replayed, gradient) = run(&fixture, &config, chunk, 0);
+            assert_close(&gradient, &expected, 1e-5, &format!("chunk {chunk} of {config:?}"));
+            assert_close(&[replayed.stats.loss], &[whole.stats.loss], 1e-5, "loss");
+            assert_eq!(replayed.stats.count, whole.stats.count);
+        }
+    }
+}
+
+#[test]
+fn the_average_over_all_subsets_of_steps_is_the_whole_gradient() {
+    let fixture = fixture();
+    let all = SyncGrpoConfig { image_positions: ImagePositions::Masked, ..SyncGrpoConfig::grpo() };
+    let (_, expected) = run(&fixture, &all, 4, 0);
+    let some = SyncGrpoConfig { denoising_steps: Some(2), ..all };
+    // The gradient of each candidate under each of the three subsets {0, 1}, {0, 2}, {1, 2}.
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..40 {
+        let (_, gradient) = run(&fixture, &some, 4, round);
+        let mut rest = &gradient[..];
+        for (i, (c, steps)) in fixture.candidates.iter().zip(drawn(&fixture, &some, round)).enumerate() {
+            let (mine, others) = rest.split_at(c.old[0].len() + c.old[1].len());
+            seen.insert((i, steps), mine.to_vec());
+            rest = others;
+        }
+    }
+    assert_eq!(seen.len(), 3 * fixture.candidates.len(), "every subset of every candidate should have been drawn");
+    let mean: Vec<f64> = (0..fixture.candidates.len())
+        .flat_map(|i| {
+            let of: Vec<&Vec<f64>> = seen.iter().filter(|((j, _), _)| *j == i).map(|(_, g)| g).collect();
+            (0..of[0].len()).map(|k| of.iter().map(|g| g[k]).sum::<f64>() / of.len() as f64).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_close(&mean, &expected, 1e-6, "average");
+}
+
+#[test]
+fn several_groups_are_averaged() {
+    let fixture = fixture();
+    let config = SyncGrpoConfig::default();
+    let objective = config.clone().init().unwrap();
+    let tables: Vec<_> = fixture.candidates.iter().map(|c| c.current.clone()).collect();
+    let mut policy = TablePolicy::new(&tables, &tables);
+    let group = |of: [usize; 2], advantages: [f64; 2]| Group {
+        trajectories: of
+            .map(|i| {
+                let c = &fixture.candidates[i];
+                trajectory(i as u64, &c.old, c.undecided.clone(), fixture.per_step)
+            })
+            .into(),
+        advantages: advantages.into(),
+    };
+    let groups = [group([0, 1], [0.5, -0.5]), group([1, 2], [0.25, -0.25])];
+    let mut gradient = |groups: &[Group]| {
+        accumulate(&mut policy, &objective, groups, 8, None).unwrap();
+        let gradient = policy.gradient();
+        counterpoint::Policy::learner(&mut policy).discard();
+        gradient
+    };
+    let both = gradient(&groups);
+    let [first, second] = [gradient(&groups[..1]), gradient(&groups[1..])];
+    let mean: Vec<f64> = first.iter().zip(&second).map(|(a, b)| (a + b) / 2.0).collect();
+    assert_close(&both, &mean, 1e-6, "two groups");
+}
+
+/// One decision at this log-probability, sampled at -1, as a chunk of its own.
+fn single(current: f32, reference: f32, advantage: f32) -> Terms {
+    let device = Device::flex().autodiff();
+    let constant = |value: f32| Tensor::<2>::from_data([[value]], &device);
+    Terms {
+        log_probs: constant(current).require_grad(),
+        old: constant(-1.0),
+        reference: Some(constant(reference)),
+        advantages: constant(advantage),
+        weights: constant(1.0),
+        sequence_log_ratio: None,
+    }
+}
+
+#[test]
+fn far_off_log_probs_stay_finite() {
+    let objective = SyncGrpoConfig::default().init().unwrap();
+    for (current, reference) in [(-200.0, -1.0), (-1.0, -200.0), (-1e-6, -1000.0)] {
+        for advantage in [-1.0, 1.0] {
+            let terms = single(current, reference, advantage);
+            let input = terms.log_probs.clone();
+            let loss = objective.loss(terms).unwrap();
+            assert!(loss.stats.loss.is_finite(), "{current} {reference}: {:?}", loss.stats);
+            let gradient = input.grad(&loss.loss.backward()).unwrap().into_scalar::<f32>();
+            assert!(gradient.is_finite(), "{current} {reference}: {gradient}");
+        }
+    }
+}
+
+#[test]
+fn a_log_prob_that_is_not_finite_is_never_clamped_away() {
+    let without = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::default() }.init().unwrap();
+    for objective in [SyncGrpoConfig::default().init().unwrap(), without] {
+        for (current, advantage) in [(f32::NAN, 1.0), (f32::NAN, -1.0), (f32::NEG_INFINITY, 1.0)] {
+            let stats = objective.loss(single(current, -1.0, advantage)).unwrap().stats;
+            assert!(!stats.loss.is_finite(), "{stats:?}");
+        }
+    }
+}
+
+#[test]
+fn what_an_objective_needs_and_lacks_is_an_error() {
+    let mut terms = single(-1.0, -1.0, 1.0);
+    terms.reference = None;
+    let error = SyncGrpoConfig::default().init().unwrap().loss(terms.clone()).unwrap_err();
+    assert!(error.to_string().contains("reference"), "{error}");
+    let error = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::gspo() }.init().unwrap().loss(terms).unwrap_err();
+    assert!(error.to_string().contains("sequence ratio"), "{error}");
+}

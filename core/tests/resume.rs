@@ -1,0 +1,147 @@
+//! Determinism, cancellation, and resumed runs that equal the uninterrupted one bit for bit.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{config, listen, parts, trainer, weights};
+use counterpoint::config::TrainerConfig;
+use counterpoint::metrics::Metrics;
+use counterpoint::trainer::{Outcome, Parts};
+use counterpoint::{DynamicGroupScalingConfig, ErrorKind, Event, StopToken, SyncGrpoConfig, Trainer};
+
+/// Runs `steps` steps: the metrics of each, timings aside.
+fn steps(trainer: &mut Trainer, steps: usize) -> Vec<Metrics> {
+    (0..steps).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
+}
+
+/// A run with everything that has state: a filter, two updates per batch, subsets of steps.
+fn stateful() -> (Parts, TrainerConfig) {
+    let objective = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() };
+    let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
+    let parts = Parts {
+        filter: Box::new(filter),
+        objective: Box::new(objective.init().unwrap()),
+        surrogate: Some("taste".into()),
+        ..parts()
+    };
+    (parts, TrainerConfig { updates_per_batch: 2, tasks_per_step: 2, ..config(9) })
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let run = |seed| {
+        let (parts, config) = stateful();
+        let mut trainer = Trainer::new(parts, config, seed).unwrap();
+        let metrics = steps(&mut trainer, 4);
+        (metrics, weights(&mut trainer))
+    };
+    let first = run(7);
+    assert_eq!(run(7), first);
+    let other = run(8);
+    assert!(other.0 != first.0 && other.1 != first.1);
+}
+
+fn plain() -> (Parts, TrainerConfig) {
+    (parts(), config(9))
+}
+
+#[test]
+fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
+    for make in [plain, stateful] {
+        let (parts, config) = make();
+        let mut whole = trainer(parts, config);
+        let expected = steps(&mut whole, 9);
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut done = Vec::new();
+        // Interrupted twice, every part made anew each time.
+        for (from, to) in [(0, 3), (3, 5), (5, 9)] {
+            let (parts, config) = make();
+            let mut part = trainer(parts, config).with_checkpoints(folder.path(), "");
+            if from > 0 {
+                part.resume(&folder.path().join(format!("step-{from:06}"))).unwrap();
+                assert_eq!(part.progress().step, from);
+            }
+            done.extend(steps(&mut part, (to - from) as usize));
+            part.save().unwrap();
+            if to == 9 {
+                assert_eq!(weights(&mut part), weights(&mut whole));
+                assert_eq!(part.progress(), whole.progress());
+                assert_eq!(part.parts_mut().filter.state(), whole.parts_mut().filter.state());
+            }
+        }
+        assert_eq!(done, expected);
+    }
+}
+
+#[test]
+fn the_stateful_run_does_move_its_threshold() {
+    let (parts, config) = stateful();
+    let before = parts.filter.state();
+    let mut trainer = trainer(parts, config);
+    steps(&mut trainer, 2);
+    assert_ne!(trainer.parts_mut().filter.state(), before);
+}
+
+#[test]
+fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = trainer(parts(), config(9)).with_checkpoints(folder.path(), "");
+    let log = listen(&mut run);
+    let stop = StopToken::new();
+    let asked = stop.clone();
+    run.on_event(move |event| {
+        // In the middle of step 2.
+        if let Event::Drafted { task, .. } = event
+            && task.id == 2
+        {
+            asked.set();
+        }
+    });
+    assert_eq!(run.run(&stop).unwrap(), Outcome::Cancelled);
+    assert_eq!(run.progress().step, 3);
+    assert_eq!(log.lock().unwrap()[7..], ["group [0, 1, 2, 3] kept [0, 1, 2, 3]", "step 2", "checkpoint 3"]);
+
+    let mut whole = trainer(parts(), config(9));
+    steps(&mut whole, 9);
+    let mut rest = trainer(parts(), config(9)).with_checkpoints(folder.path(), "");
+    rest.resume(&folder.path().join("step-000003")).unwrap();
+    assert_eq!(rest.run(&StopToken::new()).unwrap(), Outcome::Completed);
+    assert_eq!(weights(&mut rest), weights(&mut whole));
+}
+
+fn refused(run: &mut Trainer, dir: &Path, says: &str) {
+    let error = run.resume(dir).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(error.to_string().contains(says), "{error}");
+    assert_eq!(run.progress().step, 0, "the trainer is unchanged");
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[objective]\nbeta = 0.01\n";
+    let (made, settings) = stateful();
+    let mut run = trainer(made, settings).with_checkpoints(folder.path(), text);
+    run.step().unwrap();
+    run.save().unwrap();
+    let dir = folder.path().join("step-000001");
+
+    let (other, settings) = stateful();
+    refused(&mut Trainer::new(other, settings, 8).unwrap().with_checkpoints(folder.path(), text), &dir, "the seed");
+    let (other, settings) = stateful();
+    let changed = text.replace("0.01", "0.02");
+    refused(&mut trainer(other, settings).with_checkpoints(folder.path(), changed), &dir, "objective.beta");
+    // A damaged file is found before anything is loaded.
+    let parameters = dir.join("parameters.bpk");
+    let mut bytes = std::fs::read(&parameters).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&parameters, bytes).unwrap();
+    let (other, settings) = stateful();
+    let mut fresh = trainer(other, settings).with_checkpoints(folder.path(), text);
+    let before = weights(&mut fresh);
+    refused(&mut fresh, &dir, "parameters.bpk");
+    assert_eq!(weights(&mut fresh), before);
+}
