@@ -81,7 +81,9 @@ impl MaskGitConfig {
         }
         for (key, value) in [("guidance_scale", self.guidance_scale), ("temperature", self.temperature)] {
             if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::config(format!("sampler.image.{key}: expected a number of at least 0, got {value}")));
+                return Err(Error::config(format!(
+                    "sampler.image.{key}: expected a number of at least 0, got {value}"
+                )));
             }
         }
         self.schedule.validate().map_err(|e| e.at("sampler.image"))?;
@@ -219,9 +221,9 @@ impl<'a> Batch<'a> {
                 transaction = transaction.register(tensor);
             }
         }
-        let fetched = transaction
-            .try_execute()
-            .map_err(|e| Error::contract("cannot read the sampled image tokens from the device").with_source(e.to_string()))?;
+        let fetched = transaction.try_execute().map_err(|e| {
+            Error::contract("cannot read the sampled image tokens from the device").with_source(e.to_string())
+        })?;
         let mut columns = Vec::with_capacity(fetched.len());
         for data in fetched {
             let values = data

@@ -169,11 +169,8 @@ impl Autoregressive {
 /// Tokens and their log-probabilities on the host.
 fn fetch(tokens: Tensor<2, Int>, log_probs: Tensor<2>) -> Result<(Vec<u32>, Vec<f32>)> {
     let failed = |e: String| Error::contract("cannot read the sampled text from the device").with_source(e);
-    let fetched = Transaction::default()
-        .register(tokens)
-        .register(log_probs)
-        .try_execute()
-        .map_err(|e| failed(e.to_string()))?;
+    let fetched =
+        Transaction::default().register(tokens).register(log_probs).try_execute().map_err(|e| failed(e.to_string()))?;
     let mut fetched = fetched.into_iter();
     let mut next = || fetched.next().ok_or_else(|| failed("a transaction of two returned fewer".into()));
     let ids = next()?.convert::<i64>().try_into_vec::<i64>().map_err(|e| failed(format!("{e:?}")))?;

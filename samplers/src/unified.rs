@@ -10,7 +10,9 @@ use counterpoint::{
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::{Autoregressive, AutoregressiveConfig, Canvas, Continuation, ImageModel, MaskGit, MaskGitConfig, TextModel};
+use crate::{
+    Autoregressive, AutoregressiveConfig, Canvas, Continuation, ImageModel, MaskGit, MaskGitConfig, TextModel,
+};
 
 /// A model that understands and generates: text, images, and how a task becomes token ids.
 pub trait UnifiedModel: TextModel + ImageModel {
@@ -127,9 +129,10 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
         let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
         let mut states = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let state = draft.state.downcast::<InTheMaking>().map_err(|_| {
-                Error::contract("a draft was finished by another sampler than the one that drew it")
-            })?;
+            let state = draft
+                .state
+                .downcast::<InTheMaking>()
+                .map_err(|_| Error::contract("a draft was finished by another sampler than the one that drew it"))?;
             states.push(*state);
         }
         self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;

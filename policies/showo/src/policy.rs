@@ -1,13 +1,9 @@
 //! Show-o under training: replay of recorded decisions.
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Weights,
-};
+use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Weights};
 
 use crate::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, prompting};
 
@@ -16,16 +12,10 @@ pub struct ShowoPolicy {
     config: ShowoConfig,
     learner: ModuleLearner<Showo>,
     reference: Showo,
-    tokenizers: Arc<Tokenizers>,
+    text: Option<TextTokenizer>,
+    image: MagvitV2,
+    blank: Vec<u32>,
     device: Device,
-}
-
-/// The frozen parts around the decoder.
-pub(crate) struct Tokenizers {
-    pub(crate) text: TextTokenizer,
-    pub(crate) image: MagvitV2,
-    /// Image codes of a blank image, for questions without one.
-    pub(crate) blank: Vec<u32>,
 }
 
 /// Rows of token ids as a tensor.
@@ -37,13 +27,14 @@ pub(crate) fn ids_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
 
 impl ShowoPolicy {
     /// Puts a policy together. `decoder` lives on `device`, without autodiff; a copy of it becomes the frozen reference.
+    /// Without a text tokenizer it can be trained and scored on token ids, and draws none from tasks.
     ///
     /// # Errors
     /// [`Contract`](counterpoint::ErrorKind::Contract) when the blank image cannot be encoded.
     pub fn new(
         config: ShowoConfig,
         decoder: Showo,
-        text: TextTokenizer,
+        text: Option<TextTokenizer>,
         image: MagvitV2,
         device: &Device,
     ) -> Result<Self> {
@@ -56,7 +47,9 @@ impl ShowoPolicy {
             config,
             learner: ModuleLearner::new(trained),
             reference: decoder.no_grad(),
-            tokenizers: Arc::new(Tokenizers { text, image, blank }),
+            text,
+            image,
+            blank,
             device: device.clone(),
         })
     }
@@ -81,13 +74,26 @@ impl ShowoPolicy {
         self.reference = reference.no_grad();
     }
 
-    /// The tokenizers.
-    pub(crate) fn tokenizers(&self) -> &Tokenizers {
-        &self.tokenizers
+    /// The text tokenizer.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when the policy was built without one.
+    pub fn text_tokenizer(&self) -> Result<&TextTokenizer> {
+        self.text.as_ref().ok_or_else(|| Error::contract("this policy was built without a text tokenizer"))
     }
 
-    /// Device of rollouts, without autodiff.
-    pub(crate) fn rollout_device(&self) -> &Device {
+    /// The image tokenizer.
+    pub fn image_tokenizer(&self) -> &MagvitV2 {
+        &self.image
+    }
+
+    /// Image codes of a black image, shown for questions that are about none.
+    pub(crate) fn blank(&self) -> &[u32] {
+        &self.blank
+    }
+
+    /// Device of the model, without autodiff.
+    pub fn device(&self) -> &Device {
         &self.device
     }
 

@@ -29,7 +29,7 @@ impl ShowoPolicy {
         let text = TextTokenizer::load(&folder.join("tokenizer.json"), &config)?;
         let decoder = Showo::load(&config, &folder.join("model.safetensors"), device)?;
         let image = MagvitV2::load(&config.magvitv2, &folder.join("magvitv2.safetensors"), device)?;
-        Self::new(config, decoder, text, image, device)
+        Self::new(config, decoder, Some(text), image, device)
     }
 }
 

@@ -26,27 +26,27 @@ impl TextModel for ShowoPolicy {
     type Cache = TextCache;
 
     fn prefill(&self, context: &[u32], copies: usize) -> Result<(TextCache, Tensor<2>)> {
-        let device = self.rollout_device();
+        let device = ShowoPolicy::device(self);
         let model = self.frozen();
         let rows = [context.to_vec()];
         let allowed = Allowed::mmu(self.config(), &rows)?.tensor(device);
         let (hidden, cache) = model.prefill(ids_tensor(&rows, device), allowed);
-        let [_, length, width] = hidden.dims();
+        let length = context.len();
         let logits = model.logits(hidden.narrow(1, length - 1, 1)).squeeze_dim::<2>(1);
-        let _ = width;
         let cache = cache.select(&vec![0; copies]);
         Ok((TextCache { model, cache }, logits.repeat_dim(0, copies)))
     }
 
     fn advance(&self, text: &mut TextCache, tokens: Tensor<2, Int>) -> Tensor<2> {
         let keys = text.cache.len() + 1;
-        let allowed = Tensor::<3, Bool>::from_data(TensorData::new(vec![true; keys], [1, 1, keys]), self.rollout_device());
+        let allowed =
+            Tensor::<3, Bool>::from_data(TensorData::new(vec![true; keys], [1, 1, keys]), ShowoPolicy::device(self));
         let hidden = text.model.forward_cached(tokens, &mut text.cache, allowed);
         text.model.logits(hidden).squeeze_dim::<2>(1)
     }
 
     fn text_device(&self) -> Device {
-        self.rollout_device().clone()
+        ShowoPolicy::device(self).clone()
     }
 
     fn stop_tokens(&self) -> &[u32] {
@@ -66,11 +66,11 @@ impl ImageModel for ShowoPolicy {
     }
 
     fn device(&self) -> Device {
-        self.rollout_device().clone()
+        ShowoPolicy::device(self).clone()
     }
 
     fn prepare(&self, prompts: &[&[u32]], guidance: f32) -> Result<ImagePrompts> {
-        let (config, device) = (self.config(), self.rollout_device());
+        let (config, device) = (self.config(), ShowoPolicy::device(self));
         let model = self.frozen();
         let blank = prompting::masked_image(config);
         let mut rows: Vec<Vec<u32>> =
@@ -99,7 +99,7 @@ impl ImageModel for ShowoPolicy {
         // Code c is id offset + c; the mask stands after the last code in both numberings.
         let masked = codes.clone().equal_scalar(config.codebook_size as i64);
         let ids = (codes + i64::from(config.image_token_offset)).mask_fill(masked, i64::from(config.mask_token_id));
-        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), self.rollout_device());
+        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), ShowoPolicy::device(self));
         let mut ids = Tensor::cat(vec![column(special.soi), ids, column(special.eoi)], 1);
         if prompts.guidance > 0.0 {
             ids = ids.repeat_dim(0, 2);
@@ -113,24 +113,24 @@ impl UnifiedModel for ShowoPolicy {
     fn question(&self, task: &Task) -> Result<Vec<u32>> {
         let codes = match &task.image {
             Some(image) => self.encode_images(std::slice::from_ref(image.as_ref()))?.remove(0),
-            None => self.tokenizers().blank.clone(),
+            None => self.blank().to_vec(),
         };
-        let question = self.tokenizers().text.encode(&task.question)?;
+        let question = self.text_tokenizer()?.encode(&task.question)?;
         prompting::mmu_prompt(self.config(), &codes, &self.expanded(task, question)?)
     }
 
     fn generation_prompt(&self, task: &Task, prompt: &str) -> Result<Vec<u32>> {
-        let ids = self.tokenizers().text.encode(prompt)?;
+        let ids = self.text_tokenizer()?.encode(prompt)?;
         self.expanded(task, ids)
     }
 
     fn text(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizers().text.decode(ids)
+        self.text_tokenizer()?.decode(ids)
     }
 
     fn images(&self, codes: &[&[u32]]) -> Result<Vec<RgbImage>> {
         let rows: Vec<Vec<u32>> = codes.iter().map(|row| row.to_vec()).collect();
-        let pixels = self.tokenizers().image.decode(ids_tensor(&rows, self.rollout_device()))?;
+        let pixels = self.image_tokenizer().decode(ids_tensor(&rows, ShowoPolicy::device(self)))?;
         let [_, _, height, width] = pixels.dims();
         // [-1, 1] to [0, 255], truncated as the public code does.
         let bytes = ((pixels.permute([0, 2, 3, 1]) + 1.0) * 127.5).clamp(0.0, 255.0);
@@ -169,8 +169,8 @@ impl ShowoPolicy {
             }
         }
         let shape = [images.len(), 3, size as usize, size as usize];
-        let pixels = Tensor::<4>::from_data(TensorData::new(values, shape), self.rollout_device());
-        read_codes(self.tokenizers().image.encode(pixels)?)
+        let pixels = Tensor::<4>::from_data(TensorData::new(values, shape), ShowoPolicy::device(self));
+        read_codes(self.image_tokenizer().encode(pixels)?)
     }
 
     /// `<sks>` in front of its soft tokens, as far as the vocabulary has any.

@@ -1,0 +1,223 @@
+//! What goes wrong is refused, skipped or stopped, and named: replays that disagree, non-finite numbers, failing experts,
+//! parts that break their contract.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{
+    Batchwise, Fault, Faults, POSITIONS, ToyPolicy, ToySampler, alone, config, listen, parts, taste, tasteful, trainer,
+    weights,
+};
+use counterpoint::trainer::Parts;
+use counterpoint::{
+    Candidate, Draft, Error, ErrorKind, GroupFilter, GroupOutcome, GroupShape, Loss, Objective, Policy, Result,
+    RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, Task, Terms, Trainer, Trajectory,
+};
+
+/// A run of `parts()` whose policy can be made to fail.
+fn faulty() -> (Trainer, Faults) {
+    let faults = Faults::default();
+    let parts = Parts { policy: Box::new(ToyPolicy::new(faults.clone())), ..parts() };
+    (trainer(parts, config(20)), faults)
+}
+
+#[test]
+fn a_replay_that_disagrees_with_the_sampling_is_refused_by_place() {
+    for (kind, step, position) in [(SegmentKind::Generation, 2, 1), (SegmentKind::Understanding, 1, 0)] {
+        let (mut trainer, faults) = faulty();
+        *faults.lock().unwrap() = Some(Fault::Skew { kind, step, position });
+        let before = weights(&mut trainer);
+        let error = trainer.step().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Contract);
+        let place = format!("{kind:?} segment, step {step}, position {position}");
+        assert!(error.to_string().contains(&place), "{error}");
+        assert_eq!(weights(&mut trainer), before);
+        assert_eq!(trainer.progress().step, 0, "the step does not count");
+        // What was wrong is put right: the same step goes through.
+        *faults.lock().unwrap() = None;
+        assert!(trainer.step().unwrap().updated);
+    }
+}
+
+#[test]
+fn log_probs_of_a_wrong_shape_are_refused() {
+    let (mut trainer, faults) = faulty();
+    *faults.lock().unwrap() = Some(Fault::Narrow);
+    let error = trainer.step().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contract);
+    assert!(error.to_string().contains("returned shape"), "{error}");
+}
+
+#[test]
+fn steps_with_non_finite_losses_or_gradients_are_skipped_and_named() {
+    for (fault, named) in
+        [(Fault::NanGradient, "the gradient of token has norm NaN"), (Fault::NanScore, "the loss of a chunk of 3")]
+    {
+        let (mut trainer, faults) = faulty();
+        let log = listen(&mut trainer);
+        trainer.step().unwrap();
+        let before = weights(&mut trainer);
+        *faults.lock().unwrap() = Some(fault);
+        for skipped in 1..=2 {
+            let report = trainer.step().unwrap();
+            assert!(!report.updated);
+            assert_eq!(report.metrics.get("skipped"), Some(1.0));
+            assert_eq!((trainer.progress().skipped, trainer.progress().skipped_in_a_row), (skipped, skipped));
+        }
+        assert_eq!(weights(&mut trainer), before, "a skipped step changes no parameter");
+        *faults.lock().unwrap() = None;
+        assert!(trainer.step().unwrap().updated, "no gradient of a skipped step is left over");
+        assert!(weights(&mut trainer).iter().all(|w| f32::from_bits(*w).is_finite()));
+        assert_eq!((trainer.progress().skipped, trainer.progress().skipped_in_a_row), (2, 0));
+        let log = log.lock().unwrap();
+        let reasons: Vec<&String> = log.iter().filter(|line| line.starts_with("skipped")).collect();
+        assert!(reasons.len() == 2 && reasons.iter().all(|r| r.contains(named)), "{reasons:?}");
+    }
+}
+
+#[test]
+fn three_steps_in_a_row_with_a_reward_that_is_not_a_number_stop_the_run_with_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = calls.clone();
+    // Bad in steps 1, 3, 4 and 5.
+    let reward = Batchwise("moody", move |samples: &[Sample]| {
+        let bad = [1, 3, 4, 5].contains(&counted.fetch_add(1, Ordering::SeqCst));
+        let score = |s: &Sample| if bad && s.candidate == 2 { f64::NAN } else { taste(s) };
+        Ok(samples.iter().map(|s| Score::Value(score(s))).collect())
+    });
+    let mut trainer =
+        trainer(Parts { rewards: alone(Box::new(reward)), ..parts() }, config(20)).with_checkpoints(folder.path(), "");
+    let log = listen(&mut trainer);
+    let error = trainer.run(&StopToken::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NonFinite);
+    assert!(error.to_string().contains("reward `moody`: expected a finite score for candidate 2, got NaN"), "{error}");
+    assert_eq!((trainer.progress().skipped, trainer.progress().skipped_in_a_row), (4, 3));
+    assert_eq!(trainer.progress().step, 5, "the step that stopped the run does not count");
+    let ends: Vec<String> =
+        log.lock().unwrap().iter().filter(|l| !l.starts_with("drafted") && !l.starts_with("group")).cloned().collect();
+    let skipped = |step| format!("skipped {step}: reward `moody`: expected a finite score for candidate 2, got NaN");
+    let expected = [
+        "step 0".into(),
+        skipped(1),
+        "step 1".into(),
+        "step 2".into(),
+        skipped(3),
+        "step 3".into(),
+        skipped(4),
+        "step 4".into(),
+        skipped(5),
+        "checkpoint 5".into(),
+    ];
+    assert_eq!(ends, expected);
+    // The checkpoint is a good one: a run with a better reward goes on from it.
+    let mut next = common::trainer(parts(), config(20)).with_checkpoints(folder.path(), "");
+    next.resume(&folder.path().join("step-000005")).unwrap();
+    let report = next.step().unwrap();
+    assert_eq!((report.step, report.updated), (5, true));
+}
+
+#[test]
+fn a_failing_expert_stops_the_run_with_its_name() {
+    let reward = Batchwise("fragile", |_: &[Sample]| Err(Error::data("no such model")));
+    let weights = [("fragile".to_owned(), 0.5), ("taste".to_owned(), 0.5)].into();
+    let rewards =
+        RewardEnsemble::new(vec![tasteful(), Box::new(reward)], [("default".into(), weights)].into()).unwrap();
+    let mut trainer = trainer(Parts { rewards, ..parts() }, config(3));
+    let error = trainer.run(&StopToken::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Reward);
+    assert!(error.to_string().contains("`fragile`") && error.to_string().contains("no such model"), "{error}");
+    assert_eq!(trainer.progress().step, 0);
+}
+
+/// A filter that selects what it should not.
+struct Selects(Vec<usize>);
+
+impl GroupFilter for Selects {
+    fn admit(&mut self, scores: &[f64]) -> Vec<bool> {
+        vec![true; scores.len()]
+    }
+
+    fn adapt(&mut self, _group: &GroupOutcome) {}
+
+    fn select(&self, _rewards: &[f64], _group_size: usize) -> Vec<usize> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_selection_that_is_not_increasing_or_out_of_range_is_refused() {
+    for selection in [vec![0, 4], vec![1, 1], vec![2, 0]] {
+        let mut trainer = trainer(Parts { filter: Box::new(Selects(selection.clone())), ..parts() }, config(1));
+        let error = trainer.step().expect_err(&format!("{selection:?} should be refused"));
+        assert_eq!(error.kind(), ErrorKind::Contract);
+        assert!(error.to_string().contains("the filter selected"), "{error}");
+    }
+}
+
+/// A sampler that breaks a finished trajectory.
+struct Breaks(ToySampler, fn(&mut Trajectory));
+
+impl Sampler for Breaks {
+    fn draft(
+        &mut self,
+        policy: &dyn Policy,
+        task: &Task,
+        candidates: &[Candidate],
+        previews: bool,
+    ) -> Result<Vec<Draft>> {
+        self.0.draft(policy, task, candidates, previews)
+    }
+
+    fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
+        let mut rollouts = self.0.finish(policy, task, drafts)?;
+        self.1(&mut rollouts[1].trajectory);
+        Ok(rollouts)
+    }
+}
+
+#[test]
+fn a_trajectory_whose_parts_do_not_fit_together_is_refused() {
+    type Break = fn(&mut Trajectory);
+    let breaks: [Break; 4] = [
+        |t| t.segments[1].log_probs.truncate(3),
+        |t| t.segments[1].undecided.clear(),
+        |t| t.segments[1].per_step = POSITIONS + 1,
+        |t| t.candidate = 3,
+    ];
+    for broken in breaks {
+        let sampler = Breaks(ToySampler::default(), broken);
+        let mut trainer = trainer(Parts { sampler: Box::new(sampler), ..parts() }, config(1));
+        let error = trainer.step().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Contract);
+        assert!(error.to_string().contains("candidate 1"), "{error}");
+    }
+}
+
+/// An objective that forgets an advantage.
+struct Forgetful;
+
+impl Objective for Forgetful {
+    fn advantages(&self, rewards: &[f64]) -> Vec<f64> {
+        vec![1.0; rewards.len() - 1]
+    }
+
+    fn weight(&self, _group: &GroupShape, _candidate: usize, _segment: usize) -> f64 {
+        1.0
+    }
+
+    fn loss(&self, _terms: Terms) -> Result<Loss> {
+        unreachable!("the trainer should have refused before")
+    }
+}
+
+#[test]
+fn an_objective_that_forgets_an_advantage_is_refused() {
+    let mut trainer = trainer(Parts { objective: Box::new(Forgetful), ..parts() }, config(1));
+    let error = trainer.step().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contract);
+    assert!(error.to_string().contains("the objective returned 3 advantages, expected 4"), "{error}");
+}
