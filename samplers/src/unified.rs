@@ -31,7 +31,7 @@ pub trait UnifiedModel: TextModel + ImageModel {
     ///
     /// # Errors
     /// When the prompt does not fit the model.
-    fn generation_prompt(&self, task: &Task, prompt: &str) -> Result<Vec<u32>>;
+    fn generation_prompt(&self, prompt: &str) -> Result<Vec<u32>>;
 
     /// Text of ids, special tokens left out.
     ///
@@ -99,7 +99,7 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
         for text in texts {
             let response = policy.text(&text.tokens)?.trim().to_owned();
             let prompt = policy.compound_prompt(task, &response);
-            let prompt_ids = policy.generation_prompt(task, &prompt)?;
+            let prompt_ids = policy.generation_prompt(&prompt)?;
             let canvas = Canvas::default();
             states.push(InTheMaking { question: question.clone(), text, response, prompt, prompt_ids, canvas });
         }

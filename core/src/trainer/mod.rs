@@ -15,6 +15,7 @@ pub use update::{Group, Replayed, StepDraw, accumulate};
 use std::path::PathBuf;
 
 use crate::config::TrainerConfig;
+use crate::metrics::MetricsLog;
 use crate::{GroupFilter, Objective, OptimizerConfig, Policy, Result, RewardEnsemble, Sampler, Streams, TaskSource};
 
 /// The parts of a run; what a config selects by name, or an embedding program brings.
@@ -47,10 +48,17 @@ pub struct Trainer {
     checkpoints: Option<PathBuf>,
     /// The resolved config's text, kept in checkpoints.
     config_text: String,
+    metrics: Option<MetricsFile>,
     observers: Vec<Observer>,
     progress: Progress,
     /// Step of the newest checkpoint.
     saved_at: Option<u64>,
+}
+
+/// `metrics.jsonl`, opened when the first step is done: only then is it known where a resumed run goes on.
+struct MetricsFile {
+    path: PathBuf,
+    log: Option<MetricsLog>,
 }
 
 /// What a checkpoint keeps of the trainer itself.
@@ -87,6 +95,7 @@ impl Trainer {
             schedule,
             checkpoints: None,
             config_text: String::new(),
+            metrics: None,
             observers: Vec::new(),
             progress: Progress::default(),
             saved_at: None,
@@ -97,6 +106,13 @@ impl Trainer {
     pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>, config_text: impl Into<String>) -> Self {
         self.checkpoints = Some(folder.into());
         self.config_text = config_text.into();
+        self
+    }
+
+    /// Appends the metrics of every step to the file at `path`, one JSON object per line. A run that is resumed goes on
+    /// in the same file, so that it equals that of the uninterrupted run.
+    pub fn with_metrics(mut self, path: impl Into<PathBuf>) -> Self {
+        self.metrics = Some(MetricsFile { path: path.into(), log: None });
         self
     }
 
@@ -139,6 +155,19 @@ impl Trainer {
         }
         self.save()?;
         Ok(Outcome::Completed)
+    }
+
+    fn log(&mut self, report: &StepReport) -> Result<()> {
+        let Some(file) = &mut self.metrics else { return Ok(()) };
+        let log = match &mut file.log {
+            Some(log) => log,
+            none => none.insert(match report.step {
+                0 => MetricsLog::create(&file.path)?,
+                step => MetricsLog::resume(&file.path, step)?,
+            }),
+        };
+        log.append(report.step, &report.metrics)?;
+        log.sync()
     }
 
     fn emit(&mut self, event: &Event<'_>) {

@@ -31,6 +31,7 @@ impl Trainer {
         };
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
+        self.log(&report)?;
         self.emit(&Event::Step(&report));
         if self.config.checkpoint_every > 0 && self.progress.step.is_multiple_of(self.config.checkpoint_every) {
             self.save_with(report.metrics.get("reward"))?;

@@ -119,18 +119,6 @@ pub fn pad_right(config: &ShowoConfig, sequences: &mut [Vec<u32>]) {
     }
 }
 
-/// Replaces every occurrence of the concept token by `soft`, the tokens that stand for it (`<token_0>..<token_k>`).
-pub fn expand_concept(ids: &[u32], concept: u32, soft: &[u32]) -> Vec<u32> {
-    let mut expanded = Vec::with_capacity(ids.len() + soft.len());
-    for &id in ids {
-        match id == concept {
-            true => expanded.extend_from_slice(soft),
-            false => expanded.push(id),
-        }
-    }
-    expanded
-}
-
 /// `text` with exactly one begin-of-text token in front.
 fn with_bos<'a>(config: &ShowoConfig, text: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
     let bos = (text.first() != Some(&config.bos_id)).then_some(config.bos_id);

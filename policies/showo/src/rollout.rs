@@ -116,12 +116,11 @@ impl UnifiedModel for ShowoPolicy {
             None => self.blank().to_vec(),
         };
         let question = self.text_tokenizer()?.encode(&task.question)?;
-        prompting::mmu_prompt(self.config(), &codes, &self.expanded(task, question)?)
+        prompting::mmu_prompt(self.config(), &codes, &question)
     }
 
-    fn generation_prompt(&self, task: &Task, prompt: &str) -> Result<Vec<u32>> {
-        let ids = self.text_tokenizer()?.encode(prompt)?;
-        self.expanded(task, ids)
+    fn generation_prompt(&self, prompt: &str) -> Result<Vec<u32>> {
+        self.text_tokenizer()?.encode(prompt)
     }
 
     fn text(&self, ids: &[u32]) -> Result<String> {
@@ -171,10 +170,5 @@ impl ShowoPolicy {
         let shape = [images.len(), 3, size as usize, size as usize];
         let pixels = Tensor::<4>::from_data(TensorData::new(values, shape), ShowoPolicy::device(self));
         read_codes(self.image_tokenizer().encode(pixels)?)
-    }
-
-    /// `<sks>` in front of its soft tokens, as far as the vocabulary has any.
-    fn expanded(&self, _task: &Task, ids: Vec<u32>) -> Result<Vec<u32>> {
-        Ok(ids)
     }
 }

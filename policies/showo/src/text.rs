@@ -1,5 +1,6 @@
 //! Text to token ids and back: a `tokenizer.json` checked against the model's config.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use counterpoint::{Error, Result};
@@ -8,9 +9,14 @@ use tokenizers::Tokenizer;
 use crate::config::ShowoConfig;
 
 /// The text tokenizer of one model.
+///
+/// A concept such as `<ada>` is expanded to its own tokens wherever it is encoded: `<ada_0> <ada_1> .. <ada>`, as many as
+/// the vocabulary has, in the order of UniCTokens (soft tokens first, the name last).
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
+    /// Soft tokens by the id of their concept.
+    soft: HashMap<u32, Vec<u32>>,
 }
 
 impl TextTokenizer {
@@ -49,14 +55,35 @@ impl TextTokenizer {
                 config.text_vocab_size
             )));
         }
-        Ok(Self { tokenizer })
+        let mut this = Self { tokenizer, soft: HashMap::new() };
+        this.soft = this.find_soft_tokens()?;
+        Ok(this)
     }
 
-    /// Token ids of `text`, without begin or end of text.
+    /// Every concept that has a token `<name_0>`, with `<name_0>`, `<name_1>`, ..
+    fn find_soft_tokens(&self) -> Result<HashMap<u32, Vec<u32>>> {
+        let vocabulary = self.tokenizer.get_vocab(true);
+        let mut found = HashMap::new();
+        for name in vocabulary.keys().filter_map(|token| token.strip_prefix('<')?.strip_suffix("_0>")) {
+            let soft = (0..).map_while(|k| vocabulary.get(&format!("<{name}_{k}>")).copied()).collect();
+            found.insert(self.concept_id(&format!("<{name}>"))?, soft);
+        }
+        Ok(found)
+    }
+
+    /// Token ids of `text`, concepts expanded, without begin or end of text.
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.pieces(text)?;
+        Ok(match self.soft.is_empty() {
+            true => ids,
+            false => ids.iter().flat_map(|id| self.soft.get(id).into_iter().flatten().chain([id])).copied().collect(),
+        })
+    }
+
+    fn pieces(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self
             .tokenizer
             .encode(text, false)
@@ -79,26 +106,12 @@ impl TextTokenizer {
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when the name is not one token of the vocabulary.
     pub fn concept_id(&self, name: &str) -> Result<u32> {
-        match self.encode(name)?[..] {
+        match self.pieces(name)?[..] {
             [id] => Ok(id),
             ref pieces => Err(Error::data(format!(
                 "concept {name}: expected one token of its own, got {} pieces; add it to tokenizer.json",
                 pieces.len()
             ))),
         }
-    }
-
-    /// The soft tokens `<token_0>` to `<token_{count-1}>` of a personalised model.
-    ///
-    /// # Errors
-    /// [`Data`](counterpoint::ErrorKind::Data) when the vocabulary has fewer of them.
-    pub fn soft_tokens(&self, count: usize) -> Result<Vec<u32>> {
-        (0..count)
-            .map(|i| {
-                self.tokenizer.token_to_id(&format!("<token_{i}>")).ok_or_else(|| {
-                    Error::data(format!("expected {count} soft concept tokens, got {i}; <token_{i}> is missing"))
-                })
-            })
-            .collect()
     }
 }

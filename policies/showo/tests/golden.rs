@@ -109,7 +109,6 @@ fn a_long_prompt_is_cut_and_keeps_its_end() {
     assert_eq!(prompt.len(), config.t2i_prompt_length());
     assert_eq!((prompt[0], prompt[1], prompt[12]), (config.special_token_ids.t2i, config.bos_id, config.eos_id));
     assert!(!prompting::fits_t2i(&config, &[1; 11]) && prompting::fits_t2i(&config, &[1; 10]));
-    assert_eq!(prompting::expand_concept(&[1, 9, 2], 9, &[7, 8]), [1, 7, 8, 2]);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Makes every weight the examples start from: `cargo run --release --example pretrain`.
+//!
+//! A tiny Show-o (image tokenizer, text tokenizer, decoder) and the reward towers are trained from random weights on
+//! UnifyBench's pre-training scenes, which exclude the held-out half. Each run with one seed gives the same files.
+#![allow(clippy::print_stdout)]
+
+mod evaluate;
+mod generate;
+mod questions;
+mod showo;
+mod sizes;
+mod tokenizer;
+mod towers;
+mod vocabulary;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use counterpoint::{Error, Result};
+
+/// What to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The image and the text tokenizer, and config.json.
+    Tokenizer,
+    /// The decoder; needs the tokenizers.
+    Showo,
+    /// The reward towers.
+    Towers,
+}
+
+/// Trains the tiny models the examples start from.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Train only this part.
+    #[arg(long)]
+    only: Option<Part>,
+    /// Where the tiny Show-o goes.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/showo/assets/tiny"))]
+    out: PathBuf,
+    /// Seed of weights and data.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep the decoder of every evaluation as model-STEP.safetensors.
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    towers: towers::Options,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    std::fs::create_dir_all(&options.out).map_err(|e| Error::io("cannot create", &options.out, e))?;
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    if wanted(Part::Tokenizer) {
+        tokenizer::run(&options.out, options.seed)?;
+    }
+    if wanted(Part::Showo) {
+        showo::run(&options.out, options.seed, options.keep)?;
+    }
+    if wanted(Part::Towers) {
+        towers::run(&options.towers)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Trains the decoder: masked image tokens given a prompt, answers given an image, answers given facts.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use counterpoint::Result;
+use counterpoint_showo::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, prompting};
+use image::RgbImage;
+
+use crate::evaluate::{Judge, codes};
+use crate::generate::ids;
+use crate::questions::{self, Question};
+use crate::sizes;
+use crate::world::{Rng, World};
+
+/// Length of the learning-rate schedule.
+const STEPS: usize = 4000;
+/// Where training stops: the model is to be good, but to have room to improve.
+const STOP: usize = 4000;
+const LEARNING_RATE: f64 = 1e-3;
+const IMAGES: usize = 8;
+const VISUAL: usize = 4;
+const TEXTUAL: usize = 8;
+const CONDITION_DROPOUT: f64 = 0.1;
+/// Images of each training scene that are tokenised beforehand.
+const VIEWS: usize = 2;
+
+struct Trainer<'a> {
+    world: &'a World,
+    config: ShowoConfig,
+    text: TextTokenizer,
+    tokenizer: MagvitV2,
+    /// Codes of `VIEWS` images of each training scene.
+    views: Vec<Vec<Vec<u32>>>,
+    black: Vec<u32>,
+    device: Device,
+}
+
+/// Writes `model.safetensors` into `out`, where the tokenizers are.
+pub fn run(out: &Path, seed: u64, keep: bool) -> Result<()> {
+    let world = World::new()?;
+    let config = ShowoConfig::load(&out.join("config.json"))?;
+    let tokenizer = MagvitV2::load(&config.magvitv2, &out.join("magvitv2.safetensors"), &Device::flex())?;
+    let device = Device::flex().autodiff();
+    let mut rng = Rng(seed ^ 0x5110_5110);
+    let mut trainer = Trainer {
+        text: TextTokenizer::load(&out.join("tokenizer.json"), &config)?,
+        views: Vec::new(),
+        black: codes(&tokenizer, &[RgbImage::new(64, 64)])?.remove(0),
+        world: &world,
+        config,
+        tokenizer,
+        device,
+    };
+    trainer.tokenise(&mut rng)?;
+    let judge = Judge { world: &world, config: &trainer.config, text: &trainer.text, tokenizer: &trainer.tokenizer };
+    trainer.device.seed(seed);
+    let mut model = trainer.config.init(&trainer.device)?;
+    println!("decoder: {} parameters, image tokenizer: {}", model.num_params(), trainer.tokenizer.num_params());
+    let mut optimizer = AdamWConfig::new()
+        .with_beta_2(0.99)
+        .with_weight_decay(0.01)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
+        .init();
+    let start = Instant::now();
+    for step in 0..STOP {
+        let losses = trainer.losses(&model, step, &mut rng)?;
+        let loss = losses.iter().cloned().reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &trainer.device));
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        model = optimizer.step(sizes::cosine(step, STEPS, 100, LEARNING_RATE), model, gradients);
+        if (step + 1) % 100 == 0 {
+            let [image, visual, textual] = losses.map(|loss| loss.into_scalar::<f32>());
+            let seconds = start.elapsed().as_secs_f64();
+            println!(
+                "decoder step {:>5}  {seconds:>5.0} s  {:.1} sequences/s  loss: image {image:.3}, visual {visual:.3}, \
+                 textual {textual:.3}",
+                step + 1,
+                ((step + 1) * (IMAGES + VISUAL + TEXTUAL)) as f64 / seconds,
+            );
+        }
+        if (step + 1) % 500 == 0 || step + 1 == STOP {
+            let scores = judge.scores(&model.valid(), if step + 1 == STOP { 8 } else { 3 })?;
+            let [place, accessory, colour, concept, all] = scores.image.map(|s| 100.0 * s);
+            println!(
+                "held out at step {:>5}: textual {:.1} %, visual {:.1} %, images: place {place:.1} %, accessory \
+                 {accessory:.1} %, colour {colour:.1} %, concept {concept:.1} %, all {all:.1} %",
+                step + 1,
+                100.0 * scores.textual,
+                100.0 * scores.visual,
+            );
+            if keep {
+                model.valid().save(&out.join(format!("model-{}.safetensors", step + 1)))?;
+            }
+        }
+    }
+    model.valid().save(&out.join("model.safetensors"))
+}
+
+impl Trainer<'_> {
+    fn tokenise(&mut self, rng: &mut Rng) -> Result<()> {
+        for part in self.world.training.chunks(32) {
+            let pictures: Vec<RgbImage> =
+                part.iter().flat_map(|scene| [scene; VIEWS]).map(|scene| self.world.image(scene, rng)).collect();
+            self.views.extend(codes(&self.tokenizer, &pictures)?.chunks(VIEWS).map(<[Vec<u32>]>::to_vec));
+        }
+        Ok(())
+    }
+
+    /// Losses of one mixed batch: image, visual, textual.
+    fn losses(&self, model: &Showo, step: usize, rng: &mut Rng) -> Result<[Tensor<1>; 3]> {
+        let visual = (0..VISUAL)
+            .map(|_| {
+                let at = rng.below(self.views.len());
+                let codes = self.views[at][rng.below(VIEWS)].clone();
+                Ok((questions::visual(&self.world.training[at], &self.text, rng)?, codes))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // Short lists first, then as long as in the benchmark.
+        let facts = if rng.below(4) > 0 && step > STEPS / 8 { 8 } else { 2 + rng.below(7) };
+        let textual = (0..TEXTUAL)
+            .map(|_| questions::textual(facts, &self.world.held_out, &self.text, rng))
+            .collect::<Result<Vec<_>>>()?;
+        Ok([self.image_loss(model, rng)?, self.visual_loss(model, &visual)?, self.textual_loss(model, &textual)?])
+    }
+
+    /// Cross entropy of masked image tokens, the share of masked tokens drawn through a cosine.
+    fn image_loss(&self, model: &Showo, rng: &mut Rng) -> Result<Tensor<1>> {
+        let config = &self.config;
+        let (mut rows, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..IMAGES {
+            let at = rng.below(self.views.len());
+            let codes = &self.views[at][rng.below(VIEWS)];
+            let caption = questions::caption(&self.world.training[at], rng);
+            let text = if rng.uniform() < CONDITION_DROPOUT { Vec::new() } else { self.text.encode(&caption)? };
+            let share = (rng.uniform() * std::f64::consts::FRAC_PI_2).cos();
+            let masked = ((config.num_vq_tokens as f64 * share).round() as usize).max(1);
+            let mut order: Vec<usize> = (0..config.num_vq_tokens).collect();
+            rng.shuffle(&mut order);
+            let mut image = prompting::image_ids(config, codes)?;
+            let mut weight = vec![0.0_f32; image.len()];
+            for &position in &order[..masked] {
+                image[position] = config.mask_token_id;
+                weight[position] = 1.0;
+            }
+            rows.push(prompting::t2i_sequence(config, &text, &image));
+            targets.push(codes.clone());
+            weights.extend(weight);
+        }
+        let allowed = Allowed::t2i(config, &rows)?.tensor(&self.device);
+        let hidden = model.forward(ids(&rows, &self.device), allowed);
+        let span = config.t2i_image_span();
+        let logits = model.image_logits(hidden.narrow(1, span.start, span.len()));
+        Ok(self.cross_entropy(logits, &targets, weights))
+    }
+
+    /// Cross entropy of the answers to questions about images.
+    fn visual_loss(&self, model: &Showo, batch: &[(Question, Vec<u32>)]) -> Result<Tensor<1>> {
+        let mut rows = Vec::new();
+        let mut starts = Vec::new();
+        for (question, codes) in batch {
+            let (row, start) = prompting::mmu_sequence(&self.config, codes, &question.question, &question.answer)?;
+            rows.push(row);
+            starts.push(start);
+        }
+        prompting::pad_right(&self.config, &mut rows);
+        let allowed = Allowed::mmu(&self.config, &rows)?.tensor(&self.device);
+        let hidden = model.forward(ids(&rows, &self.device), allowed);
+        let first = self.config.mmu_image_length();
+        let width = rows[0].len() - first;
+        let tails = rows.iter().map(|row| row[first..].to_vec()).collect::<Vec<_>>();
+        let starts = starts.iter().map(|start| start - first).collect::<Vec<_>>();
+        Ok(self.answer_loss(model.logits(hidden.narrow(1, first, width)), &tails, &starts))
+    }
+
+    /// Cross entropy of the answers to textual questions. All share the black image, which is computed once.
+    fn textual_loss(&self, model: &Showo, batch: &[Question]) -> Result<Tensor<1>> {
+        let mut rows = Vec::new();
+        let mut starts = Vec::new();
+        for question in batch {
+            let (row, start) =
+                prompting::mmu_sequence(&self.config, &self.black, &question.question, &question.answer)?;
+            rows.push(row);
+            starts.push(start);
+        }
+        prompting::pad_right(&self.config, &mut rows);
+        let first = self.config.mmu_image_length();
+        let allowed = Allowed::mmu(&self.config, &rows)?;
+        let prefix = vec![rows[0][..first].to_vec()];
+        let within = Allowed::mmu(&self.config, &prefix)?.tensor(&self.device);
+        let (_, cache) = model.prefill(ids(&prefix, &self.device), within);
+        let cache = cache.select(&vec![0; rows.len()]);
+        let tails = rows.iter().map(|row| row[first..].to_vec()).collect::<Vec<_>>();
+        let allowed = allowed.queries(first..rows[0].len()).tensor(&self.device);
+        let hidden = model.forward_with_prefix(ids(&tails, &self.device), &cache, allowed);
+        let starts = starts.iter().map(|start| start - first).collect::<Vec<_>>();
+        Ok(self.answer_loss(model.logits(hidden), &tails, &starts))
+    }
+
+    /// Next-token loss on the answer and its end of text. Row r's answer begins at `starts[r]`.
+    fn answer_loss(&self, logits: Tensor<3>, rows: &[Vec<u32>], starts: &[usize]) -> Tensor<1> {
+        let width = rows[0].len() - 1;
+        let mut weights = Vec::new();
+        for (row, &start) in rows.iter().zip(starts) {
+            let end = row.iter().rposition(|&id| id != self.config.special_token_ids.pad).unwrap_or(0);
+            weights.extend((0..width).map(|at| if at + 1 >= start && at < end { 1.0 } else { 0.0 }));
+        }
+        let targets: Vec<Vec<u32>> = rows.iter().map(|row| row[1..].to_vec()).collect();
+        self.cross_entropy(logits.narrow(1, 0, width), &targets, weights)
+    }
+
+    /// Mean over the positions of weight 1.
+    fn cross_entropy(&self, logits: Tensor<3>, targets: &[Vec<u32>], weights: Vec<f32>) -> Tensor<1> {
+        let [batch, length, _] = logits.dims();
+        let total: f32 = weights.iter().sum();
+        let targets: Tensor<2, Int> = ids(targets, &self.device);
+        let chosen = log_softmax(logits, 2).gather(2, targets.unsqueeze_dim(2)).reshape([batch, length]);
+        let weights = Tensor::<2>::from_data(TensorData::new(weights, [batch, length]), &self.device);
+        (chosen * weights).sum() / -total
+    }
+}
