@@ -1,6 +1,7 @@
-//! The image tower, self-supervised: two views of a scene (other jitter, blur and noise) are near, other scenes are
-//! far, neighbours with one attribute changed among them. The loss is on what DER compares, the mean patch feature;
-//! no labels are used beyond which views belong together.
+//! The image tower, contrastive on what DER compares, the mean patch feature, with two kinds of views.
+//! Of a scene: other jitter, blur and noise; other scenes are far, neighbours with one attribute changed among them.
+//! Of a subject: pasted into another scene; other subjects are far. The second kind is what DER asks for: its
+//! references show the subject elsewhere. No labels are used beyond which views belong together.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use counterpoint::{Key, Result, Stream, Streams};
 use counterpoint_der::DerConfig;
 use counterpoint_encoders::{Dinov2Config, l2_normalise};
-use counterpoint_unifybench::{SIZE, Scene};
+use counterpoint_unifybench::{Concept, SIZE, Scene};
 use image::RgbImage;
 
 use super::Options;
@@ -45,13 +46,19 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
     let tower = optimise(options, "der", STEPS, 2e-3, config.init(&device)?, |tower, step| {
         let mut stream = streams.stream(Key::task(step as u64, 0), "der", 0);
         let scenes = batches.families(FAMILIES, &mut stream);
-        let views: Vec<RgbImage> = scenes.iter().chain(&scenes).map(|s| images.draw(s, 0.5, &mut stream)).collect();
+        let mut elsewhere = || Concept::ALL.iter().map(|&c| batches.of(c, &mut stream)).collect::<Vec<Scene>>();
+        let (here, there) = (elsewhere(), elsewhere());
+        let views: Vec<RgbImage> =
+            [&scenes, &scenes, &here, &there].into_iter().flatten().map(|s| images.draw(s, 0.5, &mut stream)).collect();
         let pixels = processor.forward(&views.iter().collect::<Vec<_>>(), &device)?;
         let patches = tower.patch_features(pixels)?;
         let embedded: Tensor<2> = l2_normalise(patches.mean_dim(1).squeeze_dim(1));
-        let n = scenes.len();
-        let logits = embedded.clone().slice([0..n]).matmul(embedded.slice([n..2 * n]).transpose()) / TEMPERATURE;
-        Ok(own_column(logits.clone()) + own_column(logits.transpose()))
+        let pairs = |from: usize, n: usize| {
+            let (a, b) = (embedded.clone().slice([from..from + n]), embedded.clone().slice([from + n..from + 2 * n]));
+            let logits = a.matmul(b.transpose()) / TEMPERATURE;
+            own_column(logits.clone()) + own_column(logits.transpose())
+        };
+        Ok(pairs(0, scenes.len()) + pairs(2 * scenes.len(), here.len()))
     })?;
     tower.save(&config, dir)
 }

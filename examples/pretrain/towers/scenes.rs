@@ -48,6 +48,12 @@ impl Batches {
         Self { set: list.iter().copied().collect(), list }
     }
 
+    /// Any scene of `concept`.
+    pub(super) fn of(&self, concept: Concept, stream: &mut Stream) -> Scene {
+        let scenes: Vec<Scene> = self.list.iter().copied().filter(|s| s.concept == concept).collect();
+        scenes[stream.below(scenes.len())]
+    }
+
     /// `families` scenes, each followed by as many neighbours with one attribute changed as there are attributes
     /// (fewer where the neighbour is held out); no scene twice.
     pub(super) fn families(&self, families: usize, stream: &mut Stream) -> Vec<Scene> {
