@@ -1,1 +1,22 @@
-//! Under construction.
+//! What the recipes share: command line, components by name, the run's folder, progress, sample grids, evaluation.
+
+mod args;
+mod build;
+mod evaluate;
+mod folder;
+mod grid;
+mod progress;
+
+pub use args::{RecipeArgs, device};
+pub use build::{parts, tasks};
+pub use evaluate::{Evaluation, HeldOut};
+pub use folder::RunFolder;
+pub use grid::{Cell, save_grid};
+pub use progress::Progress;
+
+// A linker drops crates that nothing refers to, and what they register with them.
+use counterpoint_ber as _;
+use counterpoint_der as _;
+use counterpoint_fer as _;
+use counterpoint_showo as _;
+use counterpoint_tier as _;

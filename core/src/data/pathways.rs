@@ -67,15 +67,16 @@ pub struct PersonalTasks {
     wording: Wording,
 }
 
-/// A concept with its decoded reference image.
+/// A concept with its decoded reference images.
 struct Known {
     concept: Concept,
-    reference: Arc<RgbImage>,
+    references: Vec<Arc<RgbImage>>,
 }
 
 impl PersonalTasks {
     /// Tasks about `concepts`; a share of `visual_share`, in [0, 1], takes the visual pathway (the papers' 1:1 is 0.5).
-    /// The reference image of every concept is decoded here.
+    /// The training images of every concept are decoded here: they are the references of textual tasks, whose image
+    /// exists nowhere; a visual task's reference is the image that it asks about.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when there are no concepts or the share is out of range;
@@ -89,10 +90,12 @@ impl PersonalTasks {
             return Err(Error::config(format!("visual_share: expected a number in [0, 1], got {visual_share}")));
         }
         let know = |concept: Concept| {
-            let reference = concept.train.first().ok_or_else(|| {
-                Error::data(format!("concept {}: expected a reference image, got none", concept.token()))
-            })?;
-            Ok(Known { reference: reference.load()?, concept })
+            if concept.train.is_empty() {
+                let message = format!("concept {}: expected a reference image, got none", concept.token());
+                return Err(Error::data(message));
+            }
+            let references = concept.train.iter().map(Picture::load).collect::<Result<_>>()?;
+            Ok(Known { references, concept })
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
         let tasks = Self { concepts, split, visual_share, wording: Wording::default() };
@@ -185,6 +188,10 @@ impl PersonalTasks {
                 (Some(picture.load()?), exchange.query.clone(), base, target, None)
             }
         };
+        let references = match &image {
+            Some(image) => vec![Arc::clone(image)],
+            None => known.references.clone(),
+        };
         let mut params = serde_json::json!({ "facts": facts, "target": target, "answer": facts[target] });
         if let Some(prompt) = prompt {
             params["prompt"] = prompt.as_str().into();
@@ -197,7 +204,7 @@ impl PersonalTasks {
             image,
             question,
             base_prompt,
-            references: vec![Arc::clone(&known.reference)],
+            references,
             params,
         })
     }

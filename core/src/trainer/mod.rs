@@ -12,7 +12,7 @@ pub use event::{Event, StepReport, StopToken};
 pub use rollout::Ledger;
 pub use update::{Group, Replayed, StepDraw, accumulate};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::TrainerConfig;
 use crate::metrics::MetricsLog;
@@ -114,6 +114,12 @@ impl Trainer {
     pub fn with_metrics(mut self, path: impl Into<PathBuf>) -> Self {
         self.metrics = Some(MetricsFile { path: path.into(), log: None });
         self
+    }
+
+    /// Keeps everything of the run in `folder`: `checkpoints/` (see [`with_checkpoints`](Trainer::with_checkpoints)) and
+    /// `metrics.jsonl` (see [`with_metrics`](Trainer::with_metrics)).
+    pub fn with_folder(self, folder: &Path, config_text: impl Into<String>) -> Self {
+        self.with_checkpoints(folder.join("checkpoints"), config_text).with_metrics(folder.join("metrics.jsonl"))
     }
 
     /// Calls `observer` for every [`Event`], from the thread that steps the trainer.

@@ -1,0 +1,81 @@
+//! The command line that recipes share.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use clap::Parser;
+use counterpoint::config::RunConfig;
+use counterpoint::{Error, Result};
+
+/// Options of a recipe.
+#[derive(Debug, Clone, Parser)]
+pub struct RecipeArgs {
+    /// The run's config; relative paths in it are relative to its folder. Default: the recipe's own.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Overrides a key of the config, such as `--set trainer.steps=20`. May be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of every random decision.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    #[arg(long, default_value = "flex")]
+    pub device: String,
+    /// Goes on with the newest run of this name from its newest checkpoint.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+impl RecipeArgs {
+    /// The config that these options describe, `default` being the recipe's own file, and the folder that its relative
+    /// paths are relative to.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load(&self, default: &Path) -> Result<(RunConfig, PathBuf)> {
+        let path = self.config.as_deref().unwrap_or(default);
+        let mut overrides = self.set.clone();
+        overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
+        let config = RunConfig::load(path, &overrides)?;
+        Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
+    }
+
+    /// The arguments that resume this run.
+    pub fn resume_command(&self, recipe: &str) -> String {
+        let mut command = format!("cargo run --release --example {recipe} -- --resume");
+        if let Some(config) = &self.config {
+            command += &format!(" --config {}", config.display());
+        }
+        if let Some(seed) = self.seed {
+            command += &format!(" --seed {seed}");
+        }
+        for set in &self.set {
+            command += &format!(" --set '{set}'");
+        }
+        if self.device != "flex" {
+            command += &format!(" --device {}", self.device);
+        }
+        command
+    }
+}
+
+/// The device called `name`: `flex`, or `cuda:N` in a build with the feature `cuda`.
+///
+/// # Errors
+/// [`Config`](counterpoint::ErrorKind::Config) when there is no such device in this build.
+pub fn device(name: &str) -> Result<Device> {
+    match name.split_once(':').unwrap_or((name, "0")) {
+        ("flex", "0") => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        ("cuda", index) => match index.parse::<usize>() {
+            Ok(index) => Ok(Device::cuda(index)),
+            Err(_) => Err(Error::config(format!("--device: expected a number after `cuda:`, got `{index}`"))),
+        },
+        #[cfg(not(feature = "cuda"))]
+        ("cuda", _) => Err(Error::config(
+            "--device: this build has no CUDA; build it with `cargo run --release --features cuda --example ...`",
+        )),
+        _ => Err(Error::config(format!("--device: expected `flex` or `cuda:N`, got `{name}`"))),
+    }
+}

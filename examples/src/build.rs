@@ -1,0 +1,44 @@
+//! From a config to the parts of a run.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use counterpoint::config::RunConfig;
+use counterpoint::data::{ConceptSet, PersonalTasks, Split};
+use counterpoint::registry::{self, BuildContext};
+use counterpoint::trainer::Parts;
+use counterpoint::{Result, RewardEnsemble};
+
+/// Builds every component that `config` names; its relative paths are relative to `base`.
+///
+/// # Errors
+/// The first component that cannot be built says why.
+pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> {
+    let context = BuildContext { device: device.clone(), base: base.to_owned() };
+    let rewards = config
+        .rewards
+        .iter()
+        .map(|(name, settings)| registry::reward(name, settings, &context))
+        .collect::<Result<Vec<_>>>()?;
+    let split: Split = config.data.split.parse::<Split>().map_err(|e| e.at("data.split"))?;
+    Ok(Parts {
+        policy: registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
+        sampler: registry::sampler(&config.sampler.kind, &config.sampler.settings, &context)?,
+        filter: registry::filter(&config.filter.kind, &config.filter.settings, &context)?,
+        objective: registry::objective(&config.objective.kind, &config.objective.settings, &context)?,
+        rewards: RewardEnsemble::new(rewards, config.reward_weights.clone())?,
+        surrogate: config.filter.surrogate.clone(),
+        tasks: Box::new(tasks(config, base, split)?),
+    })
+}
+
+/// The tasks of one split of the config's data.
+///
+/// # Errors
+/// [`Data`](counterpoint::ErrorKind::Data) naming the file that cannot be used.
+pub fn tasks(config: &RunConfig, base: &Path, split: Split) -> Result<PersonalTasks> {
+    let set = ConceptSet::open(&base.join(&config.data.root))?;
+    let names = config.data.concepts.clone().unwrap_or_else(|| set.names().to_vec());
+    let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
+    PersonalTasks::new(concepts, split, config.data.visual_share)
+}

@@ -1,0 +1,85 @@
+//! `runs/<name>/`: what a run leaves behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use counterpoint::checkpoint::latest;
+use counterpoint::config::RunConfig;
+use counterpoint::{Error, Result};
+
+/// The folder of one run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder for the run, `<output>/<name>` or, when that is taken, `<name>-2`, `<name>-3`, ...
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
+    pub fn create(config: &RunConfig) -> Result<Self> {
+        let path = Self::numbered(config).find(|path| !path.exists()).unwrap_or_default();
+        for folder in [path.clone(), path.join("samples")] {
+            fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make the folder", &folder, e))?;
+        }
+        let run = Self { path };
+        run.write("config.toml", &config.to_toml()?)?;
+        Ok(run)
+    }
+
+    /// The newest run of this name, and its newest checkpoint.
+    ///
+    /// # Errors
+    /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is no run or no checkpoint to go on from.
+    pub fn resume(config: &RunConfig) -> Result<(Self, PathBuf)> {
+        let Some(path) = Self::numbered(config).take_while(|path| path.exists()).last() else {
+            return Err(Error::checkpoint(format!(
+                "no run `{}` in {} to resume; start it without --resume",
+                config.run.name,
+                config.run.output.display()
+            )));
+        };
+        let run = Self { path };
+        match latest(&run.checkpoints())? {
+            Some(checkpoint) => Ok((run, checkpoint)),
+            None => Err(Error::checkpoint(format!(
+                "{} has no checkpoint yet; start the run again without --resume",
+                run.path.display()
+            ))),
+        }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its checkpoints are.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Writes a text file into it.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io).
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path.join(name);
+        fs::write(&path, text).map_err(|e| Error::io("cannot write", &path, e))
+    }
+
+    /// Reads a text file of it.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io).
+    pub fn read(&self, name: &str) -> Result<String> {
+        let path = self.path.join(name);
+        fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))
+    }
+
+    fn numbered(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
+        let (output, name) = (config.run.output.clone(), config.run.name.clone());
+        (1..).map(move |n| output.join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
+    }
+}
