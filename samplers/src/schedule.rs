@@ -15,16 +15,16 @@ pub enum MaskSchedule {
     /// 1 - r^exponent.
     Power {
         /// Exponent, positive; below 1 decides many tokens early, above 1 late.
-        exponent: f64,
+        exponent: f32,
     },
     /// A falling piece of the logistic function between `start` and `end`, scaled to run from 1 to 0.
     Sigmoid {
         /// Where the piece begins.
-        start: f64,
+        start: f32,
         /// Where it ends, above `start`.
-        end: f64,
+        end: f32,
         /// Its temperature, positive.
-        tau: f64,
+        tau: f32,
     },
 }
 
@@ -45,17 +45,17 @@ impl MaskSchedule {
         }
     }
 
-    /// gamma at progress `r` in (0, 1].
-    pub fn ratio(&self, r: f64) -> f64 {
-        // The lower bound is the public code's; it never changes a floor of N * gamma.
-        let floor = |ratio: f64| ratio.clamp(1e-6, 1.0);
+    /// gamma at progress `r` in (0, 1], computed in f32 as the public code does: the floor of N gamma depends on its last
+    /// bits.
+    pub fn ratio(&self, r: f32) -> f32 {
+        // The lower bound is the public code's; it never changes a floor of N gamma.
+        let floor = |ratio: f32| ratio.clamp(1e-6, 1.0);
         match *self {
-            // In f32 as the public code computes it: the floor of N * gamma depends on the last bit.
-            Self::Cosine => f64::from((r as f32 * std::f32::consts::PI * 0.5).cos()),
+            Self::Cosine => (r * std::f32::consts::PI * 0.5).cos(),
             Self::Linear => floor(1.0 - r),
             Self::Power { exponent } => floor(1.0 - r.powf(exponent)),
             Self::Sigmoid { start, end, tau } => {
-                let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+                let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
                 let (first, last) = (sigmoid(start / tau), sigmoid(end / tau));
                 floor((last - sigmoid((r * (end - start) + start) / tau)) / (last - first))
             }
@@ -65,8 +65,8 @@ impl MaskSchedule {
     /// How many of `tokens` are masked again after step `step` (from 0) of `steps`, when `undecided` were masked before
     /// it: floor(N gamma), but at least one and at most one fewer than before.
     pub fn remask(&self, step: usize, steps: usize, tokens: usize, undecided: usize) -> usize {
-        let ratio = self.ratio((step + 1) as f64 / steps as f64);
-        let scheduled = (tokens as f32 * ratio as f32).floor().max(0.0) as usize;
+        let ratio = self.ratio(((step + 1) as f64 / steps as f64) as f32);
+        let scheduled = (tokens as f32 * ratio).floor().max(0.0) as usize;
         scheduled.min(undecided.saturating_sub(1)).max(1)
     }
 }

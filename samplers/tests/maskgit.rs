@@ -1,0 +1,132 @@
+//! MaskGIT: the schedule, the invariants of a rollout, and what it draws.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Bool, Device, Tensor};
+use common::{Painter, candidates, chi_square, softmax};
+use counterpoint_samplers::{Canvas, ImageModel, MaskGitConfig, MaskSchedule, least_confident};
+
+fn painter() -> Painter {
+    Painter { tokens: 16, logits: vec![1.0, 0.0, -1.0, 0.5, 2.0] }
+}
+
+fn config() -> MaskGitConfig {
+    MaskGitConfig { timesteps: 6, guidance_scale: 0.0, ..MaskGitConfig::default() }
+}
+
+fn paint(config: &MaskGitConfig, range: std::ops::Range<u64>, stops: &[usize]) -> Vec<Canvas> {
+    let (painter, candidates) = (painter(), candidates(range));
+    let sampler = config.clone().init().unwrap();
+    let prompts = painter.prepare(&vec![&[][..]; candidates.len()], 0.0).unwrap();
+    let mut canvases = vec![Canvas::default(); candidates.len()];
+    for &stop in stops {
+        sampler.advance(&painter, &prompts, &candidates, &mut canvases, stop).unwrap();
+    }
+    canvases
+}
+
+#[test]
+fn mask_lengths_are_those_of_the_public_code() {
+    let golden: BTreeMap<String, Vec<usize>> =
+        serde_json::from_str(include_str!("fixtures/mask_lengths.json")).unwrap();
+    assert_eq!(golden.len(), 15);
+    for (key, expected) in golden {
+        let mut words = key.split(' ');
+        let schedule = match words.next().unwrap() {
+            "cosine" => MaskSchedule::Cosine,
+            "linear" => MaskSchedule::Linear,
+            "pow2" => MaskSchedule::Power { exponent: 2.0 },
+            "pow0.5" => MaskSchedule::Power { exponent: 0.5 },
+            "sigmoid" => MaskSchedule::Sigmoid { start: -3.0, end: 3.0, tau: 1.0 },
+            other => panic!("{other}"),
+        };
+        let [steps, tokens]: [usize; 2] = [words.next().unwrap().parse().unwrap(), words.next().unwrap().parse().unwrap()];
+        let mut undecided = tokens;
+        for (step, expected) in expected.into_iter().enumerate() {
+            undecided = schedule.remask(step, steps, tokens, undecided);
+            assert_eq!(undecided, expected, "{key}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn each_step_masks_the_scheduled_number_again_and_decided_tokens_stay() {
+    for schedule in [MaskSchedule::Cosine, MaskSchedule::Linear, MaskSchedule::Power { exponent: 0.5 }] {
+        for canvas in paint(&MaskGitConfig { schedule, ..config() }, 0..5, &[6]) {
+            let (n, steps) = (16, 6);
+            assert_eq!((canvas.step, canvas.chosen.len(), canvas.codes.len()), (steps, n * steps, n));
+            let mut before = n;
+            for t in 0..steps {
+                let undecided = &canvas.undecided[t * n..(t + 1) * n];
+                assert_eq!(undecided.iter().filter(|&&u| u).count(), before);
+                if t > 0 {
+                    for i in 0..n {
+                        let was = canvas.undecided[(t - 1) * n + i];
+                        assert!(was || !undecided[i], "a decided token was masked again");
+                        if !undecided[i] {
+                            assert_eq!(canvas.chosen[t * n + i], canvas.chosen[(t - 1) * n + i]);
+                        }
+                    }
+                }
+                before = schedule.remask(t, steps, n, before);
+            }
+            assert_eq!(canvas.prediction(n), &canvas.chosen[(steps - 1) * n..]);
+        }
+    }
+}
+
+#[test]
+fn tokens_are_drawn_from_the_models_distribution_and_recorded_at_its_log_probability() {
+    let probs = softmax(&painter().logits, 1.0);
+    let canvases = paint(&config(), 0..400, &[1]);
+    let mut counts = vec![0; probs.len()];
+    for canvas in &canvases {
+        for (&id, &log_prob) in canvas.chosen.iter().zip(&canvas.log_probs) {
+            counts[id as usize] += 1;
+            assert!((f64::from(log_prob) - probs[id as usize].ln()).abs() < 1e-5);
+        }
+    }
+    // 99.9 % quantile of chi-square with 4 degrees of freedom.
+    assert!(chi_square(&counts, &probs) < 18.5, "{counts:?}");
+}
+
+#[test]
+fn a_candidate_does_not_depend_on_its_batch() {
+    let all = paint(&config(), 0..8, &[6]);
+    for i in [0, 3, 7] {
+        assert_eq!(paint(&config(), i..i + 1, &[6])[0], all[i as usize]);
+    }
+    assert_ne!(all[0], all[1]);
+}
+
+#[test]
+fn two_phases_are_one() {
+    assert_eq!(paint(&config(), 0..4, &[2, 6]), paint(&config(), 0..4, &[6]));
+}
+
+#[test]
+fn without_temperature_the_least_confident_are_masked_again_and_of_equals_the_first() {
+    let device = Device::flex();
+    let confidence = Tensor::from_floats([[-1.0, -3.0, -2.0, -3.0, -9.0]], &device);
+    let undecided = Tensor::<2, Bool>::from_bool(burn::tensor::TensorData::from([[true, true, true, true, false]]), &device);
+    let mask = |count| {
+        let mask = least_confident(confidence.clone(), undecided.clone(), count);
+        mask.into_data().iter::<bool>().collect::<Vec<_>>()
+    };
+    assert_eq!(mask(1), [false, true, false, false, false]);
+    assert_eq!(mask(3), [false, true, true, true, false]);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let refused = |config: MaskGitConfig| config.init().unwrap_err().to_string();
+    assert!(refused(MaskGitConfig { timesteps: 0, ..config() }).contains("timesteps: expected at least 1"));
+    assert!(refused(MaskGitConfig { checkpoint_step: 7, ..config() }).contains("at most timesteps = 6, got 7"));
+    assert!(refused(MaskGitConfig { temperature: -1.0, ..config() }).contains("temperature"));
+    assert!(refused(MaskGitConfig { guidance_scale: f32::NAN, ..config() }).contains("guidance_scale"));
+    let schedule = MaskSchedule::Power { exponent: 0.0 };
+    assert!(refused(MaskGitConfig { schedule, ..config() }).contains("exponent"));
+}
