@@ -155,12 +155,10 @@ impl Autoregressive {
         let (sorted, order) = log_probs.sort_descending_with_indices(1);
         let sorted = sorted.narrow(1, 0, top_k).exp();
         let order = order.narrow(1, 0, top_k);
-        // A token stays when those before it have not reached top_p yet (of the k kept, renormalised): the first always.
+        // A token stays when those before it have not reached top_p yet (of the k kept, renormalised); the first always.
         let mass = sorted.clone().sum_dim(1) * self.config.top_p;
         let before = sorted.clone().cumsum(1) - sorted.clone();
         let dropped = before.greater_equal(mass.expand([-1, top_k as i64]));
-        let first = Tensor::<1, Int>::arange(0..top_k as i64, &order.device()).unsqueeze::<2>().equal_scalar(0_i64);
-        let dropped = dropped.bool_and(first.expand([-1, top_k as i64]).expand(order.dims()).bool_not());
         let place = invert_cdf(sorted.mask_fill(dropped, 0.0), uniforms);
         order.gather(1, place)
     }
