@@ -16,7 +16,7 @@ use crate::{Learner, Result, Segment, Trajectory};
 /// [`Learner::apply`] or [`Learner::discard`] once.
 /// *Threading*: `Send`, not `Sync`: one thread at a time.
 ///
-/// A complete policy in under 150 lines is in `examples/custom_policy.rs`.
+/// A complete policy, with a sampler, tasks and a reward around it, is in `examples/custom_policy.rs`.
 pub trait Policy: Any + Send {
     /// Log-probabilities of the decisions of `chunk`, all of one [`Decoding`](crate::Decoding) and
     /// [`SegmentKind`](crate::SegmentKind).

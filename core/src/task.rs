@@ -40,6 +40,23 @@ pub struct Task {
     pub params: serde_json::Value,
 }
 
+impl Task {
+    /// A task of which nothing is known but its `question`: class `default`, textual pathway, no images.
+    pub fn new(id: u64, question: impl Into<String>) -> Self {
+        Self {
+            id,
+            concept: String::new(),
+            class: "default".to_owned(),
+            pathway: Pathway::Textual,
+            image: None,
+            question: question.into(),
+            base_prompt: String::new(),
+            references: Vec::new(),
+            params: serde_json::Value::Null,
+        }
+    }
+}
+
 /// An endless, stateless sequence of tasks.
 ///
 /// *Contract*: `task(step, cursor, streams)` depends on its arguments alone, so that a resumed run sees the tasks that
@@ -51,4 +68,11 @@ pub trait TaskSource: Send {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the task's files cannot be used.
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task>;
+}
+
+/// A function is a task source.
+impl<F: Fn(u64, u64, &Streams) -> Result<Task> + Send> TaskSource for F {
+    fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
+        self(step, cursor, streams)
+    }
 }

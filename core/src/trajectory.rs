@@ -48,6 +48,21 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Text written token by token after `context`, at temperature 1 and without guidance.
+    pub fn text(context: Vec<u32>, chosen: Vec<u32>, log_probs: Vec<f32>) -> Self {
+        Self {
+            kind: SegmentKind::Understanding,
+            decoding: Decoding::Autoregressive,
+            context,
+            per_step: 1,
+            undecided: vec![true; chosen.len()],
+            chosen,
+            log_probs,
+            guidance: 0.0,
+            temperature: 1.0,
+        }
+    }
+
     /// Number of steps.
     pub fn steps(&self) -> usize {
         self.chosen.len().checked_div(self.per_step).unwrap_or(0)

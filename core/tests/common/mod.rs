@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex};
 use counterpoint::config::TrainerConfig;
 use counterpoint::trainer::Parts;
 use counterpoint::{
-    Event, KeepAll, Pathway, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig, Task, TaskSource,
-    Trainer,
+    Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig, Task, TaskSource, Trainer,
 };
 
 pub use policy::{Fault, Faults, ToyPolicy};
@@ -35,17 +34,7 @@ pub struct ToyTasks;
 
 impl TaskSource for ToyTasks {
     fn task(&self, _step: u64, cursor: u64, _streams: &Streams) -> Result<Task> {
-        Ok(Task {
-            id: cursor,
-            concept: String::new(),
-            class: "toy".into(),
-            pathway: Pathway::Textual,
-            image: None,
-            question: (1 + cursor % (VOCABULARY as u64 - 1)).to_string(),
-            base_prompt: String::new(),
-            references: Vec::new(),
-            params: serde_json::Value::Null,
-        })
+        Ok(Task::new(cursor, (1 + cursor % (VOCABULARY as u64 - 1)).to_string()))
     }
 }
 

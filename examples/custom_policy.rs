@@ -1,0 +1,157 @@
+//! A policy of your own under the same trainer: a GRU that learns to write words one can pronounce.
+//!
+//! An embedding program brings a [`Policy`] that can re-score what it decided, a [`Sampler`] that draws from it, a
+//! source of tasks and a [`Reward`]. Filter and objective are the engine's own. No config file is needed.
+//!
+//!     cargo run --release -p counterpoint-examples --example custom_policy
+#![allow(clippy::print_stdout)]
+
+use std::any::Any;
+
+use burn::module::Module;
+use burn::nn::gru::{Gru, GruConfig};
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use counterpoint::config::TrainerConfig;
+use counterpoint::trainer::Parts;
+use counterpoint::{
+    Candidate, Draft, Error, KeepAll, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Reward, RewardEnsemble,
+    Rollout, Sample, Sampler, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Weights,
+};
+
+const LETTERS: usize = 26;
+const START: u32 = LETTERS as u32; // what a word begins after
+const LENGTH: usize = 8;
+
+/// The model: any burn module will do.
+#[derive(Module, Debug)]
+struct Writer {
+    letters: Embedding,
+    gru: Gru,
+    head: Linear,
+}
+
+impl Writer {
+    /// Log-probabilities of the letter after each one, `[n, length, LETTERS]`.
+    fn next(&self, text: Tensor<2, Int>) -> Tensor<3> {
+        log_softmax(self.head.forward(self.gru.forward(self.letters.forward(text), None)), 2)
+    }
+}
+
+/// The policy: the module under training and a frozen copy of it.
+struct WriterPolicy {
+    learner: ModuleLearner<Writer>,
+    reference: Writer,
+    device: Device,
+}
+
+impl Policy for WriterPolicy {
+    /// Scores recorded words again: one row per replay, one column per letter.
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+        let (writer, device) = match weights {
+            Weights::Current => (self.learner.module().clone(), self.device.clone().autodiff()),
+            Weights::Reference => (self.reference.clone(), self.device.clone()),
+        };
+        let ids = |row: fn(&Segment) -> Vec<u32>| {
+            let flat: Vec<i32> = chunk.iter().flat_map(|r| row(r.segment())).map(|id| id as i32).collect();
+            Tensor::<2, Int>::from_data(TensorData::new(flat, [chunk.len(), LENGTH]), &device)
+        };
+        let read = ids(|s| [&s.context[..], &s.chosen[..LENGTH - 1]].concat());
+        let written = ids(|s| s.chosen.clone());
+        let log_probs = writer.next(read).gather(2, written.unsqueeze_dim::<3>(2)).squeeze_dim(2);
+        Ok(LogProbs { log_probs, entropy: None })
+    }
+
+    fn learner(&mut self) -> &mut dyn Learner {
+        &mut self.learner
+    }
+}
+
+/// The sampler: letter after letter, all candidates in one batch. A word is done when it is drafted.
+struct WriterSampler;
+
+impl Sampler for WriterSampler {
+    fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], _previews: bool) -> Result<Vec<Draft>> {
+        let policy = (policy as &dyn Any).downcast_ref::<WriterPolicy>();
+        let policy = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?;
+        let (writer, device, n) = (policy.learner.module().valid(), &policy.device, all.len());
+        // Randomness belongs to the candidate, not to the batch: a run is the same however it is spread.
+        let uniforms: Vec<f32> = all.iter().flat_map(|c| c.stream("letter", 0).uniforms(LENGTH)).collect();
+        let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [n, LENGTH]), device);
+        let mut text = Tensor::<2, Int>::full([n, 1], START, device);
+        let mut scores = Vec::new();
+        for i in 0..LENGTH {
+            let log_probs = writer.next(text.clone()).narrow(1, i, 1).squeeze_dim::<2>(1);
+            let below = log_probs.clone().exp().cumsum(1).lower(uniforms.clone().narrow(1, i, 1).expand([n, LETTERS]));
+            let letter = below.int().sum_dim(1).clamp_max(LETTERS as i64 - 1);
+            scores.push(log_probs.gather(1, letter.clone()));
+            text = Tensor::cat(vec![text, letter], 1);
+        }
+        let unreadable = |e| Error::contract("cannot read the words from the device").with_source(e);
+        let text = text.narrow(1, 1, LENGTH).try_into_vec_as::<u32>().map_err(unreadable)?;
+        let scores = Tensor::cat(scores, 1).try_into_vec_as::<f32>().map_err(unreadable)?;
+        let draft = |(row, &candidate): (usize, &Candidate)| {
+            let (mine, number) = (row * LENGTH..(row + 1) * LENGTH, candidate.key.candidate);
+            let word = text[mine.clone()].iter().map(|&id| char::from(b'a' + id as u8)).collect();
+            let segment = Segment::text(vec![START], text[mine.clone()].to_vec(), scores[mine].to_vec());
+            let trajectory = Trajectory { candidate: number, segments: vec![segment] };
+            let state = Box::new(Rollout { trajectory, sample: Sample::new(task, number, String::new(), word, None) });
+            Draft { candidate, preview: None, steps_spent: 1, steps_left: 0, state }
+        };
+        Ok(all.iter().enumerate().map(draft).collect())
+    }
+
+    fn finish(&mut self, _: &dyn Policy, _: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
+        let foreign = |_| Error::contract("expected a draft of this sampler");
+        drafts.into_iter().map(|d| Ok(*d.state.downcast::<Rollout>().map_err(foreign)?)).collect()
+    }
+}
+
+/// The reward: the share of neighbouring letters of which exactly one is a vowel.
+struct Pronounceable;
+
+impl Reward for Pronounceable {
+    fn name(&self) -> &str {
+        "pronounceable"
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        let share = |sample: &Sample| {
+            let vowels: Vec<bool> = sample.response.chars().map(|c| "aeiou".contains(c)).collect();
+            vowels.windows(2).filter(|pair| pair[0] != pair[1]).count() as f64 / (LENGTH - 1) as f64
+        };
+        Ok(samples.iter().map(|sample| Score::Value(share(sample))).collect())
+    }
+}
+
+fn main() -> Result<()> {
+    let device = Device::flex();
+    device.seed(1);
+    let writer = Writer {
+        letters: EmbeddingConfig::new(LETTERS + 1, 16).init(&device),
+        gru: GruConfig::new(16, 32, true).init(&device),
+        head: LinearConfig::new(32, LETTERS).init(&device),
+    };
+    let trained = writer.clone().to_device(&device.clone().autodiff()).train();
+    let weights = [("pronounceable".to_owned(), 1.0)].into();
+    let parts = Parts {
+        policy: Box::new(WriterPolicy { learner: ModuleLearner::new(trained), reference: writer.no_grad(), device }),
+        sampler: Box::new(WriterSampler),
+        filter: Box::new(KeepAll),
+        objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
+        rewards: RewardEnsemble::new(vec![Box::new(Pronounceable)], [("default".to_owned(), weights)].into())?,
+        surrogate: None,
+        tasks: Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Write a word."))),
+    };
+    let config = TrainerConfig { steps: 100, group_size: 16, learning_rate: 0.01, ..TrainerConfig::default() };
+    let mut trainer = Trainer::new(parts, config, 42)?;
+    let mut means = Vec::new();
+    for done in (10..=100).step_by(10) {
+        let reward = |_| Ok(trainer.step()?.metrics.get("reward").unwrap_or(0.0));
+        means.push((0..10).map(reward).sum::<Result<f64>>()? / 10.0);
+        println!("steps {:2} to {done:3}: mean reward {:.3}", done - 9, means[means.len() - 1]);
+    }
+    println!("from {:.3} in the first ten steps to {:.3} in the last ten", means[0], means[means.len() - 1]);
+    Ok(())
+}
