@@ -1,1 +1,74 @@
-//! Benchmarks of Counterpoint: see `benches/` beside this crate's manifest.
+//! What the benchmarks share: recorded groups of any size on the embedded tiny Show-o.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use counterpoint::trainer::Group;
+use counterpoint::{Decoding, Key, Result, Segment, SegmentKind, Streams, Trajectory};
+use counterpoint_samplers::MaskSchedule;
+use counterpoint_showo::{ShowoPolicy, prompting};
+
+/// The embedded tiny Show-o on the CPU.
+///
+/// # Errors
+/// When its files cannot be used.
+pub fn tiny_showo() -> Result<ShowoPolicy> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/showo/assets/tiny");
+    ShowoPolicy::load(&folder, &Device::flex())
+}
+
+/// A recorded group of `candidates` whose images took `steps` denoising steps: random tokens under the cosine schedule,
+/// as large in memory and in work as a real one.
+///
+/// # Errors
+/// When the policy has no blank image to ask about.
+pub fn random_group(policy: &ShowoPolicy, candidates: usize, steps: usize) -> Result<Group> {
+    let config = policy.config();
+    let size = config.image_size() as u32;
+    let image = policy.encode_images(&[image::RgbImage::new(size, size)])?.remove(0);
+    let question: Vec<u32> = (0..60).map(|i| i % 50 + 1).collect();
+    let question = prompting::mmu_prompt(config, &image, &question)?;
+    let trajectories = (0..candidates as u64)
+        .map(|candidate| {
+            let key = Key { step: 0, task: 0, candidate };
+            let mut stream = Streams::new(0).stream(key, "bench.tokens", 0);
+            let mut token = |below: usize| stream.below(below) as u32;
+            let answer: Vec<u32> = (0..8).map(|_| token(50)).collect();
+            let tokens = config.num_vq_tokens;
+            let (mut chosen, mut undecided) = (Vec::new(), Vec::new());
+            let mut masked = tokens;
+            for step in 0..steps {
+                for position in 0..tokens {
+                    chosen.push(token(config.codebook_size));
+                    undecided.push(position < masked);
+                }
+                masked = MaskSchedule::Cosine.remask(step, steps, tokens, masked);
+            }
+            let understanding = Segment {
+                kind: SegmentKind::Understanding,
+                decoding: Decoding::Autoregressive,
+                context: question.clone(),
+                per_step: 1,
+                log_probs: vec![-3.0; answer.len()],
+                undecided: vec![true; answer.len()],
+                chosen: answer,
+                guidance: 0.0,
+                temperature: 1.0,
+            };
+            let generation = Segment {
+                kind: SegmentKind::Generation,
+                decoding: Decoding::Masked,
+                context: (1..17).collect(),
+                per_step: tokens,
+                log_probs: vec![-5.0; chosen.len()],
+                chosen,
+                undecided,
+                guidance: 2.0,
+                temperature: 1.0,
+            };
+            Trajectory { candidate, segments: vec![understanding, generation] }
+        })
+        .collect();
+    let advantages = (0..candidates).map(|i| i as f64 / candidates as f64 - 0.5).collect();
+    Ok(Group { trajectories, advantages })
+}
