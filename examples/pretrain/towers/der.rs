@@ -54,7 +54,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
         let patches = tower.patch_features(pixels)?;
         let embedded: Tensor<2> = l2_normalise(patches.mean_dim(1).squeeze_dim(1));
         let pairs = |from: usize, n: usize| {
-            let (a, b) = (embedded.clone().slice([from..from + n]), embedded.clone().slice([from + n..from + 2 * n]));
+            let (a, b) = (embedded.clone().narrow(0, from, n), embedded.clone().narrow(0, from + n, n));
             let logits = a.matmul(b.transpose()) / TEMPERATURE;
             own_column(logits.clone()) + own_column(logits.transpose())
         };

@@ -27,7 +27,7 @@ pub(super) fn train<M: Module>(
     let started = Instant::now();
     for step in 0..steps {
         let done = step as f64 / steps as f64;
-        let rate = peak * (done / 0.05).min(1.0).max(0.02) * (0.5 + 0.5 * (std::f64::consts::PI * done).cos());
+        let rate = peak * (done / 0.05).clamp(0.02, 1.0) * (0.5 + 0.5 * (std::f64::consts::PI * done).cos());
         let value = loss(&module, step)?;
         if step % (steps / 10).max(1) == 0 || step + 1 == steps {
             let shown = value.clone().into_scalar::<f32>();

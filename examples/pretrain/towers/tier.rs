@@ -62,7 +62,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
         let text = tokenizer.encode(&texts, &device)?;
         let embedded = tower.embed(text.ids, &text.keep);
         let n = batch.len();
-        let cosines = embedded.clone().slice([0..n]).matmul(embedded.slice([n..2 * n]).transpose());
+        let cosines = embedded.clone().narrow(0, 0, n).matmul(embedded.narrow(0, n, n).transpose());
         // TIER reads the cosines of 8 facts as if they were one-hot: so train them to be.
         let one_hot = (cosines.clone() - Tensor::<2>::eye(n, &device)).square().sum() / n as f64;
         let logits = cosines / TEMPERATURE;
