@@ -1,24 +1,18 @@
 //! A policy of your own under the same trainer: a GRU that learns to write words one can pronounce.
-//!
-//! An embedding program brings a [`Policy`] that can re-score what it decided, a [`Sampler`] that draws from it, a
-//! source of tasks and a [`Reward`]. Filter and objective are the engine's own. No config file is needed.
+//! A program brings a [`Policy`], a [`Sampler`] that draws from it, tasks and a [`Reward`]; the rest is the engine's.
 //!
 //!     cargo run --release -p counterpoint-examples --example custom_policy
 #![allow(clippy::print_stdout)]
 
-use std::any::Any;
-
 use burn::module::Module;
-use burn::nn::gru::{Gru, GruConfig};
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::Parts;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, gru};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use counterpoint::{
     Candidate, Draft, Error, KeepAll, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Reward, RewardEnsemble,
     Rollout, Sample, Sampler, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Weights,
+    config::TrainerConfig, trainer::Parts,
 };
+use std::any::Any;
 
 const LETTERS: usize = 26;
 const START: u32 = LETTERS as u32; // what a word begins after
@@ -28,7 +22,7 @@ const LENGTH: usize = 8;
 #[derive(Module, Debug)]
 struct Writer {
     letters: Embedding,
-    gru: Gru,
+    gru: gru::Gru,
     head: Linear,
 }
 
@@ -54,13 +48,12 @@ impl Policy for WriterPolicy {
             Weights::Reference => (self.reference.clone(), self.device.clone()),
         };
         let ids = |row: fn(&Segment) -> Vec<u32>| {
-            let flat: Vec<i32> = chunk.iter().flat_map(|r| row(r.segment())).map(|id| id as i32).collect();
+            let flat: Vec<u32> = chunk.iter().flat_map(|r| row(r.segment())).collect();
             Tensor::<2, Int>::from_data(TensorData::new(flat, [chunk.len(), LENGTH]), &device)
         };
         let read = ids(|s| [&s.context[..], &s.chosen[..LENGTH - 1]].concat());
-        let written = ids(|s| s.chosen.clone());
-        let log_probs = writer.next(read).gather(2, written.unsqueeze_dim::<3>(2)).squeeze_dim(2);
-        Ok(LogProbs { log_probs, entropy: None })
+        let written = ids(|s| s.chosen.clone()).unsqueeze_dim::<3>(2);
+        Ok(LogProbs { log_probs: writer.next(read).gather(2, written).squeeze_dim(2), entropy: None })
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
@@ -68,19 +61,18 @@ impl Policy for WriterPolicy {
     }
 }
 
-/// The sampler: letter after letter, all candidates in one batch. A word is done when it is drafted.
+/// The sampler: letter after letter, all candidates in one batch. A drafted word is a finished one.
 struct WriterSampler;
 
 impl Sampler for WriterSampler {
     fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], _previews: bool) -> Result<Vec<Draft>> {
         let policy = (policy as &dyn Any).downcast_ref::<WriterPolicy>();
-        let policy = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?;
-        let (writer, device, n) = (policy.learner.module().valid(), &policy.device, all.len());
+        let WriterPolicy { learner, device, .. } = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?;
+        let (writer, n) = (learner.module().valid(), all.len());
         // Randomness belongs to the candidate, not to the batch: a run is the same however it is spread.
         let uniforms: Vec<f32> = all.iter().flat_map(|c| c.stream("letter", 0).uniforms(LENGTH)).collect();
         let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [n, LENGTH]), device);
-        let mut text = Tensor::<2, Int>::full([n, 1], START, device);
-        let mut scores = Vec::new();
+        let (mut text, mut scores) = (Tensor::<2, Int>::full([n, 1], START, device), Vec::new());
         for i in 0..LENGTH {
             let log_probs = writer.next(text.clone()).narrow(1, i, 1).squeeze_dim::<2>(1);
             let below = log_probs.clone().exp().cumsum(1).lower(uniforms.clone().narrow(1, i, 1).expand([n, LETTERS]));
@@ -117,11 +109,11 @@ impl Reward for Pronounceable {
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
-        let share = |sample: &Sample| {
+        let score = |sample: &Sample| {
             let vowels: Vec<bool> = sample.response.chars().map(|c| "aeiou".contains(c)).collect();
-            vowels.windows(2).filter(|pair| pair[0] != pair[1]).count() as f64 / (LENGTH - 1) as f64
+            Score::Value(vowels.windows(2).filter(|pair| pair[0] != pair[1]).count() as f64 / (LENGTH - 1) as f64)
         };
-        Ok(samples.iter().map(|sample| Score::Value(share(sample))).collect())
+        Ok(samples.iter().map(score).collect())
     }
 }
 
@@ -130,13 +122,13 @@ fn main() -> Result<()> {
     device.seed(1);
     let writer = Writer {
         letters: EmbeddingConfig::new(LETTERS + 1, 16).init(&device),
-        gru: GruConfig::new(16, 32, true).init(&device),
+        gru: gru::GruConfig::new(16, 32, true).init(&device),
         head: LinearConfig::new(32, LETTERS).init(&device),
     };
-    let trained = writer.clone().to_device(&device.clone().autodiff()).train();
+    let learner = ModuleLearner::new(writer.clone().to_device(&device.clone().autodiff()).train());
     let weights = [("pronounceable".to_owned(), 1.0)].into();
     let parts = Parts {
-        policy: Box::new(WriterPolicy { learner: ModuleLearner::new(trained), reference: writer.no_grad(), device }),
+        policy: Box::new(WriterPolicy { learner, reference: writer.no_grad(), device }),
         sampler: Box::new(WriterSampler),
         filter: Box::new(KeepAll),
         objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
@@ -144,14 +136,14 @@ fn main() -> Result<()> {
         surrogate: None,
         tasks: Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Write a word."))),
     };
-    let config = TrainerConfig { steps: 100, group_size: 16, learning_rate: 0.01, ..TrainerConfig::default() };
+    let config = TrainerConfig { group_size: 16, learning_rate: 0.01, ..Default::default() };
     let mut trainer = Trainer::new(parts, config, 42)?;
-    let mut means = Vec::new();
-    for done in (10..=100).step_by(10) {
+    let mut means = [0.0; 10];
+    for (tenth, mean) in means.iter_mut().enumerate() {
         let reward = |_| Ok(trainer.step()?.metrics.get("reward").unwrap_or(0.0));
-        means.push((0..10).map(reward).sum::<Result<f64>>()? / 10.0);
-        println!("steps {:2} to {done:3}: mean reward {:.3}", done - 9, means[means.len() - 1]);
+        *mean = (0..10).map(reward).sum::<Result<f64>>()? / 10.0;
+        println!("steps {:2} to {:2}: mean reward {mean:.3}", 10 * tenth, 10 * tenth + 9);
     }
-    println!("from {:.3} in the first ten steps to {:.3} in the last ten", means[0], means[means.len() - 1]);
+    println!("from {:.3} in the first ten steps to {:.3} in the last ten", means[0], means[9]);
     Ok(())
 }
