@@ -1,13 +1,16 @@
 //! The tiny model's sizes and the length of its training.
 
 use counterpoint_showo::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
+use counterpoint_unifybench::Concept;
 
 /// Bits of an image code.
 const BITS: usize = 9;
 /// Image tokens: 8x8 for 64x64 pixels.
 const IMAGE_TOKENS: usize = 64;
 /// Special tokens after the words.
-pub const SPECIALS: usize = 10;
+const SPECIALS: usize = 10;
+/// Tokens of its own that each concept has besides its name: `<ada_0> <ada_1> <ada>`.
+pub const SOFT_TOKENS: usize = 2;
 
 /// The image tokenizer: 64x64 pixels to 8x8 codes of 9 bits.
 pub fn magvit() -> MagvitConfig {
@@ -25,7 +28,8 @@ pub fn magvit() -> MagvitConfig {
 
 /// The whole model over a text tokenizer of `words` tokens, of which `endoftext` begins and ends a text.
 pub fn showo(words: usize, endoftext: u32) -> ShowoConfig {
-    let text = words + SPECIALS;
+    let concept_tokens = Concept::ALL.len() * SOFT_TOKENS;
+    let text = words + SPECIALS + concept_tokens;
     let codes = 1 << BITS;
     let special = |i: usize| (words + i) as u32;
     ShowoConfig {
@@ -43,14 +47,14 @@ pub fn showo(words: usize, endoftext: u32) -> ShowoConfig {
         },
         llm_vocab_size: words,
         num_new_special_tokens: SPECIALS,
-        num_concept_tokens: 0,
+        num_concept_tokens: concept_tokens,
         text_vocab_size: text,
         codebook_size: codes,
         vocab_size: text + codes + 1,
         mask_token_id: (text + codes) as u32,
         image_token_offset: text as u32,
         num_vq_tokens: IMAGE_TOKENS,
-        max_seq_length: 24,
+        max_seq_length: 26,
         special_token_ids: SpecialTokens {
             pad: special(0),
             soi: special(1),
