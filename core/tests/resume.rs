@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{config, listen, parts, trainer, weights};
 use counterpoint::config::TrainerConfig;
-use counterpoint::metrics::Metrics;
+use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::{Outcome, Parts};
 use counterpoint::{DynamicGroupScalingConfig, ErrorKind, Event, StopToken, SyncGrpoConfig, Trainer};
 
@@ -110,6 +110,34 @@ fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
     rest.resume(&folder.path().join("step-000003")).unwrap();
     assert_eq!(rest.run(&StopToken::new()).unwrap(), Outcome::Completed);
     assert_eq!(weights(&mut rest), weights(&mut whole));
+}
+
+/// The metrics file in `folder`, timings aside.
+fn logged(folder: &Path) -> Vec<(u64, Metrics)> {
+    let lines = MetricsLog::read(&folder.join("metrics.jsonl")).unwrap();
+    lines.into_iter().map(|(step, metrics)| (step, metrics.without_timings())).collect()
+}
+
+#[test]
+fn the_metrics_file_of_a_run_that_was_wound_back_is_that_of_the_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |folder: &Path| {
+        let (parts, config) = stateful();
+        trainer(parts, TrainerConfig { checkpoint_every: 2, ..config }).with_folder(folder, "")
+    };
+    let whole = folder.path().join("whole");
+    steps(&mut make(&whole), 6);
+
+    // Killed after step 4, of which there is no checkpoint, then wound back within one process too.
+    let part = folder.path().join("part");
+    steps(&mut make(&part), 5);
+    let mut run = make(&part);
+    run.resume(&part.join("checkpoints/step-000004")).unwrap();
+    steps(&mut run, 1);
+    run.resume(&part.join("checkpoints/step-000004")).unwrap();
+    steps(&mut run, 2);
+    assert_eq!(logged(&part), logged(&whole));
+    assert_eq!(logged(&part).len(), 6);
 }
 
 fn refused(run: &mut Trainer, dir: &Path, says: &str) {

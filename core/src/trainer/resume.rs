@@ -53,6 +53,10 @@ impl Trainer {
             return Err(e);
         }
         self.progress = progress;
+        // Opened again at the next step, without the lines of the steps that are now to be done again.
+        if let Some(metrics) = &mut self.metrics {
+            metrics.log = None;
+        }
         self.saved_at = Some(progress.step);
         Ok(())
     }
