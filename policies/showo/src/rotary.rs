@@ -7,7 +7,9 @@ use crate::config::PhiConfig;
 /// The tables of one forward pass.
 ///
 /// The rotation `x cos + rotate_half(x) sin` is written over all channels of a head, with cos 1 and sin 0 where nothing
-/// rotates, and `rotate_half` as a product with a signed permutation: fewer passes over memory than slicing.
+/// rotates, and `rotate_half` as a product with a signed permutation: fewer passes over memory than slicing. The tables
+/// are written out over batch and heads, because on the CPU a product of equal shapes is ten times faster than a
+/// broadcast one, and they serve every layer.
 pub(crate) struct Rotary {
     cos: Tensor<4>,
     sin: Tensor<4>,
@@ -18,6 +20,7 @@ impl Rotary {
     /// Tables for `length` tokens per sequence, of which the first is at position `starts[sequence]`.
     pub(crate) fn new(config: &PhiConfig, starts: &[usize], length: usize, device: &Device, dtype: DType) -> Self {
         let (dim, half) = (config.head_dim(), config.rotary_dim() / 2);
+        let batch = starts.len();
         let uniform = starts.windows(2).all(|pair| pair[0] == pair[1]);
         let starts = if uniform { &starts[..starts.len().min(1)] } else { starts };
         let frequencies: Vec<f32> =
@@ -38,7 +41,8 @@ impl Rotary {
             turn[i * dim + half + i] = 1.0;
         }
         let table = |values: Vec<f32>| {
-            Tensor::<4>::from_data(TensorData::new(values, [starts.len(), length, 1, dim]), device).cast(dtype)
+            let table = Tensor::<4>::from_data(TensorData::new(values, [starts.len(), length, 1, dim]), device);
+            table.cast(dtype).repeat_dim(0, batch / starts.len().max(1)).repeat_dim(2, config.num_attention_heads)
         };
         let turn = Tensor::<2>::from_data(TensorData::new(turn, [dim, dim]), device).cast(dtype);
         Self { cos: table(cos), sin: table(sin), turn }
