@@ -19,8 +19,8 @@ impl Trainer {
     /// Does one step: tasks, groups, update, adaptation; a checkpoint where one is due.
     ///
     /// # Errors
-    /// Whatever a part returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when sampling and replay disagree;
-    /// [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite) after too many steps in a row with non-finite numbers
+    /// Whatever a part returns; [`ErrorKind::Contract`] when sampling and replay disagree;
+    /// [`ErrorKind::NonFinite`] after too many steps in a row with non-finite numbers
     /// (a checkpoint is written first). The step does not count then, and may be tried again.
     pub fn step(&mut self) -> Result<StepReport> {
         let step = self.progress.step;
