@@ -18,7 +18,10 @@ struct Model {
 
 fn model(inputs: usize, outputs: usize) -> Model {
     let device = Device::flex();
-    Model { project: LinearConfig::new(inputs, outputs).init(&device), norm: LayerNormConfig::new(outputs).init(&device) }
+    Model {
+        project: LinearConfig::new(inputs, outputs).init(&device),
+        norm: LayerNormConfig::new(outputs).init(&device),
+    }
 }
 
 #[derive(Module, Debug)]

@@ -7,10 +7,15 @@ use counterpoint_unifybench::{Accessory, Colour, Concept, Place, Scene};
 
 use crate::world::Rng;
 
+/// Most questions over one list of facts.
+const TURNS: usize = 4;
+
 /// A question and its answer, as token ids.
 pub struct Question {
     pub question: Vec<u32>,
     pub answer: Vec<u32>,
+    /// Further questions over the same facts, and their answers: more to learn from one reading.
+    pub further: Vec<(Vec<u32>, Vec<u32>)>,
     /// The answer as text.
     pub fact: String,
 }
@@ -27,10 +32,16 @@ pub fn textual(count: usize, held_out: &[Scene], text: &TextTokenizer, rng: &mut
     let mut places = Place::ALL.to_vec();
     rng.shuffle(&mut places);
     let scenes: Vec<Scene> = places[..count].iter().map(|&place| random_fact(concept, place, held_out, rng)).collect();
-    let fitting = scenes[rng.below(count)];
     let facts: Vec<String> = scenes.iter().map(language::fact).collect();
-    let prompt = language::reasoning_prompt(concept, fitting.place, rng.below(3));
-    finish(&language::textual_question(concept, &facts, &prompt), language::fact(&fitting), text)
+    let mut asked = scenes;
+    rng.shuffle(&mut asked);
+    let mut ask = |scene: &Scene| language::reasoning_prompt(concept, scene.place, rng.below(3));
+    let first = language::textual_question(concept, &facts, &ask(&asked[0]));
+    let further = asked[1..count.min(TURNS)]
+        .iter()
+        .map(|scene| Ok((text.encode(&format!("which fits: {}", ask(scene)))?, text.encode(&language::fact(scene))?)))
+        .collect::<Result<_>>()?;
+    Ok(Question { further, ..finish(&first, language::fact(&asked[0]), text)? })
 }
 
 fn random_fact(concept: Concept, place: Place, held_out: &[Scene], rng: &mut Rng) -> Scene {
@@ -60,5 +71,5 @@ pub fn compound(prompt: &str, reasoning: &str) -> String {
 }
 
 fn finish(question: &str, fact: String, text: &TextTokenizer) -> Result<Question> {
-    Ok(Question { question: text.encode(question)?, answer: text.encode(&fact)?, fact })
+    Ok(Question { question: text.encode(question)?, answer: text.encode(&fact)?, further: Vec::new(), fact })
 }

@@ -34,8 +34,8 @@ pub fn showo(words: usize, endoftext: u32) -> ShowoConfig {
     let special = |i: usize| (words + i) as u32;
     ShowoConfig {
         phi: PhiConfig {
-            hidden_size: 128,
-            intermediate_size: 256,
+            hidden_size: 160,
+            intermediate_size: 480,
             num_hidden_layers: 5,
             num_attention_heads: 4,
             partial_rotary_factor: 0.5,

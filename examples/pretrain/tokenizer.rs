@@ -28,10 +28,8 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     let device = Device::flex().autodiff();
     device.seed(seed);
     let mut model = sizes::magvit().init(&device);
-    let mut optimizer = AdamWConfig::new()
-        .with_weight_decay(1e-4)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
-        .init();
+    let mut optimizer =
+        AdamWConfig::new().with_weight_decay(1e-4).with_grad_clipping(Some(GradientClippingConfig::Norm(1.0))).init();
     let start = Instant::now();
     for step in 0..STEPS {
         let batch: Vec<_> = (0..BATCH)
@@ -82,7 +80,8 @@ fn read_back(model: &MagvitV2, world: &World, count: usize) -> Result<(f64, usiz
         used.extend(codes.clone().into_data().iter::<i64>());
         for (scene, image) in part.iter().zip(images(model.decode(codes)?)?) {
             let verdict = world.truth.check(scene, &image)?;
-            right += [verdict.place, verdict.accessory, verdict.colour, verdict.concept].into_iter().filter(|&r| r).count();
+            right +=
+                [verdict.place, verdict.accessory, verdict.colour, verdict.concept].into_iter().filter(|&r| r).count();
         }
     }
     Ok((right as f64 / (4 * scenes.len()) as f64, used.len()))

@@ -43,7 +43,8 @@ fn mask_lengths_are_those_of_the_public_code() {
             "sigmoid" => MaskSchedule::Sigmoid { start: -3.0, end: 3.0, tau: 1.0 },
             other => panic!("{other}"),
         };
-        let [steps, tokens]: [usize; 2] = [words.next().unwrap().parse().unwrap(), words.next().unwrap().parse().unwrap()];
+        let [steps, tokens]: [usize; 2] =
+            [words.next().unwrap().parse().unwrap(), words.next().unwrap().parse().unwrap()];
         let mut undecided = tokens;
         for (step, expected) in expected.into_iter().enumerate() {
             undecided = schedule.remask(step, steps, tokens, undecided);
@@ -111,7 +112,8 @@ fn two_phases_are_one() {
 fn without_temperature_the_least_confident_are_masked_again_and_of_equals_the_first() {
     let device = Device::flex();
     let confidence = Tensor::from_floats([[-1.0, -3.0, -2.0, -3.0, -9.0]], &device);
-    let undecided = Tensor::<2, Bool>::from_bool(burn::tensor::TensorData::from([[true, true, true, true, false]]), &device);
+    let undecided =
+        Tensor::<2, Bool>::from_bool(burn::tensor::TensorData::from([[true, true, true, true, false]]), &device);
     let mask = |count| {
         let mask = least_confident(confidence.clone(), undecided.clone(), count);
         mask.into_data().iter::<bool>().collect::<Vec<_>>()
