@@ -1,0 +1,107 @@
+//! The Sync-R1 recipe itself, shortened: what its config builds, trains and resumes.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use counterpoint::checkpoint::latest;
+use counterpoint::config::RunConfig;
+use counterpoint::metrics::MetricsLog;
+use counterpoint::registry;
+use counterpoint::trainer::Outcome;
+use counterpoint::{StopToken, Trainer};
+use counterpoint_examples::parts;
+
+fn base() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn config(extra: &[&str]) -> RunConfig {
+    let short = [
+        "trainer.steps=4",
+        "trainer.group_size=3",
+        "trainer.warmup_steps=1",
+        "trainer.max_attempts=2",
+        "trainer.checkpoint_every=2",
+        "sampler.image.timesteps=4",
+        "sampler.image.checkpoint_step=1",
+        "objective.denoising_steps=2",
+    ];
+    let overrides: Vec<String> = short.iter().chain(extra).map(|s| (*s).to_owned()).collect();
+    RunConfig::load(&base().join("sync_r1.toml"), &overrides).unwrap()
+}
+
+fn trainer(config: &RunConfig, folder: &Path) -> Trainer {
+    let parts = parts(config, &base(), &Device::flex()).unwrap();
+    let trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed).unwrap();
+    trainer.with_folder(folder, config.to_toml().unwrap())
+}
+
+fn metrics(folder: &Path) -> Vec<counterpoint::metrics::Metrics> {
+    let lines = MetricsLog::read(&folder.join("metrics.jsonl")).unwrap();
+    lines.into_iter().map(|(_, metrics)| metrics.without_timings()).collect()
+}
+
+fn parameters(folder: &Path) -> Vec<u8> {
+    let newest = latest(&folder.join("checkpoints")).unwrap().unwrap();
+    std::fs::read(newest.join("parameters.bpk")).unwrap()
+}
+
+#[test]
+fn a_run_that_was_stopped_and_resumed_equals_the_uninterrupted_one_bit_for_bit() {
+    let config = config(&[]);
+    let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(trainer(&config, whole.path()).run(&StopToken::new()).unwrap(), Outcome::Completed);
+
+    let mut first = trainer(&config, halves.path());
+    let stop = StopToken::new();
+    let from_within = stop.clone();
+    first.on_event(move |event| {
+        if matches!(event, counterpoint::Event::Step(report) if report.step == 2) {
+            from_within.set();
+        }
+    });
+    assert_eq!(first.run(&stop).unwrap(), Outcome::Cancelled);
+    drop(first);
+    let mut second = trainer(&config, halves.path());
+    second.resume(&latest(&halves.path().join("checkpoints")).unwrap().unwrap()).unwrap();
+    assert_eq!(second.progress().step, 3);
+    second.run(&StopToken::new()).unwrap();
+
+    assert_eq!(metrics(halves.path()), metrics(whole.path()));
+    assert_eq!(metrics(whole.path()).len(), 4);
+    assert!(parameters(halves.path()) == parameters(whole.path()), "the final parameters differ");
+}
+
+#[test]
+fn the_seed_alone_settles_a_run() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    for (folder, seed) in folders.iter().zip(["run.seed=1", "run.seed=1", "run.seed=2"]) {
+        trainer(&config(&["trainer.steps=1", seed]), folder.path()).run(&StopToken::new()).unwrap();
+    }
+    let [a, b, c] = [0, 1, 2].map(|i| metrics(folders[i].path()));
+    assert_eq!(a, b);
+    assert_ne!(a, c);
+}
+
+#[test]
+fn everything_that_the_recipes_select_is_registered() {
+    assert_eq!(registry::policies(), ["showo"]);
+    assert_eq!(registry::samplers(), ["showo"]);
+    assert_eq!(registry::rewards(), ["ber", "der", "fer", "tier"]);
+    assert_eq!(registry::filters(), ["dgs", "drop_zero_variance", "keep_all", "top_k"]);
+    assert_eq!(registry::objectives(), ["dapo", "dr_grpo", "grpo", "gspo", "sync_grpo"]);
+}
+
+#[test]
+fn a_component_with_a_wrong_name_or_setting_is_refused_with_the_nearest() {
+    let refused = |set: &str| parts(&config(&[set]), &base(), &Device::flex()).err().unwrap().to_string();
+    let message = refused("policy.kind=shwo");
+    assert!(message.contains("`shwo`") && message.contains("did you mean `showo`"), "{message}");
+    let message = refused("filter.tpr=1.5");
+    assert!(message.contains("filter.tpr") && message.contains("1.5"), "{message}");
+    let message = refused("sampler.image.timestep=4");
+    assert!(message.contains("timestep") && message.contains("did you mean `timesteps`"), "{message}");
+    let message = refused("policy.model=\"nowhere\"");
+    assert!(message.contains("nowhere") && message.contains("config.json"), "{message}");
+}
