@@ -16,14 +16,12 @@ pub struct Question {
     pub answer: Vec<u32>,
     /// Further questions over the same facts, and their answers: more to learn from one reading.
     pub further: Vec<(Vec<u32>, Vec<u32>)>,
-    /// The answer as text.
-    pub fact: String,
 }
 
 /// The visual question about an image of `scene`.
 pub fn visual(scene: &Scene, text: &TextTokenizer, rng: &mut Rng) -> Result<Question> {
     let wording = rng.below(3);
-    finish(&language::visual_questions(scene.concept)[wording], language::fact(scene), text)
+    finish(&language::visual_questions(scene.concept)[wording], &language::fact(scene), text)
 }
 
 /// A textual question over `count` random facts, one of which fits the prompt. Facts in `held_out` never occur.
@@ -41,7 +39,7 @@ pub fn textual(count: usize, held_out: &[Scene], text: &TextTokenizer, rng: &mut
         .iter()
         .map(|scene| Ok((text.encode(&format!("which fits: {}", ask(scene)))?, text.encode(&language::fact(scene))?)))
         .collect::<Result<_>>()?;
-    Ok(Question { further, ..finish(&first, language::fact(&asked[0]), text)? })
+    Ok(Question { further, ..finish(&first, &language::fact(&asked[0]), text)? })
 }
 
 fn random_fact(concept: Concept, place: Place, held_out: &[Scene], rng: &mut Rng) -> Scene {
@@ -70,6 +68,6 @@ pub fn compound(prompt: &str, reasoning: &str) -> String {
     format!("{prompt} {reasoning}")
 }
 
-fn finish(question: &str, fact: String, text: &TextTokenizer) -> Result<Question> {
-    Ok(Question { question: text.encode(question)?, answer: text.encode(&fact)?, further: Vec::new(), fact })
+fn finish(question: &str, fact: &str, text: &TextTokenizer) -> Result<Question> {
+    Ok(Question { question: text.encode(question)?, answer: text.encode(fact)?, further: Vec::new() })
 }
