@@ -4,8 +4,6 @@
 //! UnifyBench's pre-training scenes, which exclude the held-out half. Each run with one seed gives the same files.
 #![allow(clippy::print_stdout)]
 
-mod evaluate;
-mod generate;
 mod questions;
 mod showo;
 mod sizes;
@@ -42,9 +40,6 @@ struct Options {
     /// Seed of weights and data.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep the decoder of every evaluation as model-STEP.safetensors.
-    #[arg(long)]
-    keep: bool,
     #[command(flatten)]
     towers: towers::Options,
 }
@@ -57,10 +52,13 @@ fn main() -> Result<()> {
         tokenizer::run(&options.out, options.seed)?;
     }
     if wanted(Part::Showo) {
-        showo::run(&options.out, options.seed, options.keep)?;
+        showo::run(&options.out, options.seed)?;
     }
     if wanted(Part::Towers) {
         towers::run(&options.towers)?;
+    }
+    if wanted(Part::Showo) {
+        showo::evaluate(&options.out)?;
     }
     Ok(())
 }

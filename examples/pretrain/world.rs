@@ -1,7 +1,8 @@
 //! Scenes as pixels and pixels as scenes, and the random numbers of pre-training.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Error, Result};
+use counterpoint_showo::MagvitV2;
 use counterpoint_unifybench::scene::pretraining_scenes;
 use counterpoint_unifybench::{Jitter, Renderer, SIZE, Scene, Truth};
 use image::RgbImage;
@@ -93,4 +94,18 @@ pub fn images(pixels: Tensor<4>) -> Result<Vec<RgbImage>> {
             })
         })
         .collect())
+}
+
+/// The image codes of pictures.
+pub fn codes(tokenizer: &MagvitV2, pictures: &[RgbImage]) -> Result<Vec<Vec<u32>>> {
+    let codes = tokenizer.encode(pixels(pictures, &Device::flex()))?;
+    let count = codes.dims()[1];
+    let flat: Vec<u32> = codes.into_data().iter::<i64>().map(|code| code as u32).collect();
+    Ok(flat.chunks(count).map(<[u32]>::to_vec).collect())
+}
+
+/// Token ids as a tensor.
+pub fn ids(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
+    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(flat, [rows.len(), rows.first().map_or(0, Vec::len)]), device)
 }
