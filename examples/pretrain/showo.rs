@@ -246,7 +246,8 @@ impl Trainer<'_> {
     /// Image, questions and answers as one sequence, each answer closed by the end of text; and where the answers are.
     fn conversation(&self, codes: &[u32], question: &Question) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
         let (mut row, start) = prompting::mmu_sequence(&self.config, codes, &question.question, &question.answer)?;
-        let mut answers = vec![start..row.len()];
+        let first = start..row.len();
+        let mut answers = vec![first];
         for (question, answer) in &question.further {
             row.extend(question);
             let start = row.len();

@@ -64,11 +64,11 @@ fn each_step_masks_the_scheduled_number_again_and_decided_tokens_stay() {
                 let undecided = &canvas.undecided[t * n..(t + 1) * n];
                 assert_eq!(undecided.iter().filter(|&&u| u).count(), before);
                 if t > 0 {
-                    for i in 0..n {
-                        let was = canvas.undecided[(t - 1) * n + i];
-                        assert!(was || !undecided[i], "a decided token was masked again");
-                        if !undecided[i] {
-                            assert_eq!(canvas.chosen[t * n + i], canvas.chosen[(t - 1) * n + i]);
+                    let last = (t - 1) * n;
+                    for (i, &undecided) in undecided.iter().enumerate() {
+                        assert!(canvas.undecided[last + i] || !undecided, "a decided token was masked again");
+                        if !undecided {
+                            assert_eq!(canvas.chosen[t * n + i], canvas.chosen[last + i]);
                         }
                     }
                 }
