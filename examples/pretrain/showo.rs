@@ -22,7 +22,7 @@ use crate::world::{Rng, World, codes, ids};
 /// Length of the learning-rate schedule.
 const STEPS: usize = 3000;
 /// Where training stops: the model is to be good, but to have room to improve.
-const STOP: usize = 3000;
+const STOP: usize = 1000;
 const LEARNING_RATE: f64 = 1e-3;
 const IMAGES: usize = 6;
 const VISUAL: usize = 4;
