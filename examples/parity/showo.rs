@@ -337,15 +337,14 @@ fn flags(allowed: &Allowed) -> Vec<f64> {
 
 /// The model's config and the objective's weights, which share a `config.json`.
 fn settings(folder: &Path) -> Result<(ShowoConfig, Grpo)> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-    let bad = |e: serde_json::Error| Error::data("not a fixture's config").at(path.display()).with_source(e);
-    let mut json: serde_json::Value = serde_json::from_str(&text).map_err(bad)?;
-    let grpo = json["grpo"].take();
-    if let Some(keys) = json.as_object_mut() {
-        keys.remove("grpo");
+    #[derive(serde::Deserialize)]
+    struct Objective {
+        grpo: Grpo,
     }
-    let config: ShowoConfig = serde_json::from_value(json).map_err(bad)?;
-    config.validate()?;
-    Ok((config, serde_json::from_value(grpo).map_err(bad)?))
+    let path = folder.join("config.json");
+    let config = ShowoConfig::load(&path)?;
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+    let objective: Objective = serde_json::from_str(&text)
+        .map_err(|e| Error::data("expected the objective's weights as `grpo`").at(path.display()).with_source(e))?;
+    Ok((config, objective.grpo))
 }

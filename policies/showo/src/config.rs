@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// The vocabulary is laid out as `[text | specials | concept tokens | image codes | mask]`:
 /// image code `c` has the id `image_token_offset + c`.
+///
+/// Keys of the file that are not among these are ignored, as the originals' config files have more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ShowoConfig {
     /// The decoder.
     pub phi: PhiConfig,

@@ -102,6 +102,14 @@ impl Allowed {
         Self { flags, keys: end, ..*self }
     }
 
+    /// The sequences `rows`, in that order; a row may come several times. Rows that do not exist are left out.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let size = self.queries * self.keys;
+        let flags: Vec<bool> =
+            rows.iter().filter_map(|row| self.flags.get(row * size..(row + 1) * size)).flatten().copied().collect();
+        Self { batch: flags.len() / size.max(1), flags, ..*self }
+    }
+
     /// The mask as a tensor.
     ///
     /// # Shapes

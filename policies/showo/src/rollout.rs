@@ -86,10 +86,8 @@ impl ImageModel for ShowoPolicy {
         let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..length].to_vec()).collect();
         let text_allowed = all.queries(0..length).keys_before(length).tensor(device);
         let (_, prefix) = model.prefill(ids_tensor(&texts, device), text_allowed);
-        let image_allowed = all.queries(length..config.t2i_length()).tensor(device);
-        let index: Vec<i32> = order.iter().map(|&row| row as i32).collect();
-        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [order.len()]), device);
-        Ok(ImagePrompts { model, prefix: prefix.select(&order), allowed: image_allowed.select(0, index), guidance })
+        let allowed = all.queries(length..config.t2i_length()).select(&order).tensor(device);
+        Ok(ImagePrompts { model, prefix: prefix.select(&order), allowed, guidance })
     }
 
     fn image_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
