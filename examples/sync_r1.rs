@@ -30,6 +30,11 @@ fn run(args: &RecipeArgs) -> Result<()> {
     let held_out = HeldOut::new(&config, &base)?;
     let parts = parts(&config, &base, &device(&args.device)?)?;
 
+    let stop = StopToken::new();
+    let on_signal = stop.clone();
+    ctrlc::set_handler(move || on_signal.set())
+        .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
+
     let mut trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed)?;
     let folder = if args.resume {
         let (folder, checkpoint) = RunFolder::resume(&config)?;
@@ -48,11 +53,6 @@ fn run(args: &RecipeArgs) -> Result<()> {
     let progress = Progress::new(config.trainer.steps, trainer.progress().step);
     let shown = progress.clone();
     trainer.on_event(move |event| shown.show(event));
-    let stop = StopToken::new();
-    let on_signal = stop.clone();
-    ctrlc::set_handler(move || on_signal.set())
-        .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
-
     let outcome = trainer.run(&stop)?;
     progress.finish();
     if outcome == Outcome::Cancelled {

@@ -236,6 +236,11 @@ pub(super) fn chunks<'i, 'a>(items: &'i [Item<'a>], size: usize) -> Vec<Vec<&'i 
 /// Scores fetched to the host, one row of decisions per replay.
 pub(super) fn read(scores: LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
     let layout = Layout::of(&scores, replays)?;
+    // Burn frees a recorded graph when it is walked, not when its result is dropped: one that is only read is walked too,
+    // or the graphs of all chunks would be held until the next update.
+    if scores.log_probs.is_tracked() {
+        scores.log_probs.clone().sum().backward();
+    }
     let values = scores
         .log_probs
         .inner()
