@@ -32,7 +32,7 @@ pub struct Loss {
 }
 
 /// Sums over the scored decisions of a chunk; add them over chunks and divide by `count`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LossStats {
     /// Scored decisions.
     pub count: f64,
@@ -48,12 +48,6 @@ pub struct LossStats {
     pub clipped_low: f64,
     /// Decisions with a positive advantage whose ratio rose above 1 + eps_high.
     pub clipped_high: f64,
-}
-
-impl Default for LossStats {
-    fn default() -> Self {
-        Self { count: 0.0, loss: 0.0, kl: 0.0, ratio: 0.0, ratio_max: 0.0, clipped_low: 0.0, clipped_high: 0.0 }
-    }
 }
 
 impl LossStats {
