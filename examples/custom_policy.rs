@@ -37,19 +37,19 @@ impl Writer {
 struct WriterPolicy {
     learner: ModuleLearner<Writer>,
     reference: Writer,
-    device: Device,
 }
 
 impl Policy for WriterPolicy {
     /// Scores recorded words again: one row per replay, one column per letter.
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let (writer, device) = match weights {
-            Weights::Current => (self.learner.module().clone(), self.device.clone().autodiff()),
-            Weights::Reference => (self.reference.clone(), self.device.clone()),
+        let writer = match weights {
+            Weights::Current => self.learner.module().clone(),
+            Weights::Detached => self.learner.module().valid(),
+            Weights::Reference => self.reference.clone(),
         };
         let ids = |row: fn(&Segment) -> Vec<u32>| {
             let flat: Vec<u32> = chunk.iter().flat_map(|r| row(r.segment())).collect();
-            Tensor::<2, Int>::from_data(TensorData::new(flat, [chunk.len(), LENGTH]), &device)
+            Tensor::<2, Int>::from_data(TensorData::new(flat, [chunk.len(), LENGTH]), &writer.head.weight.device())
         };
         let read = ids(|s| [&s.context[..], &s.chosen[..LENGTH - 1]].concat());
         let written = ids(|s| s.chosen.clone()).unsqueeze_dim::<3>(2);
@@ -67,8 +67,8 @@ struct WriterSampler;
 impl Sampler for WriterSampler {
     fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], _previews: bool) -> Result<Vec<Draft>> {
         let policy = (policy as &dyn Any).downcast_ref::<WriterPolicy>();
-        let WriterPolicy { learner, device, .. } = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?;
-        let (writer, n) = (learner.module().valid(), all.len());
+        let writer = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?.learner.module().valid();
+        let (device, n) = (&writer.head.weight.device(), all.len());
         // Randomness belongs to the candidate, not to the batch: a run is the same however it is spread.
         let uniforms: Vec<f32> = all.iter().flat_map(|c| c.stream("letter", 0).uniforms(LENGTH)).collect();
         let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [n, LENGTH]), device);
@@ -128,7 +128,7 @@ fn main() -> Result<()> {
     let learner = ModuleLearner::new(writer.clone().to_device(&device.clone().autodiff()).train());
     let weights = [("pronounceable".to_owned(), 1.0)].into();
     let parts = Parts {
-        policy: Box::new(WriterPolicy { learner, reference: writer.no_grad(), device }),
+        policy: Box::new(WriterPolicy { learner, reference: writer.no_grad() }),
         sampler: Box::new(WriterSampler),
         filter: Box::new(KeepAll),
         objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),

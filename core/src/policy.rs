@@ -43,6 +43,8 @@ pub trait Policy: Any + Send {
 pub enum Weights {
     /// The parameters under training; the result is differentiable.
     Current,
+    /// The parameters under training; no gradient: scores that are only read.
+    Detached,
     /// The frozen reference; no gradient.
     Reference,
 }

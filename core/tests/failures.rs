@@ -13,8 +13,9 @@ use common::{
 };
 use counterpoint::trainer::Parts;
 use counterpoint::{
-    Candidate, Draft, Error, ErrorKind, GroupFilter, GroupOutcome, GroupShape, Loss, Objective, Policy, Result,
-    RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, Task, Terms, Trainer, Trajectory,
+    Candidate, Draft, DynamicGroupScalingConfig, Error, ErrorKind, GroupFilter, GroupOutcome, GroupShape, Loss,
+    Objective, Policy, Result, RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, Task, Terms,
+    Trainer, Trajectory,
 };
 
 /// A run of `parts()` whose policy can be made to fail.
@@ -40,6 +41,33 @@ fn a_replay_that_disagrees_with_the_sampling_is_refused_by_place() {
         *faults.lock().unwrap() = None;
         assert!(trainer.step().unwrap().updated);
     }
+}
+
+#[test]
+fn a_failed_step_that_is_tried_again_leaves_no_trace() {
+    let run = |fail: bool| {
+        let faults = Faults::default();
+        let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
+        let parts = Parts {
+            policy: Box::new(ToyPolicy::new(faults.clone())),
+            filter: Box::new(filter),
+            surrogate: Some("taste".into()),
+            ..parts()
+        };
+        let mut trainer = trainer(parts, config(4));
+        trainer.step().unwrap();
+        if fail {
+            *faults.lock().unwrap() = Some(Fault::Narrow);
+            trainer.step().unwrap_err();
+            *faults.lock().unwrap() = None;
+        }
+        let metrics = trainer.step().unwrap().metrics.without_timings();
+        (
+            metrics.iter().map(|(name, value)| (name.to_owned(), value.to_bits())).collect::<Vec<_>>(),
+            weights(&mut trainer),
+        )
+    };
+    assert_eq!(run(true), run(false));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use counterpoint::{
     Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskSchedule, least_confident};
-use counterpoint_showo::{Allowed, MagvitV2, Showo, ShowoConfig, ShowoPolicy, prompting};
+use counterpoint_showo::{Allowed, MagvitV2, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
 
 use crate::fixture::{Expected, Golden};
 use crate::report::{Report, Tolerance};
@@ -68,13 +68,13 @@ impl Parity {
         self.check(report, "vq.encoder_out", &floats(image.latents(pixels)?)?, LOGITS)?;
         self.check(report, "vq.codes", &ints(codes)?, Tolerance::Exact)?;
         // Decoded from the golden codes, so that a wrong code cannot hide a wrong decoder.
-        let codes = ids_tensor(&self.expected.get("vq.codes")?.id_rows(), &self.device);
+        let codes = tokens::to_tensor(&self.expected.get("vq.codes")?.id_rows(), &self.device);
         self.check(report, "vq.decoded", &floats(image.decode(codes)?)?, LOGITS)
     }
 
     /// Hidden states of whole sequences.
     fn forward(&self, rows: &[Vec<u32>], allowed: &Allowed) -> Tensor<3> {
-        self.decoder.forward(ids_tensor(rows, &self.device), allowed.tensor(&self.device))
+        self.decoder.forward(tokens::to_tensor(rows, &self.device), allowed.tensor(&self.device))
     }
 
     fn guided_image_logits(&self, conditional: &[Vec<u32>], unconditional: &[Vec<u32>]) -> Result<Tensor<3>> {
@@ -129,7 +129,7 @@ impl Parity {
                 .map(|(row, empty)| [&empty[..span.start], &row[span.start..]].concat())
                 .collect();
             let all = log_softmax(self.guided_image_logits(rows, &empty)?, 2);
-            let scores = all.gather(2, ids_tensor(ids, &self.device).unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
+            let scores = all.gather(2, tokens::to_tensor(ids, &self.device).unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
             log_probs.extend(floats(scores.clone())?);
 
             let masked: Vec<Vec<bool>> = rows
@@ -276,7 +276,7 @@ struct WithReference {
 impl Policy for WithReference {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
         match weights {
-            Weights::Current => {
+            Weights::Current | Weights::Detached => {
                 let scores = self.policy.log_probs(chunk, weights)?;
                 self.current.borrow_mut()[chunk[0].segment].extend(floats(scores.log_probs.clone().inner())?);
                 Ok(scores)
@@ -314,11 +314,6 @@ fn dims<const D: usize>(golden: &Golden, name: &str) -> Result<[usize; D]> {
         .clone()
         .try_into()
         .map_err(|_| Error::data(format!("`{name}`: expected {D} axes, got {:?}", golden.shape)))
-}
-
-fn ids_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
-    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
-    Tensor::from_data(TensorData::new(flat, [rows.len(), rows.first().map_or(0, Vec::len)]), device)
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {

@@ -12,7 +12,7 @@ impl Trainer {
         let items = items(groups, self.parts.objective.as_ref(), None);
         for chunk in chunks(&items, self.config.chunk) {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-            let replayed = read(self.parts.policy.log_probs(&replays, Weights::Current)?, &replays)?;
+            let replayed = read(self.parts.policy.log_probs(&replays, Weights::Detached)?, &replays)?;
             for (replay, replayed) in replays.iter().zip(replayed) {
                 let recorded = &replay.segment().log_probs[replay.decisions()];
                 for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {

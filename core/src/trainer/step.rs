@@ -25,9 +25,16 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepReport> {
         let step = self.progress.step;
         let cursor = self.progress.cursor;
+        let (filter, ledger) = (self.parts.filter.state(), self.progress.ledger);
         let report = match self.attempt(step, cursor) {
             Err(e) if e.kind() == ErrorKind::NonFinite => self.skip(step, &e.to_string())?,
-            other => other?,
+            Err(e) => {
+                // The groups drawn before the failure do not count either.
+                self.parts.filter.restore(&filter)?;
+                self.progress.ledger = ledger;
+                return Err(e);
+            }
+            Ok(report) => report,
         };
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;

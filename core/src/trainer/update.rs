@@ -157,7 +157,7 @@ fn sequence_log_ratios(
     let mut sums = vec![(0.0_f64, 0.0_f64); trajectories];
     for chunk in chunks(items, chunk) {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-        let current = read(policy.log_probs(&replays, Weights::Current)?, &replays)?;
+        let current = read(policy.log_probs(&replays, Weights::Detached)?, &replays)?;
         for (item, current) in chunk.iter().zip(current) {
             let segment = item.replay.segment();
             let (sum, count) = &mut sums[item.trajectory];
@@ -236,11 +236,6 @@ pub(super) fn chunks<'i, 'a>(items: &'i [Item<'a>], size: usize) -> Vec<Vec<&'i 
 /// Scores fetched to the host, one row of decisions per replay.
 pub(super) fn read(scores: LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
     let layout = Layout::of(&scores, replays)?;
-    // Burn frees a recorded graph when it is walked, not when its result is dropped: one that is only read is walked too,
-    // or the graphs of all chunks would be held until the next update.
-    if scores.log_probs.is_tracked() {
-        scores.log_probs.clone().sum().backward();
-    }
     let values = scores
         .log_probs
         .inner()

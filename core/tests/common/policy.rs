@@ -147,6 +147,7 @@ impl Policy for ToyPolicy {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
         let toy = match weights {
             Weights::Current => self.learner.module().clone(),
+            Weights::Detached => self.learner.module().valid(),
             Weights::Reference => self.reference.clone(),
         };
         let last = |r: &Replay<'_>| *r.segment().context.last().unwrap();

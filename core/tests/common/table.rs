@@ -48,6 +48,7 @@ impl Policy for TablePolicy {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
         let table = match weights {
             Weights::Current => self.learner.module().log_probs.val(),
+            Weights::Detached => self.learner.module().log_probs.val().inner(),
             Weights::Reference => self.reference.clone(),
         };
         let longest = chunk.iter().map(|r| r.decisions().len()).max().unwrap();

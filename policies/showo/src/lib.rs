@@ -10,6 +10,7 @@ pub mod lfq;
 mod magvit;
 mod omni;
 mod phi;
+pub mod picture;
 mod policy;
 pub mod prompting;
 mod register;
@@ -17,6 +18,7 @@ mod rollout;
 mod rotary;
 mod showo;
 mod text;
+pub mod tokens;
 
 pub use cache::KvCache;
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};

@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Weights};
 
-use crate::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, prompting};
+use crate::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, prompting, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
 pub struct ShowoPolicy {
@@ -16,13 +16,6 @@ pub struct ShowoPolicy {
     image: MagvitV2,
     blank: Vec<u32>,
     device: Device,
-}
-
-/// Rows of token ids as a tensor.
-pub(crate) fn ids_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
-    let width = rows.first().map_or(0, Vec::len);
-    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
-    Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
 }
 
 impl ShowoPolicy {
@@ -41,7 +34,7 @@ impl ShowoPolicy {
         let size = config.image_size();
         // Black, as the public code shows it for questions that are about no image.
         let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, device);
-        let blank = read_codes(image.encode(pixels)?)?.remove(0);
+        let blank = tokens::to_rows(image.encode(pixels)?)?.remove(0);
         let trained = decoder.clone().to_device(&device.clone().autodiff()).train();
         Ok(Self {
             config,
@@ -105,6 +98,7 @@ impl ShowoPolicy {
     fn scorer(&self, weights: Weights) -> (Showo, Device) {
         match weights {
             Weights::Current => (self.learner.module().clone(), self.device.clone().autodiff()),
+            Weights::Detached => (self.frozen(), self.device.clone()),
             Weights::Reference => (self.reference.clone(), self.device.clone()),
         }
     }
@@ -122,7 +116,7 @@ impl ShowoPolicy {
             .collect();
         prompting::pad_right(&self.config, &mut rows);
         let allowed = Allowed::mmu(&self.config, &rows)?.tensor(&device);
-        let hidden = model.forward(ids_tensor(&rows, &device), allowed);
+        let hidden = model.forward(tokens::to_tensor(&rows, &device), allowed);
 
         // Token j of the answer is predicted at the position before it.
         let longest = chunk.iter().map(|r| r.decisions().len()).max().unwrap_or(0);
@@ -169,7 +163,7 @@ impl ShowoPolicy {
         }
         let allowed = Allowed::t2i(&self.config, &rows)?.tensor(&device);
         let span = self.config.t2i_image_span();
-        let hidden = model.forward(ids_tensor(&rows, &device), allowed).narrow(1, span.start, span.len());
+        let hidden = model.forward(tokens::to_tensor(&rows, &device), allowed).narrow(1, span.start, span.len());
         let logits = guide(model.image_logits(hidden), guidance);
         let chosen = padded(chunk, self.config.num_vq_tokens, &device);
         Ok(score(logits, chosen))
@@ -213,15 +207,6 @@ pub(crate) fn vocabulary_id(config: &ShowoConfig, code: u32) -> u32 {
     if code as usize == config.codebook_size { config.mask_token_id } else { code + config.image_token_offset }
 }
 
-/// Codes on the host, one row per image.
-pub(crate) fn read_codes(codes: Tensor<2, Int>) -> Result<Vec<Vec<u32>>> {
-    let width = codes.dims()[1];
-    let flat = codes
-        .try_into_vec_as::<i64>()
-        .map_err(|e| Error::contract("cannot read image codes from the device").with_source(e.to_string()))?;
-    Ok(flat.chunks(width).map(|row| row.iter().map(|&code| code as u32).collect()).collect())
-}
-
 /// Chosen ids `[n, width]`, 0 where a row is shorter.
 fn padded(chunk: &[Replay<'_>], width: usize, device: &Device) -> Tensor<2, Int> {
     let rows: Vec<Vec<u32>> = chunk
@@ -232,7 +217,7 @@ fn padded(chunk: &[Replay<'_>], width: usize, device: &Device) -> Tensor<2, Int>
             row
         })
         .collect();
-    ids_tensor(&rows, device)
+    tokens::to_tensor(&rows, device)
 }
 
 fn score(logits: Tensor<3>, chosen: Tensor<2, Int>) -> LogProbs {

@@ -1,12 +1,12 @@
 //! Show-o as the samplers see it: text continuation and masked image prediction on the current parameters.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Error, Result, Task};
+use counterpoint::{Result, Task};
 use counterpoint_samplers::{ImageModel, TextModel, UnifiedModel};
 use image::RgbImage;
 
-use crate::policy::{ShowoPolicy, guide, ids_tensor, read_codes};
-use crate::{Allowed, KvCache, Showo, prompting};
+use crate::policy::{ShowoPolicy, guide};
+use crate::{Allowed, KvCache, Showo, picture, prompting, tokens};
 
 /// A group's sequences while text is being written.
 pub struct TextCache {
@@ -30,7 +30,7 @@ impl TextModel for ShowoPolicy {
         let model = self.frozen();
         let rows = [context.to_vec()];
         let allowed = Allowed::mmu(self.config(), &rows)?.tensor(device);
-        let (hidden, cache) = model.prefill(ids_tensor(&rows, device), allowed);
+        let (hidden, cache) = model.prefill(tokens::to_tensor(&rows, device), allowed);
         let length = context.len();
         let logits = model.logits(hidden.narrow(1, length - 1, 1)).squeeze_dim::<2>(1);
         let cache = cache.select(&vec![0; copies]);
@@ -85,7 +85,7 @@ impl ImageModel for ShowoPolicy {
         let all = Allowed::t2i(config, &rows)?;
         let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..length].to_vec()).collect();
         let text_allowed = all.queries(0..length).keys_before(length).tensor(device);
-        let (_, prefix) = model.prefill(ids_tensor(&texts, device), text_allowed);
+        let (_, prefix) = model.prefill(tokens::to_tensor(&texts, device), text_allowed);
         let allowed = all.queries(length..config.t2i_length()).select(&order).tensor(device);
         Ok(ImagePrompts { model, prefix: prefix.select(&order), allowed, guidance })
     }
@@ -127,21 +127,7 @@ impl UnifiedModel for ShowoPolicy {
 
     fn images(&self, codes: &[&[u32]]) -> Result<Vec<RgbImage>> {
         let rows: Vec<Vec<u32>> = codes.iter().map(|row| row.to_vec()).collect();
-        let pixels = self.image_tokenizer().decode(ids_tensor(&rows, ShowoPolicy::device(self)))?;
-        let [_, _, height, width] = pixels.dims();
-        // [-1, 1] to [0, 255], truncated as the public code does.
-        let bytes = ((pixels.permute([0, 2, 3, 1]) + 1.0) * 127.5).clamp(0.0, 255.0);
-        let values = bytes
-            .try_into_vec_as::<f32>()
-            .map_err(|e| Error::contract("cannot read decoded images from the device").with_source(e.to_string()))?;
-        values
-            .chunks(height * width * 3)
-            .map(|image| {
-                let bytes = image.iter().map(|&v| v as u8).collect();
-                RgbImage::from_raw(width as u32, height as u32, bytes)
-                    .ok_or_else(|| Error::contract("a decoded image has too few pixels"))
-            })
-            .collect()
+        picture::images(self.image_tokenizer().decode(tokens::to_tensor(&rows, ShowoPolicy::device(self)))?)
     }
 }
 
@@ -151,22 +137,7 @@ impl ShowoPolicy {
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when an image has another size.
     pub fn encode_images(&self, images: &[RgbImage]) -> Result<Vec<Vec<u32>>> {
-        let size = self.config().image_size() as u32;
-        let mut values = Vec::with_capacity(images.len() * 3 * (size * size) as usize);
-        for image in images {
-            if image.dimensions() != (size, size) {
-                return Err(Error::data(format!(
-                    "expected an image of {size}x{size} pixels, got {}x{}; resize it",
-                    image.width(),
-                    image.height()
-                )));
-            }
-            for channel in 0..3 {
-                values.extend(image.pixels().map(|p| f32::from(p.0[channel]) / 127.5 - 1.0));
-            }
-        }
-        let shape = [images.len(), 3, size as usize, size as usize];
-        let pixels = Tensor::<4>::from_data(TensorData::new(values, shape), ShowoPolicy::device(self));
-        read_codes(self.image_tokenizer().encode(pixels)?)
+        let pixels = picture::pixels(images, self.config().image_size(), ShowoPolicy::device(self))?;
+        tokens::to_rows(self.image_tokenizer().encode(pixels)?)
     }
 }

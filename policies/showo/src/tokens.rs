@@ -1,0 +1,26 @@
+//! Token ids and image codes, between host and device.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use counterpoint::{Error, Result};
+
+/// Rows of token ids, all as long as the first, as a tensor.
+///
+/// # Shapes
+/// `[rows.len(), rows[0].len()]`.
+pub fn to_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
+    let width = rows.first().map_or(0, Vec::len);
+    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
+}
+
+/// Ids `[B, N]` on the host, one row per sequence or image.
+///
+/// # Errors
+/// [`Contract`](counterpoint::ErrorKind::Contract) when they cannot be read from their device.
+pub fn to_rows(ids: Tensor<2, Int>) -> Result<Vec<Vec<u32>>> {
+    let width = ids.dims()[1].max(1);
+    let flat = ids
+        .try_into_vec_as::<i64>()
+        .map_err(|e| Error::contract("cannot read token ids from the device").with_source(e.to_string()))?;
+    Ok(flat.chunks(width).map(|row| row.iter().map(|&id| id as u32).collect()).collect())
+}
