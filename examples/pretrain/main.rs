@@ -4,6 +4,8 @@
 //! UnifyBench's pre-training scenes, which exclude the held-out half. Each run with one seed gives the same files.
 #![allow(clippy::print_stdout)]
 
+mod batches;
+mod losses;
 mod questions;
 mod showo;
 mod sizes;

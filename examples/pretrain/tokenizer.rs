@@ -8,9 +8,10 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
 use counterpoint::Result;
-use counterpoint_showo::{MagvitV2, lfq};
+use counterpoint_showo::{MagvitV2, lfq, picture};
+use counterpoint_unifybench::SIZE;
 
-use crate::world::{Rng, World, images, pixels};
+use crate::world::{Rng, World};
 use crate::{sizes, vocabulary};
 
 const STEPS: usize = 3000;
@@ -38,7 +39,7 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
                 world.image(&scene, &mut rng)
             })
             .collect();
-        let real = pixels(&batch, &device);
+        let real = picture::pixels(&batch, SIZE as usize, &device)?;
         let latents = model.latents(real.clone())?;
         let quantiser = lfq::losses(latents.clone());
         let bits = if step < SOFT { latents.tanh() } else { lfq::straight_through(latents) };
@@ -76,9 +77,9 @@ fn read_back(model: &MagvitV2, world: &World, count: usize) -> Result<(f64, usiz
     let (mut right, mut used) = (0, std::collections::BTreeSet::new());
     for part in scenes.chunks(24) {
         let batch: Vec<_> = part.iter().map(|scene| world.image(scene, &mut rng)).collect();
-        let codes = model.encode(pixels(&batch, &Device::flex()))?;
+        let codes = model.encode(picture::pixels(&batch, SIZE as usize, &Device::flex())?)?;
         used.extend(codes.clone().into_data().iter::<i64>());
-        for (scene, image) in part.iter().zip(images(model.decode(codes)?)?) {
+        for (scene, image) in part.iter().zip(picture::images(model.decode(codes)?)?) {
             let verdict = world.truth.check(scene, &image)?;
             right +=
                 [verdict.place, verdict.accessory, verdict.colour, verdict.concept].into_iter().filter(|&r| r).count();

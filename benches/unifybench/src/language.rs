@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::scene::{Accessory, Colour, Concept, Place, Scene};
 
 impl Place {
-    /// Three phrases for the place: the canonical one, which facts use, and two that only reasoning prompts use.
+    /// Three phrases for the place: the plain one and two paraphrases. Facts use [`Place::word`] alone.
     pub fn phrases(self) -> [&'static str; 3] {
         match self {
             Self::Beach => ["at the beach", "by the sea", "on the sand"],
@@ -20,9 +20,11 @@ impl Place {
     }
 }
 
-/// The fact of a scene: `a red hat at the beach.`
+/// The fact of a scene, as three tags: `beach red hat.`
+///
+/// The place comes first because prompts ask by it: a causal model easily finds what follows a word.
 pub fn fact(scene: &Scene) -> String {
-    format!("a {} {} {}.", scene.colour.word(), scene.accessory.word(), scene.place.phrases()[0])
+    format!("{} {} {}.", scene.place.word(), scene.colour.word(), scene.accessory.word())
 }
 
 /// What a fact says, or `None` when `text` is not a fact. Space around it and a missing full stop are forgiven.
@@ -30,7 +32,7 @@ pub fn parse_fact(text: &str) -> Option<(Place, Accessory, Colour)> {
     let words = words(text);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["a", colour, accessory, "at", "the", place] | ["a", colour, accessory, "at", "the", place, "."] => {
+        [place, colour, accessory] | [place, colour, accessory, "."] => {
             Some((Place::from_word(place)?, Accessory::from_word(accessory)?, Colour::from_word(colour)?))
         }
         _ => None,
@@ -48,7 +50,7 @@ pub fn photo(concept: Concept) -> String {
 }
 
 /// The reasoning prompt IP of Textual Attribute Reasoning: `a photo of <ada> by the sea.`; `phrase` is 0 for the
-/// canonical phrase of the place, 1 or 2 for a paraphrase (higher numbers count as 2).
+/// plain phrase of the place, 1 or 2 for a paraphrase (higher numbers count as 2).
 pub fn reasoning_prompt(concept: Concept, place: Place, phrase: usize) -> String {
     format!("a photo of {} {}.", concept.token(), place.phrases()[phrase.min(2)])
 }
@@ -130,11 +132,11 @@ mod tests {
             assert_eq!(parsed, (scene.place, scene.accessory, scene.colour));
         }
         assert_eq!(
-            parse_fact("  a red hat at the beach "),
+            parse_fact("  beach red hat "),
             Some((Place::Beach, Accessory::Hat, Colour::Red)),
             "space and the full stop are forgiven"
         );
-        for wrong in ["", "a red hat", "a hat red at the beach.", "a red hat at the beach. a", "A red hat at the moon."]
+        for wrong in ["", "a red hat", "at the beach a hat red.", "at the beach a red hat. a", "At the moon a red hat."]
         {
             assert_eq!(parse_fact(wrong), None, "{wrong}");
         }
@@ -144,11 +146,8 @@ mod tests {
     fn sentences_read_as_specified() {
         let prompt = reasoning_prompt(Concept::Ada, Place::Beach, 1);
         assert_eq!(prompt, "a photo of <ada> by the sea.");
-        let question = textual_question(Concept::Ada, &["a red hat at the beach.".into()], &prompt);
-        assert_eq!(
-            question,
-            "information about <ada>: a red hat at the beach. which fits: a photo of <ada> by the sea."
-        );
+        let question = textual_question(Concept::Ada, &["beach red hat.".into()], &prompt);
+        assert_eq!(question, "information about <ada>: beach red hat. which fits: a photo of <ada> by the sea.");
         assert_eq!(words("which fits: <ada>?"), ["which", "fits", ":", "<ada>", "?"]);
     }
 

@@ -166,9 +166,9 @@ mod tests {
         let image = |scene: Scene| Some(renderer.render(&scene, Jitter::new(1)));
         let item = |response: &str, image| Item { scene: SCENE, response: response.into(), image };
         vec![
-            item("a pink ball at the park.", image(SCENE)),
-            item(" a pink  ball at the park. ", image(Scene { colour: Colour::Blue, ..SCENE })),
-            item("a pink ball at the lake.", image(SCENE)),
+            item("park pink ball.", image(SCENE)),
+            item(" park  pink ball. ", image(Scene { colour: Colour::Blue, ..SCENE })),
+            item("lake pink ball.", image(SCENE)),
             item("", None),
         ]
     }

@@ -57,9 +57,9 @@ pub(super) fn write_tokenizer(dir: &Path) -> Result<usize> {
     Ok(size)
 }
 
-/// The fact of a scene in other words: any phrase for the place, any article or none, either order.
+/// The fact of a scene in other words: the place's word or any phrase for it, any article or none, either order.
 pub(super) fn wording(scene: &Scene, stream: &mut Stream) -> String {
-    let place = phrase(scene.place, stream);
+    let place = if stream.uniform() < 0.25 { scene.place.word() } else { phrase(scene.place, stream) };
     let article = ["a ", "the ", "", "with a "][stream.below(4)];
     let thing = format!("{article}{} {}", scene.colour.word(), scene.accessory.word());
     let text = if stream.uniform() < 0.3 { format!("{place} {thing}.") } else { format!("{thing} {place}.") };

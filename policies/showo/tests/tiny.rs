@@ -19,8 +19,7 @@ fn text() -> (ShowoConfig, TextTokenizer) {
 #[test]
 fn every_word_is_a_token_and_sentences_survive() {
     let (config, text) = text();
-    for (sentence, tokens) in
-        [("a red hat at the beach.", 7), ("what is with the kite?", 6), ("in the hall, by the cactus.", 8)]
+    for (sentence, tokens) in [("beach red hat.", 4), ("what is with the kite?", 6), ("in the hall, by the cactus.", 8)]
     {
         let ids = text.encode(sentence).unwrap();
         assert_eq!(ids.len(), tokens, "{sentence}");
@@ -33,12 +32,12 @@ fn every_word_is_a_token_and_sentences_survive() {
 fn a_concept_brings_its_soft_tokens_and_prompts_still_fit() {
     let (config, text) = text();
     let name = text.concept_id("<ada>").unwrap();
-    let ids = text.encode("a photo of <ada> by the sea. a red hat at the beach.").unwrap();
+    let ids = text.encode("a photo of <ada> by the sea. beach red hat.").unwrap();
     let soft: Vec<u32> = ids.iter().copied().filter(|&id| id as usize >= config.llm_vocab_size).collect();
     assert_eq!(soft.len(), config.num_concept_tokens / 6);
     assert!(ids.windows(soft.len() + 1).any(|w| w[..soft.len()] == soft[..] && w[soft.len()] == name));
     assert!(prompting::fits_t2i(&config, &ids));
-    assert_eq!(text.decode(&ids).unwrap(), "a photo of <ada> by the sea. a red hat at the beach.");
+    assert_eq!(text.decode(&ids).unwrap(), "a photo of <ada> by the sea. beach red hat.");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn an_images_own_prompt_beats_those_of_the_other_scenes_and_one_wrong_colour() {
     let scenes: serde_json::Value = serde_json::from_str(&scenes).unwrap();
     let prompt = |scene: &serde_json::Value, colour: &str| {
         let (place, accessory) = (scene["place"].as_str().unwrap(), scene["accessory"].as_str().unwrap());
-        normalise(&format!("a photo of <ada> at the {place}. a {colour} {accessory} at the {place}."))
+        normalise(&format!("a photo of <ada> at the {place}. {place} {colour} {accessory}."))
     };
     let mut images: Vec<RgbImage> = Vec::new();
     let mut prompts: Vec<[String; 2]> = Vec::new();

@@ -8,36 +8,40 @@ use counterpoint::{Reward, Sample};
 use counterpoint_tier::TierConfig;
 use serde_json::json;
 
-#[test]
-fn the_fitting_fact_beats_a_near_one_and_a_near_one_beats_another() {
+fn score(responses: &[&str], facts: &[&str], target: usize) -> Vec<f64> {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench/assets/towers/tier");
     let mut expert = TierConfig { weights, batch: 256 }.init(&Device::flex()).unwrap();
-    let facts = [
-        "a red hat at the beach.",
-        "a blue kite at the city.",
-        "a green ball at the desert.",
-        "a pink scarf at the lake.",
-        "a yellow balloon at the park.",
-    ];
-    let near = [
-        "a blue hat at the beach.",
-        "a blue ball at the city.",
-        "a green ball at the castle.",
-        "a pink hat at the lake.",
-        "a red balloon at the park.",
-    ];
+    let sample = |response: &&str| Sample {
+        candidate: 0,
+        class: "person".into(),
+        prompt: String::new(),
+        response: (*response).into(),
+        image: None,
+        references: Vec::new(),
+        params: json!({ "facts": facts, "target": target }),
+    };
+    let samples: Vec<Sample> = responses.iter().map(sample).collect();
+    expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect()
+}
+
+#[test]
+fn a_fact_told_in_part_is_worth_less_than_the_whole() {
+    let facts = ["beach red hat.", "city blue kite.", "park yellow balloon.", "castle red scarf."];
+    for (target, fact) in facts.iter().enumerate() {
+        let words: Vec<&str> = fact.trim_end_matches('.').split(' ').collect();
+        let (thing, place) = (format!("{} {}.", words[0], words[2]), format!("{}.", words[0]));
+        let scores = score(&[fact, &thing, &place], &facts, target);
+        assert!(scores[0] > scores[1] + 0.05 && scores[1] > scores[2], "{fact} {scores:?}");
+    }
+}
+
+#[test]
+fn the_fitting_fact_beats_a_near_one_and_a_near_one_beats_another() {
+    let facts = ["beach red hat.", "city blue kite.", "desert green ball.", "lake pink scarf.", "park yellow balloon."];
+    let near = ["beach blue hat.", "city blue ball.", "castle green ball.", "lake pink hat.", "park red balloon."];
     for target in 0..facts.len() {
         let other = facts[(target + 1) % facts.len()];
-        let samples = [facts[target], near[target], other].map(|response| Sample {
-            candidate: 0,
-            class: "person".into(),
-            prompt: String::new(),
-            response: response.into(),
-            image: None,
-            references: Vec::new(),
-            params: json!({ "facts": facts, "target": target }),
-        });
-        let scores: Vec<f64> = expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect();
+        let scores = score(&[facts[target], near[target], other], &facts, target);
         assert!(scores[0] > scores[1] + 0.1 && scores[1] > scores[2] + 0.1, "{}: {scores:?}", facts[target]);
     }
 }
