@@ -99,7 +99,7 @@ fn in_two_threads(
 }
 
 fn report(phase: &str, step: usize, start: Instant, names: &[&str], losses: &[f32]) {
-    if (step + 1) % 100 == 0 {
+    if (step + 1).is_multiple_of(100) {
         let losses: Vec<String> = names.iter().zip(losses).map(|(name, loss)| format!("{name} {loss:.3}")).collect();
         println!("{phase} step {:>5}  {:>5.0} s  loss: {}", step + 1, start.elapsed().as_secs_f64(), losses.join(", "));
     }
