@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use counterpoint::Result;
 use counterpoint_showo::{MagvitV2, ShowoConfig, TextTokenizer, prompting};
+use counterpoint_unifybench::SIZE;
 use image::RgbImage;
 
 use crate::questions::{self, Question};
@@ -62,7 +63,7 @@ impl<'a> Batches<'a> {
                 part.iter().flat_map(|scene| [scene; VIEWS]).map(|scene| world.image(scene, rng)).collect();
             views.extend(codes(tokenizer, &pictures)?.chunks(VIEWS).map(<[Vec<u32>]>::to_vec));
         }
-        let black = codes(tokenizer, &[RgbImage::new(64, 64)])?.remove(0);
+        let black = codes(tokenizer, &[RgbImage::new(SIZE, SIZE)])?.remove(0);
         Ok(Self { world, config, text, views, black })
     }
 

@@ -12,7 +12,13 @@ impl Trainer {
         let items = items(groups, self.parts.objective.as_ref(), None);
         for chunk in chunks(&items, self.config.chunk) {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-            let replayed = read(self.parts.policy.log_probs(&replays, Weights::Detached)?, &replays)?;
+            // What is trained is what is checked: the differentiable scores, not the detached ones.
+            let scores = self.parts.policy.log_probs(&replays, Weights::Current)?;
+            // Burn frees a recorded graph when it is walked, not when its result is dropped.
+            if scores.log_probs.is_tracked() {
+                scores.log_probs.clone().sum().backward();
+            }
+            let replayed = read(scores, &replays)?;
             for (replay, replayed) in replays.iter().zip(replayed) {
                 let recorded = &replay.segment().log_probs[replay.decisions()];
                 for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
