@@ -1,20 +1,29 @@
 //! UnifyBench in miniature: a 64x64 world of photographs with a truth that can be read back from pixels.
 //!
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
-//! [`dataset`] writes it in the folder layout of the UniCTokens data set and [`metrics`] scores a model on it.
+//! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
+//! [`statistics`] and [`repeated`] say how sure a change is over several runs, and [`agreement`] how far rewards can be trusted.
 
+pub mod agreement;
 pub mod dataset;
+pub mod judged;
 pub mod language;
 pub mod metrics;
 mod place;
 pub mod render;
+pub mod repeated;
 mod rng;
 pub mod scene;
 mod shape;
+pub mod statistics;
 pub mod verify;
 
-pub use metrics::{HeldOutTable, Item, Metrics};
+pub use agreement::AgreementTable;
+pub use judged::{Item, Judged, Right};
+pub use metrics::{HeldOutTable, Metrics};
 pub use render::{Jitter, Renderer};
+pub use repeated::RepeatedTable;
+pub use statistics::Change;
 pub use scene::{Accessory, Colour, Concept, Place, Scene};
 pub use verify::{Margins, Observation, Truth, Verdict};
 

@@ -1,25 +1,11 @@
-//! How well a model reasons and paints, judged by the world's truth; the table of before and after.
+//! How well a model reasons and paints; the table of before and after.
 
 use std::fmt;
 
-use counterpoint::{Error, Result};
-use image::RgbImage;
+use counterpoint::{Error, Pathway, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{fact, words};
-use crate::scene::Scene;
-use crate::verify::Truth;
-
-/// What a model made of one task.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// What it should have said and painted.
-    pub scene: Scene,
-    /// The reasoning IR that it wrote.
-    pub response: String,
-    /// The image that it painted, 64x64 sRGB; `None` counts as wrong in every attribute.
-    pub image: Option<RgbImage>,
-}
+use crate::judged::{Judged, Right};
 
 /// Shares of items that are right, each 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,48 +30,46 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// The names of [`values`](Self::values).
+    pub const NAMES: [&'static str; 7] = ["reasoning", "concept", "place", "accessory", "colour", "image", "joint"];
+
     /// The shares over `items`.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when there are no items or an image is not 64x64.
-    pub fn of(truth: &Truth, items: &[Item]) -> Result<Self> {
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when there are none.
+    pub fn of<'a>(items: impl IntoIterator<Item = &'a Right>) -> Result<Self> {
+        let items: Vec<&Right> = items.into_iter().collect();
         if items.is_empty() {
             return Err(Error::data("expected at least one item to score, got none"));
         }
-        let mut counts = [0_usize; 7];
-        for (i, item) in items.iter().enumerate() {
-            let reasoning = words(&item.response) == words(&fact(&item.scene));
-            let right = match &item.image {
-                Some(image) => {
-                    let v = truth.check(&item.scene, image).map_err(|e| e.at(format!("item {i}")))?;
-                    [v.concept, v.place, v.accessory, v.colour]
-                }
-                None => [false; 4],
-            };
-            let all = right.iter().all(|&r| r);
-            let [concept, place, accessory, colour] = right;
-            for (count, hit) in
-                counts.iter_mut().zip([reasoning, concept, place, accessory, colour, all, all && reasoning])
-            {
-                *count += usize::from(hit);
-            }
-        }
-        let [reasoning, concept, place, accessory, colour, image, joint] =
-            counts.map(|c| c as f64 / items.len() as f64);
-        Ok(Self { items: items.len(), reasoning, concept, place, accessory, colour, image, joint })
+        let share = |right: fn(&Right) -> bool| items.iter().filter(|i| right(i)).count() as f64 / items.len() as f64;
+        Ok(Self {
+            items: items.len(),
+            reasoning: share(|right| right.reasoning),
+            concept: share(|right| right.concept),
+            place: share(|right| right.place),
+            accessory: share(|right| right.accessory),
+            colour: share(|right| right.colour),
+            image: share(Right::image),
+            joint: share(Right::joint),
+        })
     }
 
-    fn columns(&self) -> [(&'static str, f64); 7] {
-        [
-            ("reasoning", self.reasoning),
-            ("concept", self.concept),
-            ("place", self.place),
-            ("accessory", self.accessory),
-            ("colour", self.colour),
-            ("image", self.image),
-            ("joint", self.joint),
-        ]
+    /// The shares in the order of [`NAMES`](Self::NAMES).
+    pub fn values(&self) -> [f64; 7] {
+        [self.reasoning, self.concept, self.place, self.accessory, self.colour, self.image, self.joint]
     }
+}
+
+/// The parts of an evaluation that are reported: each pathway that occurs, and both together.
+pub fn splits(samples: &[Judged]) -> Vec<(String, Vec<&Judged>)> {
+    let of = |pathway: Pathway| samples.iter().filter(|s| s.pathway == pathway).collect::<Vec<_>>();
+    let both = ("held-out, both".to_owned(), samples.iter().collect());
+    let named = [("held-out, textual", of(Pathway::Textual)), ("held-out, visual", of(Pathway::Visual))];
+    let named = named.into_iter().map(|(name, of)| (name.to_owned(), of));
+    let found: Vec<_> = named.chain([both]).filter(|(_, of)| !of.is_empty()).collect();
+    // Of a single pathway there is no "both".
+    if found.len() == 2 { found.into_iter().take(1).collect() } else { found }
 }
 
 /// One row of a [`HeldOutTable`].
@@ -109,9 +93,24 @@ pub struct HeldOutTable {
 }
 
 impl HeldOutTable {
-    /// Adds a row.
-    pub fn push(&mut self, split: impl Into<String>, before: Metrics, after: Metrics) {
-        self.rows.push(Row { split: split.into(), before, after });
+    /// The table of an evaluation before and one after training.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when the two are not of the same pathways.
+    pub fn of(before: &[Judged], after: &[Judged]) -> Result<Self> {
+        let (before, after) = (splits(before), splits(after));
+        let names = |of: &[(String, Vec<&Judged>)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        if names(&before) != names(&after) {
+            return Err(Error::data(format!(
+                "expected the same splits before and after, got {:?} and {:?}",
+                names(&before),
+                names(&after)
+            )));
+        }
+        let metrics = |of: Vec<&Judged>| Metrics::of(of.into_iter().map(|s| &s.right));
+        let rows = before.into_iter().zip(after);
+        let rows = rows.map(|((split, b), (_, a))| Ok(Row { split, before: metrics(b)?, after: metrics(a)? }));
+        Ok(Self { rows: rows.collect::<Result<_>>()? })
     }
 
     /// The table as JSON, indented.
@@ -128,21 +127,20 @@ impl fmt::Display for HeldOutTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = self.rows.iter().map(|r| r.split.chars().count()).max().unwrap_or(0).max("split".len());
         write!(f, "{:<wide$}  {:<6}  {:>5}", "split", "", "items")?;
-        let Some(first) = self.rows.first() else { return writeln!(f) };
-        for (name, _) in first.before.columns() {
+        for name in Metrics::NAMES {
             write!(f, "  {name:>9}")?;
         }
         writeln!(f)?;
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 write!(f, "{:<wide$}  {when:<6}  {:>5}", row.split, metrics.items)?;
-                for (_, value) in metrics.columns() {
+                for value in metrics.values() {
                     write!(f, "  {:>9.1}", 100.0 * value)?;
                 }
                 writeln!(f)?;
             }
             write!(f, "{:<wide$}  {:<6}  {:>5}", "", "change", "")?;
-            for ((_, before), (_, after)) in row.before.columns().into_iter().zip(row.after.columns()) {
+            for (before, after) in row.before.values().into_iter().zip(row.after.values()) {
                 write!(f, "  {:>+9.1}", 100.0 * (after - before))?;
             }
             writeln!(f)?;
@@ -155,27 +153,39 @@ impl fmt::Display for HeldOutTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::judged::Item;
     use crate::render::{Jitter, Renderer};
-    use crate::scene::{Accessory, Colour, Concept, Place};
+    use crate::scene::{Accessory, Colour, Concept, Place, Scene};
+    use crate::verify::Truth;
 
     const SCENE: Scene =
         Scene { concept: Concept::Kit, place: Place::Park, accessory: Accessory::Ball, colour: Colour::Pink };
 
-    fn items() -> Vec<Item> {
-        let renderer = Renderer::new().unwrap();
+    fn judged() -> Vec<Judged> {
+        let (renderer, truth) = (Renderer::new().unwrap(), Truth::new().unwrap());
         let image = |scene: Scene| Some(renderer.render(&scene, Jitter::new(1)));
         let item = |response: &str, image| Item { scene: SCENE, response: response.into(), image };
-        vec![
+        let items = [
             item("park pink ball.", image(SCENE)),
             item(" park  pink ball. ", image(Scene { colour: Colour::Blue, ..SCENE })),
             item("lake pink ball.", image(SCENE)),
             item("", None),
-        ]
+        ];
+        let judged = |(i, item): (usize, &Item)| Judged {
+            pathway: if i < 2 { Pathway::Textual } else { Pathway::Visual },
+            task: 0,
+            prompt: String::new(),
+            response: item.response.clone(),
+            answer: String::new(),
+            right: Right::of(&truth, item).unwrap(),
+            rewards: Default::default(),
+        };
+        items.iter().enumerate().map(judged).collect()
     }
 
     #[test]
     fn shares_are_counted_per_attribute_and_jointly() {
-        let m = Metrics::of(&Truth::new().unwrap(), &items()).unwrap();
+        let m = Metrics::of(judged().iter().map(|j| &j.right)).unwrap();
         let expected = Metrics {
             items: 4,
             reasoning: 0.5,
@@ -187,22 +197,27 @@ mod tests {
             joint: 0.25,
         };
         assert_eq!(m, expected);
-        assert!(Metrics::of(&Truth::new().unwrap(), &[]).unwrap_err().to_string().contains("got none"));
+        assert!(Metrics::of([]).unwrap_err().to_string().contains("got none"));
     }
 
     #[test]
     fn the_table_is_aligned_and_survives_json() {
-        let truth = Truth::new().unwrap();
-        let (before, after) = (Metrics::of(&truth, &items()).unwrap(), Metrics::of(&truth, &items()[..1]).unwrap());
-        let mut table = HeldOutTable::default();
-        table.push("held-out, textual", before, after);
-        table.push("all", after, before);
+        let samples = judged();
+        let table = HeldOutTable::of(&samples, &[samples[0].clone(), samples[2].clone()]).unwrap();
         let text = table.to_string();
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
-        assert_eq!(lengths.len(), 7);
+        assert_eq!(lengths.len(), 10);
         assert!(lengths.iter().all(|&l| l == lengths[0]), "{text}");
-        assert!(text.contains("+75.0") && text.contains("-75.0"), "{text}");
+        assert!(text.contains("held-out, both") && text.contains("+25.0"), "{text}");
         let back: HeldOutTable = serde_json::from_str(&table.to_json().unwrap()).unwrap();
         assert_eq!(back, table);
+    }
+
+    #[test]
+    fn one_pathway_is_one_split_and_unlike_evaluations_are_refused() {
+        let samples = judged();
+        assert_eq!(HeldOutTable::of(&samples[..2], &samples[..1]).unwrap().rows.len(), 1);
+        let error = HeldOutTable::of(&samples, &samples[..1]).unwrap_err();
+        assert!(error.to_string().contains("the same splits"), "{error}");
     }
 }

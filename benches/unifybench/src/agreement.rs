@@ -1,0 +1,113 @@
+//! How well each reward agrees with the truth: does it rank right samples above wrong ones?
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judged::{Judged, Right};
+
+/// A question about a sample that the truth answers with yes or no.
+type Question = (&'static str, fn(&Right) -> bool);
+
+/// What rewards are compared with.
+const QUESTIONS: [Question; 3] =
+    [("reasoning", |right| right.reasoning), ("image", Right::image), ("joint", Right::joint)];
+
+/// One reward against one truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementRow {
+    /// Name of the reward.
+    pub reward: String,
+    /// `reasoning`, `image` or `joint`.
+    pub truth: String,
+    /// Samples that are right.
+    pub right: usize,
+    /// Samples that are wrong.
+    pub wrong: usize,
+    /// Area under the ROC curve, 0 to 1; 0.5 is chance. `None` when all samples are right, or all wrong.
+    pub auc: Option<f64>,
+}
+
+/// Every reward against every truth; prints as a Markdown table, serialises to JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementTable {
+    /// The rows: reward by reward.
+    pub rows: Vec<AgreementRow>,
+}
+
+impl AgreementTable {
+    /// Over all of `samples`; a sample that a reward gave no score does not count for that reward.
+    pub fn of<'a>(samples: impl Iterator<Item = &'a Judged> + Clone) -> Self {
+        let names: BTreeSet<&str> = samples.clone().flat_map(|s| s.rewards.keys().map(String::as_str)).collect();
+        let row = |reward: &str, (truth, question): Question| {
+            let scored = samples.clone().filter_map(|s| Some((*s.rewards.get(reward)?, question(&s.right))));
+            let (right, wrong): (Vec<_>, Vec<_>) = scored.partition(|(_, right)| *right);
+            let scores = |of: &[(f64, bool)]| of.iter().map(|(score, _)| *score).collect::<Vec<_>>();
+            AgreementRow {
+                reward: reward.to_owned(),
+                truth: truth.to_owned(),
+                right: right.len(),
+                wrong: wrong.len(),
+                auc: auc(&scores(&right), &scores(&wrong)),
+            }
+        };
+        Self { rows: names.iter().flat_map(|name| QUESTIONS.map(|question| row(name, question))).collect() }
+    }
+}
+
+/// Share of pairs of a right and a wrong sample in which the right one scores higher; ties count half (Mann-Whitney).
+pub fn auc(right: &[f64], wrong: &[f64]) -> Option<f64> {
+    let pairs = right.len() * wrong.len();
+    let won = |a: f64, b: f64| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+    let wins: f64 = right.iter().flat_map(|&a| wrong.iter().map(move |&b| won(a, b))).sum();
+    (pairs > 0).then(|| wins / pairs as f64)
+}
+
+impl fmt::Display for AgreementTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| reward | against | right | wrong | AUC |")?;
+        writeln!(f, "|---|---|---|---|---|")?;
+        for AgreementRow { reward, truth, right, wrong, auc } in &self.rows {
+            let auc = auc.map_or("-".to_owned(), |auc| format!("{auc:.3}"));
+            writeln!(f, "| {reward} | {truth} | {right} | {wrong} | {auc} |")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use counterpoint::Pathway;
+
+    /// `sklearn.metrics.roc_auc_score([1, 1, 1, 0, 0, 0, 0], [.9, .4, .4, .1, .4, .35, .8])` = 0.75 (two ties).
+    #[test]
+    fn the_area_is_that_of_scikit_learn() {
+        assert_eq!(auc(&[0.9, 0.4, 0.4], &[0.1, 0.4, 0.35, 0.8]), Some(0.75));
+        assert_eq!(auc(&[0.9], &[]), None);
+    }
+
+    #[test]
+    fn a_reward_is_judged_by_the_samples_it_scored() {
+        let sample = |score: Option<f64>, reasoning| Judged {
+            pathway: Pathway::Textual,
+            task: 0,
+            prompt: String::new(),
+            response: String::new(),
+            answer: String::new(),
+            right: Right { reasoning, concept: true, place: true, accessory: true, colour: true },
+            rewards: score.map(|score| ("tier".to_owned(), score)).into_iter().collect(),
+        };
+        let samples = [sample(Some(0.9), true), sample(Some(0.2), false), sample(None, false), sample(Some(0.1), true)];
+        let table = AgreementTable::of(samples.iter());
+        assert_eq!(table.rows.len(), 3);
+        let row = &table.rows[0];
+        assert_eq!((row.right, row.wrong, row.auc), (2, 1, Some(0.5)));
+        assert_eq!(table.rows[1].auc, None, "every image is right");
+        assert!(table.to_string().contains("| tier | reasoning | 2 | 1 | 0.500 |"), "{table}");
+    }
+}

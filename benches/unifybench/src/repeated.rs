@@ -1,0 +1,143 @@
+//! The held-out table over several runs: how much changed, and how surely.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use counterpoint::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::judged::Judged;
+use crate::metrics::{Metrics, splits};
+use crate::statistics::Change;
+
+/// One score of one split over several runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepeatedRow {
+    /// Which items, such as `held-out, textual`.
+    pub split: String,
+    /// Which score, such as `reasoning`.
+    pub score: String,
+    /// Before, after, and how sure the difference is.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// Every score of every split over several runs; prints as a Markdown table, serialises to JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatedTable {
+    /// Number of runs.
+    pub runs: usize,
+    /// The rows: split by split, score by score.
+    pub rows: Vec<RepeatedRow>,
+}
+
+impl RepeatedTable {
+    /// From the evaluations of each run before and after.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when the evaluations are not of the same pathways and tasks.
+    pub fn of(runs: &[(Vec<Judged>, Vec<Judged>)]) -> Result<Self> {
+        let before = runs.iter().map(|(before, _)| by_task(before)).collect::<Result<Vec<_>>>()?;
+        let after = runs.iter().map(|(_, after)| by_task(after)).collect::<Result<Vec<_>>>()?;
+        let names = before.first().map(|run| run.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let mut rows = Vec::new();
+        for split in names {
+            for (column, score) in Metrics::NAMES.into_iter().enumerate() {
+                let of = |runs: &[ByTask]| {
+                    let scores = |run: &ByTask| Some(run.get(&split)?.iter().map(|m| m.values()[column]).collect());
+                    runs.iter().map(scores).collect::<Option<Vec<Vec<f64>>>>()
+                };
+                let both = of(&before).zip(of(&after));
+                let (before, after) =
+                    both.ok_or_else(|| Error::data(format!("expected the split `{split}` in every evaluation")))?;
+                let change = Change::of(&before, &after).map_err(|e| e.at(&split))?;
+                rows.push(RepeatedRow { split: split.clone(), score: score.to_owned(), change });
+            }
+        }
+        Ok(Self { runs: runs.len(), rows })
+    }
+}
+
+/// The scores of each split's tasks.
+type ByTask = BTreeMap<String, Vec<Metrics>>;
+
+fn by_task(samples: &[Judged]) -> Result<ByTask> {
+    let tasks = |samples: Vec<&Judged>| {
+        let mut tasks: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+        for sample in samples {
+            tasks.entry(sample.task).or_default().push(&sample.right);
+        }
+        tasks.into_values().map(Metrics::of).collect::<Result<Vec<_>>>()
+    };
+    splits(samples).into_iter().map(|(name, samples)| Ok((name, tasks(samples)?))).collect()
+}
+
+impl fmt::Display for RepeatedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| split | score | before | after | change | 95 % interval | p |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for RepeatedRow { split, score, change } in &self.rows {
+            let Change { before, after, difference, p, interval: [low, high] } = *change;
+            let percent = |value: f64| 100.0 * value;
+            writeln!(
+                f,
+                "| {split} | {score} | {:.1} ± {:.1} | {:.1} ± {:.1} | {:+.1} | {:+.1} to {:+.1} | {} |",
+                percent(before.mean),
+                percent(before.std),
+                percent(after.mean),
+                percent(after.std),
+                percent(difference),
+                percent(low),
+                percent(high),
+                p_value(p)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// `p` as tables show it.
+pub fn p_value(p: Option<f64>) -> String {
+    p.map_or("-".to_owned(), |p| if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::judged::Right;
+    use counterpoint::Pathway;
+
+    /// Four samples of each of two tasks, of which `right` have the right reasoning.
+    fn evaluation(right: usize) -> Vec<Judged> {
+        let sample = |i: usize| Judged {
+            pathway: Pathway::Textual,
+            task: (i % 2) as u64,
+            prompt: String::new(),
+            response: String::new(),
+            answer: String::new(),
+            right: Right { reasoning: i < right, concept: true, place: true, accessory: true, colour: false },
+            rewards: BTreeMap::new(),
+        };
+        (0..8).map(sample).collect()
+    }
+
+    #[test]
+    fn every_score_of_every_split_has_a_row() {
+        let runs = [(evaluation(2), evaluation(6)), (evaluation(2), evaluation(4))];
+        let table = RepeatedTable::of(&runs).unwrap();
+        assert_eq!((table.runs, table.rows.len()), (2, 7));
+        let change = table.rows[0].change;
+        assert_eq!((change.before.mean, change.after.mean, change.difference), (0.25, 0.625, 0.375));
+        assert!(table.to_string().contains("| held-out, textual | reasoning | 25.0 ± 0.0 | 62.5 ± 17.7 | +37.5 |"));
+        assert_eq!(serde_json::from_str::<RepeatedTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn evaluations_of_other_tasks_are_refused() {
+        let fewer = evaluation(2).into_iter().filter(|sample| sample.task == 0).collect();
+        let error = RepeatedTable::of(&[(evaluation(2), fewer)]).unwrap_err();
+        assert!(error.to_string().contains("the same runs and tasks"), "{error}");
+    }
+}
