@@ -37,7 +37,7 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
         on_signal.set();
         shown.stopping();
     })
-        .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
+    .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
 
     let mut trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed)?;
     let folder = if args.resume {

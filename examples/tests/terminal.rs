@@ -99,12 +99,15 @@ fn a_terminal_shows_four_lines_of_figures_and_what_is_being_done() {
     }
     assert!(lines[3].contains("memory ") && lines[3].contains("iB"), "{screen}");
     assert_eq!(lines[3].contains("peak "), cfg!(target_os = "linux"), "{screen}");
-    assert!(lines[3].contains("rollout ") && lines[3].contains(" %  reward ") && lines[3].contains("update "), "{screen}");
+    assert!(
+        lines[3].contains("rollout ") && lines[3].contains(" %  reward ") && lines[3].contains("update "),
+        "{screen}"
+    );
     assert!(lines[4].ends_with("step 5: drafting"), "{screen}");
     progress.finish();
     let screen = term.contents();
     assert_eq!(screen.lines().count(), 1, "only the summary stays:\n{screen}");
-    assert!(screen.starts_with("4/6 steps"), "{screen}");
+    assert!(screen.starts_with("toy: 4/6 steps, 00:00:0") && screen.contains("reward 0."), "{screen}");
     assert_eq!(out.text(), "", "standard output is for results");
 }
 
@@ -141,7 +144,8 @@ fn without_utf_8_the_screen_is_ascii() {
     let (progress, term, _) = terminal(PLAIN);
     run_halfway(&progress);
     assert!(term.contents().is_ascii(), "{}", term.contents());
-    let curve = term.contents().lines().nth(1).unwrap().split_whitespace().nth(2).unwrap().to_owned();
+    let screen = term.contents();
+    let curve = screen.lines().find(|line| line.starts_with("reward ")).unwrap().split_whitespace().nth(2).unwrap();
     assert!(curve.contains('_') && curve.contains('#'), "{curve}");
 }
 
@@ -307,11 +311,24 @@ fn json_tells_what_a_recipe_says_and_what_is_not_finite() {
     let objects = objects(&out.text());
     let events: Vec<&str> = objects.iter().map(|o| o["event"].as_str().unwrap()).collect();
     let expected = [
-        "stage", "stage", "attempts_exhausted", "group_dropped", "step_skipped", "step", "resumed", "stopping", "stopped",
-        "table", "done", "error",
+        "stage",
+        "stage",
+        "attempts_exhausted",
+        "group_dropped",
+        "step_skipped",
+        "step",
+        "resumed",
+        "stopping",
+        "stopped",
+        "table",
+        "done",
+        "error",
     ];
     assert_eq!(events, expected);
-    assert_eq!(objects[0], serde_json::json!({"event": "stage", "name": "before", "done": 0, "of": 2, "seconds": null}));
+    assert_eq!(
+        objects[0],
+        serde_json::json!({"event": "stage", "name": "before", "done": 0, "of": 2, "seconds": null})
+    );
     assert_eq!(objects[1]["done"], 2);
     assert!(objects[1]["seconds"].is_number());
     assert_eq!(objects[2], serde_json::json!({"event": "attempts_exhausted", "task": 7, "attempts": 8, "filled": 2}));
@@ -322,10 +339,7 @@ fn json_tells_what_a_recipe_says_and_what_is_not_finite() {
     assert_eq!(objects[8]["resume"], "cargo run -- --resume");
     assert_eq!(objects[9]["table"], "rows");
     assert_eq!(objects[10], serde_json::json!({"event": "done", "folder": "runs/toy"}));
-    assert_eq!(
-        objects[11],
-        serde_json::json!({"event": "error", "kind": "non_finite", "message": "three in a row"})
-    );
+    assert_eq!(objects[11], serde_json::json!({"event": "error", "kind": "non_finite", "message": "three in a row"}));
     assert_eq!(err.text(), "");
 }
 
@@ -368,4 +382,34 @@ fn the_recipe_refuses_in_json_on_standard_output_and_in_words_on_standard_error(
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: "));
+}
+
+#[test]
+fn a_real_run_says_everything_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = format!("run.output='{}'", folder.path().display());
+    let mut args = vec!["--json", "--set", output.as_str()];
+    let short = [
+        "data.concepts=['kit']",
+        "trainer.steps=1",
+        "trainer.tasks_per_step=1",
+        "trainer.group_size=2",
+        "trainer.warmup_steps=0",
+        "trainer.max_attempts=1",
+        "sampler.image.timesteps=2",
+        "sampler.image.checkpoint_step=1",
+    ];
+    args.extend(short.iter().flat_map(|set| ["--set", *set]));
+    let output = sync_r1(&args);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let objects = objects(std::str::from_utf8(&output.stdout).unwrap());
+    let mut events: Vec<&str> = objects.iter().map(|o| o["event"].as_str().unwrap()).collect();
+    events.dedup();
+    let refused = events.iter().position(|event| *event == "attempts_exhausted").map(|place| events.remove(place));
+    let expected = ["stage", "start", "drafted", "group", "step", "checkpoint", "stage", "table", "done"];
+    assert_eq!(events, expected, "{refused:?}");
+    assert!(!named(&objects, "table")[0]["table"]["rows"].as_array().unwrap().is_empty());
+    let done = named(&objects, "done")[0]["folder"].as_str().unwrap();
+    assert!(Path::new(done).join("metrics.jsonl").is_file());
 }

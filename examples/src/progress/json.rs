@@ -116,10 +116,9 @@ impl View for Json {
 
     fn tell(&mut self, message: &Message<'_>) {
         match message {
-            Message::Resumed { checkpoint, step } => self.write(
-                "resumed",
-                [("step", (*step).into()), ("checkpoint", checkpoint.to_string_lossy().into())],
-            ),
+            Message::Resumed { checkpoint, step } => {
+                self.write("resumed", [("step", (*step).into()), ("checkpoint", checkpoint.to_string_lossy().into())])
+            }
             Message::Stopping => self.write("stopping", []),
             Message::Stopped { step, command } => {
                 self.write("stopped", [("step", (*step).into()), ("resume", (*command).into())]);

@@ -21,6 +21,9 @@ impl Look {
     /// `CLICOLOR` is not `0`, and there is a `TERM` other than `dumb`.
     pub fn colour(env: impl Fn(&str) -> Option<OsString>) -> bool {
         let is = |name: &str, value: &str| env(name).is_some_and(|v| v == value);
-        env("NO_COLOR").is_none_or(|v| v.is_empty()) && !is("CLICOLOR", "0") && env("TERM").is_some() && !is("TERM", "dumb")
+        env("NO_COLOR").is_none_or(|v| v.is_empty())
+            && !is("CLICOLOR", "0")
+            && env("TERM").is_some()
+            && !is("TERM", "dumb")
     }
 }

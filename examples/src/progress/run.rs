@@ -24,6 +24,7 @@ pub(super) struct Run {
     rewards: VecDeque<f64>,
     /// Seconds of the latest steps.
     seconds: VecDeque<f64>,
+    started: Instant,
     /// When the step under way began.
     began: Instant,
     /// Of the latest step.
@@ -45,6 +46,7 @@ impl Run {
             tasks_per_step,
             rewards: VecDeque::with_capacity(RECENT),
             seconds: VecDeque::with_capacity(RECENT),
+            started: Instant::now(),
             began: Instant::now(),
             metrics: Metrics::new(),
             phases: [0.0; 3],
@@ -100,9 +102,11 @@ impl Run {
         (self.steps, self.done)
     }
 
-    /// Whether a step was seen.
-    pub(super) fn any_steps(&self) -> bool {
-        !self.seconds.is_empty()
+    /// What stays of a run in which steps were seen: `50/50 steps, 00:08:20, reward 0.412`.
+    pub(super) fn closing(&self) -> Option<String> {
+        self.seconds.back()?;
+        let took = FormattedDuration(self.began.saturating_duration_since(self.started));
+        Some(format!("{}/{} steps, {took}, reward {}", self.done, self.steps, self.reward().0))
     }
 
     /// `12/50 steps  9.8 s/step  ETA 00:06:12`
@@ -138,7 +142,8 @@ impl Run {
             ("KL", "kl"),
             ("grad norm", "grad_norm"),
         ];
-        let known = named.iter().filter_map(|(label, name)| Some(format!("{label} {}", short(self.metrics.get(name)?))));
+        let known =
+            named.iter().filter_map(|(label, name)| Some(format!("{label} {}", short(self.metrics.get(name)?))));
         let known: Vec<String> = known.collect();
         if known.is_empty() { "pass rate -".to_owned() } else { known.join("  ") }
     }

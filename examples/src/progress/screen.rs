@@ -7,7 +7,6 @@ use counterpoint::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::message::{line, warning};
-use super::plain::summary;
 use super::{Look, Memory, Message, Run, Sink, StageUpdate, View};
 
 /// Between two pictures of a spinner.
@@ -41,7 +40,8 @@ impl Screen {
     /// A line at the bottom. The templates are constant: were one wrong, there would be another bar.
     fn add(&self, len: Option<u64>, template: &str) -> ProgressBar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let (bar, spinner) = if self.look.unicode { ("█▉▊▋▌▍▎▏ ", "⠋⠙⠸⠴⠦⠇ ") } else { ("=> ", "|/-\\ ") };
+        let (bar, spinner) =
+            if self.look.unicode { ("█▉▊▋▌▍▎▏ ", "⠋⠙⠸⠴⠦⠇ ") } else { ("=> ", "|/-\\ ") };
         let style = style.progress_chars(bar).tick_chars(spinner);
         let new = ProgressBar::with_draw_target(len, ProgressDrawTarget::hidden());
         let added = self.multi.add(new.with_style(style));
@@ -137,15 +137,15 @@ impl View for Screen {
         }
     }
 
-    /// The figures of the last step stay as one line.
+    /// One line stays.
     fn finish(&mut self) {
         let Some((run, lines)) = self.run.take() else { return };
         for bar in [&lines.pace, &lines.reward, &lines.control, &lines.resources, &lines.hint] {
             bar.finish_and_clear();
             self.multi.remove(bar);
         }
-        if run.any_steps() {
-            self.above(&summary(&run));
+        if let Some(closing) = run.closing() {
+            self.above(&format!("{}: {closing}", lines.pace.prefix()));
         }
     }
 }
