@@ -7,6 +7,8 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result};
 
+use crate::OutputMode;
+
 /// Options of a recipe.
 #[derive(Debug, Clone, Parser)]
 pub struct RecipeArgs {
@@ -25,6 +27,12 @@ pub struct RecipeArgs {
     /// Goes on with the newest run of this name from its newest checkpoint.
     #[arg(long)]
     pub resume: bool,
+    /// Prints nothing but errors and the final table.
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Prints one JSON object per event, one per line, and nothing else on standard output.
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl RecipeArgs {
@@ -41,6 +49,15 @@ impl RecipeArgs {
         Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
     }
 
+    /// Whom these options let the recipe talk to.
+    pub fn output(&self) -> OutputMode {
+        match (self.quiet, self.json) {
+            (_, true) => OutputMode::Json,
+            (true, false) => OutputMode::Quiet,
+            (false, false) => OutputMode::People,
+        }
+    }
+
     /// The arguments that resume this run.
     pub fn resume_command(&self, recipe: &str) -> String {
         let mut command = format!("cargo run --release --example {recipe} -- --resume");
@@ -55,6 +72,11 @@ impl RecipeArgs {
         }
         if self.device != "flex" {
             command += &format!(" --device {}", self.device);
+        }
+        match self.output() {
+            OutputMode::People => {}
+            OutputMode::Quiet => command += " --quiet",
+            OutputMode::Json => command += " --json",
         }
         command
     }

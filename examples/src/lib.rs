@@ -12,7 +12,7 @@ pub use build::{parts, tasks};
 pub use evaluate::{Evaluation, HeldOut};
 pub use folder::RunFolder;
 pub use grid::{Cell, save_grid};
-pub use progress::Progress;
+pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;
