@@ -1,16 +1,16 @@
 //! Sync-R1: a small unified model learns personalised reasoning and generation from one reward.
 //!
 //! `cargo run --release --example sync_r1` trains on the embedded default, evaluates before and after on the held-out
-//! half and leaves everything in `runs/sync_r1/`.
+//! half and leaves everything in `runs/sync_r1/`. With `--seeds 5` it does so five times and says how sure the change is.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use counterpoint::trainer::Outcome;
-use counterpoint::{Error, Result, StopToken, Trainer};
-use counterpoint_examples::{Evaluation, HeldOut, Progress, RecipeArgs, RunFolder, device, parts, save_grid};
-use counterpoint_unifybench::HeldOutTable;
+use counterpoint::config::RunConfig;
+use counterpoint::{Error, Result, StopToken};
+use counterpoint_examples::{Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device};
+use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 
@@ -28,9 +28,6 @@ fn main() -> ExitCode {
 
 fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
     let (config, base) = args.load(Path::new(CONFIG))?;
-    let held_out = HeldOut::new(&config, &base)?;
-    let parts = parts(&config, &base, &device(&args.device)?)?;
-
     let stop = StopToken::new();
     let (on_signal, shown) = (stop.clone(), progress.clone());
     ctrlc::set_handler(move || {
@@ -38,56 +35,57 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
         shown.stopping();
     })
     .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
-
-    let mut trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed)?;
-    let folder = if args.resume {
-        let (folder, checkpoint) = RunFolder::resume(&config)?;
-        trainer = trainer.with_folder(folder.path(), config.to_toml()?);
-        trainer.resume(&checkpoint)?;
-        progress.resumed(&checkpoint, trainer.progress().step);
-        folder
-    } else {
-        let folder = RunFolder::create(&config)?;
-        trainer = trainer.with_folder(folder.path(), config.to_toml()?);
-        let stage = progress.stage("before", 0);
-        let before = held_out.evaluate(trainer.parts_mut())?;
-        drop(stage);
-        keep(&folder, "before", &before)?;
-        folder
-    };
-
-    progress.start(&config.run.name, &config.trainer, trainer.progress().step);
-    let shown = progress.clone();
-    trainer.on_event(move |event| shown.show(event));
-    let outcome = trainer.run(&stop)?;
-    progress.finish();
-    if outcome == Outcome::Cancelled {
-        progress.stopped(trainer.progress().step, &args.resume_command("sync_r1"));
-        return Ok(());
+    match args.seeds {
+        None => once(args, &config, &base, &stop, progress),
+        Some(_) => repeated(args, &config, &base, &stop, progress),
     }
+}
 
-    let stage = progress.stage("after", 0);
-    let after = held_out.evaluate(trainer.parts_mut())?;
-    drop(stage);
-    keep(&folder, "after", &after)?;
-    let before: std::collections::BTreeMap<String, _> = serde_json::from_str(&folder.read("before.json")?)
-        .map_err(|e| Error::data("before.json is not an evaluation").with_source(e))?;
-    let mut table = HeldOutTable::default();
-    for (pathway, after) in after.metrics {
-        if let Some(&before) = before.get(&pathway) {
-            table.push(pathway, before, after);
+fn once(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
+    let folder = args.folder(config)?;
+    let recipe = Recipe { config, base, device: &device(&args.device)?, stop, before: None };
+    match recipe.run(folder, &Watch::Run(progress.clone()))? {
+        Ended::Stopped(step) => progress.stopped(step, &args.resume_command("sync_r1")),
+        Ended::Completed(run) => {
+            let table = HeldOutTable::of(&run.before, &run.after)?;
+            progress.table(&table, "shares in %, verified by the renderer's truth");
+            progress.done(run.folder.path());
         }
     }
-    folder.write("held_out.json", &table.to_json()?)?;
-    progress.table(&table, "shares in %, verified by the renderer's truth");
-    progress.done(folder.path());
     Ok(())
 }
 
-/// Keeps an evaluation in the run's folder: its numbers, and its images with prompt and reasoning.
-fn keep(folder: &RunFolder, name: &str, evaluation: &Evaluation) -> Result<()> {
-    let metrics = serde_json::to_string_pretty(&evaluation.metrics)
-        .map_err(|e| Error::data("cannot write the evaluation as JSON").with_source(e))?;
-    folder.write(&format!("{name}.json"), &metrics)?;
-    save_grid(&evaluation.cells, 8, &folder.path().join("samples").join(format!("{name}.png")))
+/// One run for each seed, in `runs/<name>-seeds/seed-<n>/`.
+fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
+    let mut all = config.clone();
+    all.run.name = format!("{}-seeds", config.run.name);
+    let folder = args.folder(&all)?;
+    let planned = args.seeds(config, 1).into_iter().map(|seed| {
+        let mut config = config.clone();
+        config.run.seed = seed;
+        config.run.name = format!("seed-{seed}");
+        let folder = RunFolder::at(folder.path().join(&config.run.name))?;
+        Ok(Planned { config, folder, before: None })
+    });
+    let planned = planned.collect::<Result<Vec<_>>>()?;
+    let repeat = Repeat { base, device: &device(&args.device)?, stop, jobs: args.jobs(), progress };
+    let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
+        progress.stopped_runs(&args.resume_command("sync_r1"));
+        return Ok(());
+    };
+
+    let samples = runs.iter().flat_map(|run| run.before.iter().chain(&run.after));
+    let agreement = AgreementTable::of(samples);
+    let runs: Vec<_> = runs.iter().map(|run| (run.before.as_slice(), run.after.as_slice())).collect();
+    let table = RepeatedTable::of(&runs)?;
+    folder.write_json("repeated.json", &table)?;
+    folder.write_json("agreement.json", &agreement)?;
+    progress.table(&agreement, "how well each reward ranks right samples above wrong ones, before and after training");
+    progress.table(
+        &table,
+        "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over runs and \
+         tasks; p of the paired t-test over runs",
+    );
+    progress.done(folder.path());
+    Ok(())
 }

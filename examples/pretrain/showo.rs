@@ -12,6 +12,8 @@ use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result};
 use counterpoint_examples::{HeldOut, parts};
 use counterpoint_showo::{MagvitV2, Showo, ShowoConfig, TextTokenizer};
+use counterpoint_unifybench::Metrics;
+use counterpoint_unifybench::metrics::splits;
 
 use crate::batches::Batches;
 use crate::losses::Losses;
@@ -111,9 +113,11 @@ pub fn evaluate(out: &Path) -> Result<()> {
     let out = out.canonicalize().map_err(|e| Error::io("cannot find", out, e))?;
     let config = RunConfig::load(&base.join("sync_r1.toml"), &[format!("policy.model='{}'", out.display())])?;
     let mut parts = parts(&config, base, &Device::flex())?;
-    for (pathway, scores) in HeldOut::new(&config, base)?.evaluate(&mut parts)?.metrics {
+    let samples = HeldOut::new(&config, base)?.evaluate(&mut parts, || {})?.samples;
+    for (split, samples) in splits(&samples) {
+        let scores = Metrics::of(samples.iter().map(|sample| &sample.right))?;
         println!(
-            "{pathway}: reasoning {:.1} %, image {:.1} %, joint {:.1} %",
+            "{split}: reasoning {:.1} %, image {:.1} %, joint {:.1} %",
             100.0 * scores.reasoning,
             100.0 * scores.image,
             100.0 * scores.joint

@@ -7,7 +7,7 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result};
 
-use crate::OutputMode;
+use crate::{OutputMode, RunFolder, cores};
 
 /// Options of a recipe.
 #[derive(Debug, Clone, Parser)]
@@ -21,6 +21,12 @@ pub struct RecipeArgs {
     /// Seed of every random decision.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Repeats every run with this many seeds, from `--seed` on, and says how sure the outcome is.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// Runs side by side when there are several. Default: one for each core on the CPU, otherwise one.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub jobs: Option<u64>,
     /// Where to compute: `flex` (CPU) or `cuda:N`.
     #[arg(long, default_value = "flex")]
     pub device: String,
@@ -42,8 +48,16 @@ impl RecipeArgs {
     /// # Errors
     /// As [`RunConfig::load`].
     pub fn load(&self, default: &Path) -> Result<(RunConfig, PathBuf)> {
+        self.load_with(default, &[])
+    }
+
+    /// The same with the keys of `set` changed first, as `--set` does.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_with(&self, default: &Path, set: &[String]) -> Result<(RunConfig, PathBuf)> {
         let path = self.config.as_deref().unwrap_or(default);
-        let mut overrides = self.set.clone();
+        let mut overrides = [set, &self.set].concat();
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
         let config = RunConfig::load(path, &overrides)?;
         Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
@@ -58,6 +72,25 @@ impl RecipeArgs {
         }
     }
 
+    /// The folder of the run `config`: the newest one with `--resume`, otherwise a new one.
+    ///
+    /// # Errors
+    /// As [`RunFolder::newest`] and [`RunFolder::create`].
+    pub fn folder(&self, config: &RunConfig) -> Result<RunFolder> {
+        if self.resume { RunFolder::newest(config) } else { RunFolder::create(config) }
+    }
+
+    /// The seeds of repeated runs, `default` of them when `--seeds` says nothing.
+    pub fn seeds(&self, config: &RunConfig, default: u64) -> Vec<u64> {
+        (0..self.seeds.unwrap_or(default)).map(|n| config.run.seed.saturating_add(n)).collect()
+    }
+
+    /// Runs side by side.
+    pub fn jobs(&self) -> usize {
+        let default = if self.device == "flex" { cores() } else { 1 };
+        self.jobs.map_or(default, |jobs| jobs as usize)
+    }
+
     /// The arguments that resume this run.
     pub fn resume_command(&self, recipe: &str) -> String {
         let mut command = format!("cargo run --release --example {recipe} -- --resume");
@@ -66,6 +99,12 @@ impl RecipeArgs {
         }
         if let Some(seed) = self.seed {
             command += &format!(" --seed {seed}");
+        }
+        if let Some(seeds) = self.seeds {
+            command += &format!(" --seeds {seeds}");
+        }
+        if let Some(jobs) = self.jobs {
+            command += &format!(" --jobs {jobs}");
         }
         for set in &self.set {
             command += &format!(" --set '{set}'");

@@ -1,15 +1,15 @@
 //! Before and after, on the held-out half, judged by the renderer's truth and never by a reward.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
 use counterpoint::data::Split;
 use counterpoint::trainer::Parts;
-use counterpoint::{Candidate, Error, Key, Pathway, Result, Rollout, Streams, Task};
-use counterpoint_unifybench::{Concept, Item, Metrics, Scene, Truth, language};
+use counterpoint::{Candidate, Error, Key, Pathway, Result, Rollout, Sample, Streams, Task};
+use counterpoint_unifybench::{Concept, Item, Judged, Right, Scene, Truth, language};
+use image::RgbImage;
 
-use crate::{Cell, tasks};
+use crate::tasks;
 
 /// Candidates drawn for every held-out task.
 const SAMPLES: u64 = 4;
@@ -25,10 +25,10 @@ pub struct HeldOut {
 
 /// What a model made of the held-out half.
 pub struct Evaluation {
-    /// Scores by pathway.
-    pub metrics: BTreeMap<String, Metrics>,
-    /// The first sample of every task.
-    pub cells: Vec<Cell>,
+    /// Every sample, task by task.
+    pub samples: Vec<Judged>,
+    /// The image of the first sample of every task, by the task's number.
+    pub images: Vec<(u64, RgbImage)>,
 }
 
 impl HeldOut {
@@ -51,32 +51,46 @@ impl HeldOut {
         Ok(Self { tasks: found, truth: Truth::new()?, streams: Streams::new(config.run.seed) })
     }
 
-    /// Draws from the policy as training does, with the same random numbers at every call.
+    /// Number of tasks.
+    pub fn len(&self) -> u64 {
+        self.tasks.len() as u64
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Draws from the policy as training does, with the same random numbers at every call; `task_done` is called after
+    /// each task.
     ///
     /// # Errors
-    /// Whatever the sampler returns.
-    pub fn evaluate(&self, parts: &mut Parts) -> Result<Evaluation> {
-        let mut items: BTreeMap<String, Vec<Item>> = BTreeMap::new();
-        let mut cells = Vec::new();
+    /// Whatever the sampler or a reward returns.
+    pub fn evaluate(&self, parts: &mut Parts, task_done: impl Fn()) -> Result<Evaluation> {
+        let mut evaluation = Evaluation { samples: Vec::new(), images: Vec::new() };
         for (task, scene) in &self.tasks {
-            let rollouts = self.draw(parts, task)?;
-            if let Some(cell) = rollouts.first().and_then(|r| self.cell(r, scene)) {
-                cells.push(cell);
+            let samples: Vec<Sample> = self.draw(parts, task)?.into_iter().map(|rollout| rollout.sample).collect();
+            if let Some(image) = samples.first().and_then(|sample| sample.image.as_ref()) {
+                evaluation.images.push((task.id, image.as_ref().clone()));
             }
-            let pathway = format!("held-out, {:?}", task.pathway).to_lowercase();
-            items.entry(pathway).or_default().extend(rollouts.into_iter().map(|r| Item {
-                scene: *scene,
-                response: r.sample.response,
-                image: r.sample.image.map(|image| image.as_ref().clone()),
-            }));
+            let scores = parts.rewards.score(&samples)?;
+            for (sample, scored) in samples.into_iter().zip(scores) {
+                let image = sample.image.map(|image| image.as_ref().clone());
+                let item = Item { scene: *scene, response: sample.response, image };
+                let named = scored.parts.into_iter().filter_map(|(name, score)| Some((name, score.value()?)));
+                evaluation.samples.push(Judged {
+                    pathway: task.pathway,
+                    task: task.id,
+                    prompt: task.base_prompt.clone(),
+                    answer: language::fact(scene),
+                    right: Right::of(&self.truth, &item)?,
+                    rewards: named.chain(scored.total.map(|total| ("reward".to_owned(), total))).collect(),
+                    response: item.response,
+                });
+            }
+            task_done();
         }
-        let both: Vec<Item> = items.values().flatten().cloned().collect();
-        items.insert("held-out, both".into(), both);
-        let metrics = items
-            .into_iter()
-            .map(|(pathway, items)| Ok((pathway, Metrics::of(&self.truth, &items)?)))
-            .collect::<Result<_>>()?;
-        Ok(Evaluation { metrics, cells })
+        Ok(evaluation)
     }
 
     fn draw(&self, parts: &mut Parts, task: &Task) -> Result<Vec<Rollout>> {
@@ -88,19 +102,6 @@ impl HeldOut {
             .collect();
         let drafts = parts.sampler.draft(parts.policy.as_ref(), task, &candidates, false)?;
         parts.sampler.finish(parts.policy.as_ref(), task, drafts)
-    }
-
-    fn cell(&self, rollout: &Rollout, scene: &Scene) -> Option<Cell> {
-        let image = rollout.sample.image.as_ref()?.as_ref().clone();
-        let right = self.truth.check(scene, &image).is_ok_and(|verdict| verdict.all());
-        let verdict = if right { "right" } else { "wrong" };
-        let caption = format!(
-            "{}\nIR: {}\ntruth: {}\nimage: {verdict}",
-            rollout.sample.prompt.strip_suffix(&rollout.sample.response).unwrap_or(&rollout.sample.prompt).trim(),
-            rollout.sample.response,
-            language::fact(scene)
-        );
-        Some(Cell { image, caption })
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use counterpoint::checkpoint::latest;
 use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result};
+use image::RgbImage;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
@@ -19,35 +22,31 @@ impl RunFolder {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
     pub fn create(config: &RunConfig) -> Result<Self> {
-        let path = Self::numbered(config).find(|path| !path.exists()).unwrap_or_default();
-        for folder in [path.clone(), path.join("samples")] {
-            fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make the folder", &folder, e))?;
-        }
-        let run = Self { path };
-        run.write("config.toml", &config.to_toml()?)?;
-        Ok(run)
+        Self::at(Self::numbered(config).find(|path| !path.exists()).unwrap_or_default())
     }
 
-    /// The newest run of this name, and its newest checkpoint.
+    /// The newest folder of this run.
     ///
     /// # Errors
-    /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is no run or no checkpoint to go on from.
-    pub fn resume(config: &RunConfig) -> Result<(Self, PathBuf)> {
-        let Some(path) = Self::numbered(config).take_while(|path| path.exists()).last() else {
-            return Err(Error::checkpoint(format!(
+    /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is none.
+    pub fn newest(config: &RunConfig) -> Result<Self> {
+        match Self::numbered(config).take_while(|path| path.exists()).last() {
+            Some(path) => Ok(Self { path }),
+            None => Err(Error::checkpoint(format!(
                 "no run `{}` in {} to resume; start it without --resume",
                 config.run.name,
                 config.run.output.display()
-            )));
-        };
-        let run = Self { path };
-        match latest(&run.checkpoints())? {
-            Some(checkpoint) => Ok((run, checkpoint)),
-            None => Err(Error::checkpoint(format!(
-                "{} has no checkpoint yet; start the run again without --resume",
-                run.path.display()
             ))),
         }
+    }
+
+    /// The folder at `path`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
+    pub fn at(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).map_err(|e| Error::io("cannot make the folder", &path, e))?;
+        Ok(Self { path })
     }
 
     /// The folder itself.
@@ -55,18 +54,26 @@ impl RunFolder {
         &self.path
     }
 
-    /// Where its checkpoints are.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+    /// The newest checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when the folder cannot be listed.
+    pub fn checkpoint(&self) -> Result<Option<PathBuf>> {
+        latest(&self.path.join("checkpoints"))
     }
 
-    /// Writes a text file into it.
+    /// Whether it has the file `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
+    /// Writes a text file into it, complete or not at all.
     ///
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io).
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.path.join(name);
-        fs::write(&path, text).map_err(|e| Error::io("cannot write", &path, e))
+        let (path, part) = (self.path.join(name), self.path.join(format!(".{name}.part")));
+        fs::write(&part, text).and_then(|()| fs::rename(&part, &path)).map_err(|e| Error::io("cannot write", &path, e))
     }
 
     /// Reads a text file of it.
@@ -76,6 +83,40 @@ impl RunFolder {
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.path.join(name);
         fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))
+    }
+
+    /// Writes `value` as indented JSON.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io); [`Data`](counterpoint::ErrorKind::Data) when JSON cannot hold it.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|e| Error::data(format!("cannot write {name} as JSON")).with_source(e))?;
+        self.write(name, &text)
+    }
+
+    /// Reads what [`write_json`](Self::write_json) wrote.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io); [`Data`](counterpoint::ErrorKind::Data) with file, line and column when the
+    /// file holds something else.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let damaged = |e: serde_json::Error| {
+            let path = self.path.join(name);
+            Error::data(format!("{}: damaged: {e}; start the run anew", path.display())).with_source(e)
+        };
+        serde_json::from_str(&self.read(name)?).map_err(damaged)
+    }
+
+    /// Writes an image, in the format that the name's ending says.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io).
+    pub fn write_image(&self, name: &str, image: &RgbImage) -> Result<()> {
+        let path = self.path.join(name);
+        let folder = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(folder).map_err(|e| Error::io("cannot make the folder", folder, e))?;
+        image.save(&path).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
     }
 
     fn numbered(config: &RunConfig) -> impl Iterator<Item = PathBuf> {

@@ -5,14 +5,20 @@ mod build;
 mod evaluate;
 mod folder;
 mod grid;
+mod parallel;
 mod progress;
+mod repeat;
+mod run;
 
 pub use args::{RecipeArgs, device};
 pub use build::{parts, tasks};
 pub use evaluate::{Evaluation, HeldOut};
 pub use folder::RunFolder;
 pub use grid::{Cell, save_grid};
+pub use parallel::{cores, parallel};
 pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
+pub use repeat::{Planned, Repeat};
+pub use run::{Ended, Recipe, Run, Watch};
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;

@@ -2,8 +2,10 @@
 //!
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
-//! [`statistics`] and [`repeated`] say how sure a change is over several runs, and [`agreement`] how far rewards can be trusted.
+//! [`statistics`] and [`repeated`] say how sure a change is over several runs, [`ablation`] what its parts are worth, and
+//! [`agreement`] how far rewards can be trusted.
 
+pub mod ablation;
 pub mod agreement;
 pub mod dataset;
 pub mod judged;
@@ -18,6 +20,7 @@ mod shape;
 pub mod statistics;
 pub mod verify;
 
+pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
 pub use judged::{Item, Judged, Right};
 pub use metrics::{HeldOutTable, Metrics};

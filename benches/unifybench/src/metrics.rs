@@ -15,6 +15,8 @@ pub struct Metrics {
     pub items: usize,
     /// The reasoning is the fact, word for word.
     pub reasoning: f64,
+    /// Attribute accuracy of images: the mean of the next four.
+    pub attributes: f64,
     /// The image shows the concept.
     pub concept: f64,
     /// The image shows the place.
@@ -31,7 +33,8 @@ pub struct Metrics {
 
 impl Metrics {
     /// The names of [`values`](Self::values).
-    pub const NAMES: [&'static str; 7] = ["reasoning", "concept", "place", "accessory", "colour", "image", "joint"];
+    pub const NAMES: [&'static str; 8] =
+        ["reasoning", "attributes", "concept", "place", "accessory", "colour", "image", "joint"];
 
     /// The shares over `items`.
     ///
@@ -43,21 +46,25 @@ impl Metrics {
             return Err(Error::data("expected at least one item to score, got none"));
         }
         let share = |right: fn(&Right) -> bool| items.iter().filter(|i| right(i)).count() as f64 / items.len() as f64;
+        let (concept, place) = (share(|right| right.concept), share(|right| right.place));
+        let (accessory, colour) = (share(|right| right.accessory), share(|right| right.colour));
         Ok(Self {
             items: items.len(),
             reasoning: share(|right| right.reasoning),
-            concept: share(|right| right.concept),
-            place: share(|right| right.place),
-            accessory: share(|right| right.accessory),
-            colour: share(|right| right.colour),
+            attributes: (concept + place + accessory + colour) / 4.0,
+            concept,
+            place,
+            accessory,
+            colour,
             image: share(Right::image),
             joint: share(Right::joint),
         })
     }
 
     /// The shares in the order of [`NAMES`](Self::NAMES).
-    pub fn values(&self) -> [f64; 7] {
-        [self.reasoning, self.concept, self.place, self.accessory, self.colour, self.image, self.joint]
+    pub fn values(&self) -> [f64; 8] {
+        let Self { items: _, reasoning, attributes, concept, place, accessory, colour, image, joint } = *self;
+        [reasoning, attributes, concept, place, accessory, colour, image, joint]
     }
 }
 
@@ -128,20 +135,20 @@ impl fmt::Display for HeldOutTable {
         let wide = self.rows.iter().map(|r| r.split.chars().count()).max().unwrap_or(0).max("split".len());
         write!(f, "{:<wide$}  {:<6}  {:>5}", "split", "", "items")?;
         for name in Metrics::NAMES {
-            write!(f, "  {name:>9}")?;
+            write!(f, "  {name:>10}")?;
         }
         writeln!(f)?;
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 write!(f, "{:<wide$}  {when:<6}  {:>5}", row.split, metrics.items)?;
                 for value in metrics.values() {
-                    write!(f, "  {:>9.1}", 100.0 * value)?;
+                    write!(f, "  {:>10.1}", 100.0 * value)?;
                 }
                 writeln!(f)?;
             }
             write!(f, "{:<wide$}  {:<6}  {:>5}", "", "change", "")?;
             for (before, after) in row.before.values().into_iter().zip(row.after.values()) {
-                write!(f, "  {:>+9.1}", 100.0 * (after - before))?;
+                write!(f, "  {:>+10.1}", 100.0 * (after - before))?;
             }
             writeln!(f)?;
         }
@@ -189,6 +196,7 @@ mod tests {
         let expected = Metrics {
             items: 4,
             reasoning: 0.5,
+            attributes: 0.6875,
             concept: 0.75,
             place: 0.75,
             accessory: 0.75,

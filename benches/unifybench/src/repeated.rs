@@ -37,7 +37,7 @@ impl RepeatedTable {
     ///
     /// # Errors
     /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when the evaluations are not of the same pathways and tasks.
-    pub fn of(runs: &[(Vec<Judged>, Vec<Judged>)]) -> Result<Self> {
+    pub fn of(runs: &[(&[Judged], &[Judged])]) -> Result<Self> {
         let before = runs.iter().map(|(before, _)| by_task(before)).collect::<Result<Vec<_>>>()?;
         let after = runs.iter().map(|(_, after)| by_task(after)).collect::<Result<Vec<_>>>()?;
         let names = before.first().map(|run| run.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
@@ -60,9 +60,9 @@ impl RepeatedTable {
 }
 
 /// The scores of each split's tasks.
-type ByTask = BTreeMap<String, Vec<Metrics>>;
+pub(crate) type ByTask = BTreeMap<String, Vec<Metrics>>;
 
-fn by_task(samples: &[Judged]) -> Result<ByTask> {
+pub(crate) fn by_task(samples: &[Judged]) -> Result<ByTask> {
     let tasks = |samples: Vec<&Judged>| {
         let mut tasks: BTreeMap<u64, Vec<_>> = BTreeMap::new();
         for sample in samples {
@@ -125,9 +125,10 @@ mod tests {
 
     #[test]
     fn every_score_of_every_split_has_a_row() {
-        let runs = [(evaluation(2), evaluation(6)), (evaluation(2), evaluation(4))];
+        let [two, four, six] = [2, 4, 6].map(evaluation);
+        let runs = [(two.as_slice(), six.as_slice()), (two.as_slice(), four.as_slice())];
         let table = RepeatedTable::of(&runs).unwrap();
-        assert_eq!((table.runs, table.rows.len()), (2, 7));
+        assert_eq!((table.runs, table.rows.len()), (2, 8));
         let change = table.rows[0].change;
         assert_eq!((change.before.mean, change.after.mean, change.difference), (0.25, 0.625, 0.375));
         assert!(table.to_string().contains("| held-out, textual | reasoning | 25.0 ± 0.0 | 62.5 ± 17.7 | +37.5 |"));
@@ -136,8 +137,9 @@ mod tests {
 
     #[test]
     fn evaluations_of_other_tasks_are_refused() {
-        let fewer = evaluation(2).into_iter().filter(|sample| sample.task == 0).collect();
-        let error = RepeatedTable::of(&[(evaluation(2), fewer)]).unwrap_err();
+        let all = evaluation(2);
+        let fewer: Vec<_> = all.iter().filter(|sample| sample.task == 0).cloned().collect();
+        let error = RepeatedTable::of(&[(&all, &fewer)]).unwrap_err();
         assert!(error.to_string().contains("the same runs and tasks"), "{error}");
     }
 }

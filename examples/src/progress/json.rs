@@ -123,6 +123,7 @@ impl View for Json {
             Message::Stopped { step, command } => {
                 self.write("stopped", [("step", (*step).into()), ("resume", (*command).into())]);
             }
+            Message::StoppedRuns { command } => self.write("stopped", [("resume", (*command).into())]),
             Message::Table { json, caption, .. } => {
                 self.write("table", [("table", (*json).clone()), ("caption", (*caption).into())]);
             }

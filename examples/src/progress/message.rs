@@ -13,6 +13,7 @@ pub(super) enum Message<'a> {
     Resumed { checkpoint: &'a Path, step: u64 },
     Stopping,
     Stopped { step: u64, command: &'a str },
+    StoppedRuns { command: &'a str },
     Table { text: &'a str, json: &'a serde_json::Value, caption: &'a str },
     Done { folder: &'a Path },
     Error(&'a Error),
@@ -29,6 +30,7 @@ impl fmt::Display for Message<'_> {
             Self::Stopped { step, command } => {
                 write!(f, "stopped after {step} steps, with a checkpoint; resume with:\n  {command}")
             }
+            Self::StoppedRuns { command } => write!(f, "stopped, with checkpoints; resume with:\n  {command}"),
             Self::Table { text, caption, .. } => write!(f, "{}\n{caption}", text.trim_end()),
             Self::Done { folder } => write!(f, "everything is in {}", folder.display()),
             Self::Error(error) => write!(f, "error: {error}"),

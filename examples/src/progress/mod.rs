@@ -142,6 +142,11 @@ impl Progress {
         self.view().tell(&Message::Stopped { step, command });
     }
 
+    /// Several runs were stopped; `command` resumes them.
+    pub fn stopped_runs(&self, command: &str) {
+        self.view().tell(&Message::StoppedRuns { command });
+    }
+
     /// The result: as text with `caption` below it, or as JSON.
     pub fn table(&self, table: &(impl fmt::Display + Serialize), caption: &str) {
         let json = serde_json::to_value(table).unwrap_or_default();

@@ -1,0 +1,214 @@
+//! What is lost when a part of a recipe is left out: arms against the full recipe, on the same seeds.
+
+use std::fmt;
+
+use counterpoint::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::judged::Judged;
+use crate::metrics::Metrics;
+use crate::repeated::{by_task, p_value};
+use crate::statistics::{Change, holm};
+
+/// The scores that are compared.
+const SCORES: [&str; 3] = ["reasoning", "attributes", "joint"];
+/// The split that is compared when there are several.
+const SPLIT: &str = "held-out, both";
+
+/// Some runs of one variant of a recipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Arm<'a> {
+    /// What was changed, such as `w/o DGS`.
+    pub name: &'a str,
+    /// The samples of each run, seed by seed.
+    pub runs: &'a [&'a [Judged]],
+    /// Seconds that a run took, on average.
+    pub seconds: f64,
+}
+
+/// One score of one arm against the full recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AblationRow {
+    /// What was changed.
+    pub arm: String,
+    /// `reasoning`, `attributes` or `joint`.
+    pub score: String,
+    /// Mean over runs, 0 to 1.
+    pub mean: f64,
+    /// Standard deviation over runs.
+    pub std: f64,
+    /// Mean of arm - full over seeds.
+    pub difference: f64,
+    /// 95 % bootstrap interval of the difference, over runs and tasks.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// Two-sided p of the paired t-test over seeds; `None` for a single seed or equal differences.
+    pub p: Option<f64>,
+    /// The same after Holm's correction over all arms, score by score.
+    pub p_holm: Option<f64>,
+    /// Seconds that a run took, on average.
+    pub seconds: f64,
+}
+
+/// Every arm against the full recipe; prints as a Markdown table, serialises to JSON and CSV.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AblationTable {
+    /// Runs of each arm.
+    pub runs: usize,
+    /// The full recipe first, then arm by arm.
+    pub rows: Vec<AblationRow>,
+}
+
+impl AblationTable {
+    /// `arms` against `full`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when an arm has not the seeds and tasks of `full`.
+    pub fn of(full: Arm<'_>, arms: &[Arm<'_>]) -> Result<Self> {
+        let mut rows = Vec::new();
+        for score in SCORES {
+            let reference = scores(full, score)?;
+            let mut compared = vec![row(full, score, &reference, &reference)?];
+            for &arm in arms {
+                compared.push(row(arm, score, &reference, &scores(arm, score)?)?);
+            }
+            // What cannot be tested is no hypothesis.
+            let tested: Vec<usize> = (0..compared.len()).filter(|&i| compared[i].p.is_some()).collect();
+            let p: Vec<f64> = tested.iter().filter_map(|&i| compared[i].p).collect();
+            for (&i, corrected) in tested.iter().zip(holm(&p)) {
+                compared[i].p_holm = Some(corrected);
+            }
+            rows.push(compared);
+        }
+        let by_arm = (0..=arms.len()).flat_map(|arm| rows.iter().filter_map(move |of_score| of_score.get(arm).cloned()));
+        Ok(Self { runs: full.runs.len(), rows: by_arm.collect() })
+    }
+
+    /// As comma-separated values with a header.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when it cannot be written so.
+    pub fn to_csv(&self) -> Result<String> {
+        let cannot = |e: String| Error::data(format!("cannot write the table as CSV: {e}"));
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in &self.rows {
+            writer.serialize(row).map_err(|e| cannot(e.to_string()))?;
+        }
+        let bytes = writer.into_inner().map_err(|e| cannot(e.to_string()))?;
+        String::from_utf8(bytes).map_err(|e| cannot(e.to_string()))
+    }
+}
+
+/// `score` of every task of every run.
+fn scores(arm: Arm<'_>, score: &str) -> Result<Vec<Vec<f64>>> {
+    let column = Metrics::NAMES.iter().position(|name| *name == score).unwrap_or_default();
+    let of_run = |samples: &&[Judged]| {
+        let mut splits = by_task(samples)?;
+        let split = splits.remove(SPLIT).or_else(|| splits.pop_first().map(|(_, tasks)| tasks));
+        Ok(split.unwrap_or_default().iter().map(|task| task.values()[column]).collect())
+    };
+    arm.runs.iter().map(of_run).collect()
+}
+
+fn row(arm: Arm<'_>, score: &str, full: &[Vec<f64>], scores: &[Vec<f64>]) -> Result<AblationRow> {
+    let Change { after, difference, p, interval: [low, high], .. } =
+        Change::of(full, scores).map_err(|e| e.at(arm.name))?;
+    Ok(AblationRow {
+        arm: arm.name.to_owned(),
+        score: score.to_owned(),
+        mean: after.mean,
+        std: after.std,
+        difference,
+        low,
+        high,
+        p,
+        p_holm: None,
+        seconds: arm.seconds,
+    })
+}
+
+impl fmt::Display for AblationTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| arm | score | mean | against full | 95 % interval | p | p (Holm) | s per run |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            let [mean, std, difference, low, high] =
+                [row.mean, row.std, row.difference, row.low, row.high].map(|share| 100.0 * share);
+            writeln!(
+                f,
+                "| {} | {} | {mean:.1} ± {std:.1} | {difference:+.1} | {low:+.1} to {high:+.1} | {} | {} | {:.0} |",
+                row.arm,
+                row.score,
+                p_value(row.p),
+                p_value(row.p_holm),
+                row.seconds
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::judged::Right;
+    use counterpoint::Pathway;
+
+    /// Ten tasks with one sample each, of which `right` have the right reasoning.
+    fn run(right: u64) -> Vec<Judged> {
+        let sample = |task| Judged {
+            pathway: Pathway::Textual,
+            task,
+            prompt: String::new(),
+            response: String::new(),
+            answer: String::new(),
+            right: Right { reasoning: task < right, concept: true, place: true, accessory: true, colour: true },
+            rewards: Default::default(),
+        };
+        (0..10).map(sample).collect()
+    }
+
+    fn runs(right: [u64; 3]) -> Vec<Vec<Judged>> {
+        right.into_iter().map(run).collect()
+    }
+
+    #[test]
+    fn arms_are_compared_seed_by_seed_and_corrected_together() {
+        let (full, worse, same) = (runs([6, 7, 8]), runs([2, 4, 3]), runs([7, 6, 8]));
+        let samples: Vec<Vec<&[Judged]>> =
+            [&full, &worse, &same].into_iter().map(|runs| runs.iter().map(Vec::as_slice).collect()).collect();
+        let arm = |name, i: usize| Arm { name, runs: &samples[i], seconds: 10.0 };
+        let table = AblationTable::of(arm("full", 0), &[arm("worse", 1), arm("same", 2)]).unwrap();
+        assert_eq!((table.runs, table.rows.len()), (3, 9));
+        let row = &table.rows[3];
+        assert_eq!((row.arm.as_str(), row.score.as_str()), ("worse", "reasoning"));
+        assert!((row.difference + 0.4).abs() < 1e-12, "{row:?}");
+        let (p, corrected) = (row.p.unwrap(), row.p_holm.unwrap());
+        assert!(p < 0.05 && (corrected - 2.0 * p).abs() < 1e-12, "two arms were tested: {row:?}");
+        assert_eq!(table.rows[6].p_holm, Some(1.0), "{:?}", table.rows[6]);
+        assert_eq!(table.rows[4].p, None, "the same in every run");
+
+        let text = table.to_string();
+        assert!(text.contains("| worse | reasoning | 30.0 ± 10.0 | -40.0 |"), "{text}");
+        let csv = table.to_csv().unwrap();
+        assert_eq!(csv.lines().count(), 10);
+        assert!(csv.starts_with("arm,score,mean,std,difference,low,high,p,p_holm,seconds\nfull,reasoning,0.7,"), "{csv}");
+        assert_eq!(serde_json::from_str::<AblationTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn an_arm_with_other_seeds_is_refused_by_name() {
+        let (full, fewer) = (runs([6, 7, 8]), runs([2, 4, 3]));
+        let full: Vec<&[Judged]> = full.iter().map(Vec::as_slice).collect();
+        let fewer: Vec<&[Judged]> = fewer.iter().take(2).map(Vec::as_slice).collect();
+        let error = AblationTable::of(
+            Arm { name: "full", runs: &full, seconds: 1.0 },
+            &[Arm { name: "w/o DGS", runs: &fewer, seconds: 1.0 }],
+        );
+        assert!(error.unwrap_err().to_string().contains("w/o DGS"));
+    }
+}

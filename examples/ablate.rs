@@ -1,0 +1,144 @@
+//! What each part of Sync-R1 is worth: the recipe with one part left out at a time, on the same seeds and budget.
+//!
+//! `cargo run --release --example ablate` does what `examples/ablate.toml` lists with five seeds and leaves the tables in
+//! `runs/ablation/`. Stopped, it goes on with `--resume`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use counterpoint::config::RunConfig;
+use counterpoint::metrics::MetricsLog;
+use counterpoint::{Error, Result, StopToken};
+use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device};
+use counterpoint_unifybench::{AblationTable, Arm, Judged};
+use serde::Deserialize;
+
+const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
+const ARMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ablate.toml");
+/// Seeds when `--seeds` says nothing.
+const SEEDS: u64 = 5;
+
+/// What is to be compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    /// Keys that all arms change, the full recipe included.
+    budget: Vec<String>,
+    arms: Vec<Variant>,
+}
+
+/// The recipe with some keys changed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    name: String,
+    set: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let args = RecipeArgs::parse();
+    let progress = Progress::new(args.output());
+    match run(&args, &progress) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
+    let started = Instant::now();
+    let plan = plan()?;
+    let full = Variant { name: "full".to_owned(), set: Vec::new() };
+    let variants: Vec<Variant> = [full].into_iter().chain(plan.arms).collect();
+
+    let (recipe, base) = args.load_with(Path::new(RECIPE), &plan.budget)?;
+    let mut named = recipe.clone();
+    named.run.name = "ablation".to_owned();
+    let folder = args.folder(&named)?;
+    let seeds = args.seeds(&recipe, SEEDS);
+
+    let mut planned = Vec::new();
+    for variant in &variants {
+        let set: Vec<String> = plan.budget.iter().chain(&variant.set).cloned().collect();
+        let (config, _) = args.load_with(Path::new(RECIPE), &set).map_err(|e| e.at(&variant.name))?;
+        for &seed in &seeds {
+            planned.push(one(&config, &variant.name, seed, &folder)?);
+        }
+    }
+
+    let stop = StopToken::new();
+    let (on_signal, shown) = (stop.clone(), progress.clone());
+    ctrlc::set_handler(move || {
+        on_signal.set();
+        shown.stopping();
+    })
+    .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
+    let repeat = Repeat { base: &base, device: &device(&args.device)?, stop: &stop, jobs: args.jobs(), progress };
+    let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
+        progress.stopped_runs(&args.resume_command("ablate"));
+        return Ok(());
+    };
+
+    let table = table(&variants, &runs, seeds.len())?;
+    folder.write("ablation.md", &table.to_string())?;
+    folder.write("ablation.csv", &table.to_csv()?)?;
+    folder.write_json("ablation.json", &table)?;
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    let caption = format!(
+        "shares in % on the held-out half; p of the paired t-test over {} seeds, Holm's correction over arms for each score; \
+         {minutes:.1} minutes",
+        seeds.len()
+    );
+    progress.table(&table, &caption);
+    progress.done(folder.path());
+    Ok(())
+}
+
+fn plan() -> Result<Plan> {
+    let path = Path::new(ARMS);
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+    toml::from_str(&text).map_err(|e| Error::config(format!("{}: {e}", path.display())))
+}
+
+/// One arm on one seed, in `runs/ablation/<arm>/seed-<n>/`.
+fn one(config: &RunConfig, arm: &str, seed: u64, folder: &RunFolder) -> Result<Planned> {
+    let mut config = config.clone();
+    config.run.seed = seed;
+    config.run.name = format!("{arm}, seed {seed}").replace('/', "");
+    let place = |arm: &str| {
+        let name: String = arm.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        folder.path().join(name).join(format!("seed-{seed}"))
+    };
+    // Nothing is trained yet: the evaluation before training is that of the full recipe.
+    let before = Some(RunFolder::at(place("full"))?);
+    Ok(Planned { config, folder: RunFolder::at(place(arm))?, before })
+}
+
+/// `runs`, variant by variant and seed by seed, against the first variant; and what no training gives.
+fn table(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<AblationTable> {
+    let of_arms: Vec<&[Run]> = runs.chunks(seeds).collect();
+    let samples: Vec<Vec<&[Judged]>> =
+        of_arms.iter().map(|runs| runs.iter().map(|run| run.after.as_slice()).collect()).collect();
+    let untrained: Vec<&[Judged]> = of_arms[0].iter().map(|run| run.before.as_slice()).collect();
+    let mut arms = vec![Arm { name: "no training", runs: &untrained, seconds: 0.0 }];
+    for ((variant, samples), runs) in variants.iter().zip(&samples).zip(&of_arms) {
+        arms.push(Arm { name: &variant.name, runs: samples, seconds: seconds(runs)? });
+    }
+    let full = arms.remove(1);
+    AblationTable::of(full, &arms)
+}
+
+/// Mean time of the steps of a run.
+fn seconds(runs: &[Run]) -> Result<f64> {
+    let mut sum = 0.0;
+    for run in runs {
+        for (_, metrics) in MetricsLog::read(&run.folder.path().join("metrics.jsonl"))? {
+            sum += metrics.iter().filter(|(name, _)| name.starts_with("time/")).map(|(_, seconds)| seconds).sum::<f64>();
+        }
+    }
+    Ok(sum / runs.len().max(1) as f64)
+}

@@ -1,0 +1,184 @@
+//! One run of a recipe, from its config to the evaluations before and after.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use counterpoint::config::RunConfig;
+use counterpoint::trainer::Outcome;
+use counterpoint::{Event, Result, StopToken, Trainer};
+use counterpoint_unifybench::{HeldOutTable, Judged};
+
+use crate::{Cell, Evaluation, HeldOut, Progress, RunFolder, Stage, parts, save_grid};
+
+/// The resolved config.
+const CONFIG: &str = "config.toml";
+/// The samples before training.
+const BEFORE: &str = "before.json";
+/// The samples after training; where it is, the run is done.
+const AFTER: &str = "after.json";
+/// Columns of the sample grids.
+const COLUMNS: u32 = 8;
+
+/// A run to be done, or to be gone on with.
+pub struct Recipe<'a> {
+    /// What to do.
+    pub config: &'a RunConfig,
+    /// What its relative paths are relative to.
+    pub base: &'a Path,
+    /// Where to compute.
+    pub device: &'a Device,
+    /// Asks for a stop on the next step boundary.
+    pub stop: &'a StopToken,
+    /// A run whose evaluation before training is this one's too (same seed, model, sampler and data), when it is there.
+    pub before: Option<&'a RunFolder>,
+}
+
+/// A run that is done.
+#[derive(Debug)]
+pub struct Run {
+    /// Where everything of it is.
+    pub folder: RunFolder,
+    /// The samples on the held-out half before training.
+    pub before: Vec<Judged>,
+    /// And after.
+    pub after: Vec<Judged>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// All steps were done and evaluated.
+    Completed(Run),
+    /// It was asked to stop and kept a checkpoint after this many steps.
+    Stopped(u64),
+}
+
+/// Who is told how a run goes on.
+#[derive(Clone)]
+pub enum Watch {
+    /// A display that shows this run alone.
+    Run(Progress),
+    /// A count of the steps of many runs.
+    Count(Arc<Stage>),
+}
+
+impl Recipe<'_> {
+    /// Does the run in `folder`: evaluates, trains, evaluates, and leaves everything there. What an earlier call left of
+    /// the same config is not done again.
+    ///
+    /// # Errors
+    /// The first thing that went wrong. What was finished before is kept.
+    pub fn run(&self, folder: RunFolder, watch: &Watch) -> Result<Ended> {
+        let config_text = self.config.to_toml()?;
+        let same = folder.has(CONFIG) && folder.read(CONFIG)? == config_text;
+        if same && folder.has(AFTER) {
+            watch.done_before(self.config.trainer.steps);
+            let (before, after) = (folder.read_json(BEFORE)?, folder.read_json(AFTER)?);
+            return Ok(Ended::Completed(Run { folder, before, after }));
+        }
+
+        let held_out = HeldOut::new(self.config, self.base)?;
+        let parts = parts(self.config, self.base, self.device)?;
+        let mut trainer = Trainer::new(parts, self.config.trainer.clone(), self.config.run.seed)?
+            .with_folder(folder.path(), config_text.as_str());
+        if let Some(checkpoint) = folder.checkpoint()? {
+            trainer.resume(&checkpoint)?;
+            watch.resumed(&checkpoint, trainer.progress().step);
+        } else if !(same && folder.has(BEFORE)) {
+            folder.write(CONFIG, &config_text)?;
+            self.evaluate_before(&folder, &held_out, &mut trainer, watch)?;
+        }
+
+        watch.start(self.config, trainer.progress().step);
+        let shown = watch.clone();
+        trainer.on_event(move |event| shown.show(event));
+        let outcome = trainer.run(self.stop)?;
+        watch.finish();
+        if outcome == Outcome::Cancelled {
+            return Ok(Ended::Stopped(trainer.progress().step));
+        }
+
+        let after = watch.evaluate("after", &held_out, &mut trainer)?;
+        let before: Vec<Judged> = folder.read_json(BEFORE)?;
+        folder.write("held_out.json", &HeldOutTable::of(&before, &after.samples)?.to_json()?)?;
+        // With this the run counts as done.
+        folder.write(CONFIG, &config_text)?;
+        keep(&folder, "after", &after)?;
+        Ok(Ended::Completed(Run { folder, before, after: after.samples }))
+    }
+
+    fn evaluate_before(
+        &self,
+        folder: &RunFolder,
+        held_out: &HeldOut,
+        trainer: &mut Trainer,
+        watch: &Watch,
+    ) -> Result<()> {
+        match self.before.filter(|other| other.has(BEFORE)) {
+            Some(other) => folder.write(BEFORE, &other.read(BEFORE)?),
+            None => keep(folder, "before", &watch.evaluate("before", held_out, trainer)?),
+        }
+    }
+}
+
+/// Keeps an evaluation in the run's folder: its images with prompt and reasoning, and its samples.
+fn keep(folder: &RunFolder, name: &str, evaluation: &Evaluation) -> Result<()> {
+    let mut cells = Vec::new();
+    for (task, image) in &evaluation.images {
+        folder.write_image(&format!("samples/{name}/{task:03}.png"), image)?;
+        if let Some(sample) = evaluation.samples.iter().find(|sample| sample.task == *task) {
+            cells.push(Cell { image: image.clone(), caption: caption(sample) });
+        }
+    }
+    save_grid(&cells, COLUMNS, &folder.path().join("samples").join(format!("{name}.png")))?;
+    folder.write_json(&format!("{name}.json"), &evaluation.samples)
+}
+
+fn caption(sample: &Judged) -> String {
+    let verdict = if sample.right.image() { "right" } else { "wrong" };
+    format!("{}\nIR: {}\ntruth: {}\nimage: {verdict}", sample.prompt, sample.response, sample.answer)
+}
+
+impl Watch {
+    fn evaluate(&self, name: &str, held_out: &HeldOut, trainer: &mut Trainer) -> Result<Evaluation> {
+        let stage = match self {
+            Self::Run(progress) => Some(progress.stage(name, held_out.len())),
+            Self::Count(_) => None,
+        };
+        held_out.evaluate(trainer.parts_mut(), || stage.iter().for_each(Stage::inc))
+    }
+
+    fn resumed(&self, checkpoint: &Path, step: u64) {
+        if let Self::Run(progress) = self {
+            progress.resumed(checkpoint, step);
+        }
+    }
+
+    fn start(&self, config: &RunConfig, done: u64) {
+        match self {
+            Self::Run(progress) => progress.start(&config.run.name, &config.trainer, done),
+            Self::Count(_) => self.done_before(done),
+        }
+    }
+
+    fn show(&self, event: &Event<'_>) {
+        match (self, event) {
+            (Self::Run(progress), event) => progress.show(event),
+            (Self::Count(stage), Event::Step(_)) => stage.inc(),
+            _ => {}
+        }
+    }
+
+    fn done_before(&self, steps: u64) {
+        if let Self::Count(stage) = self {
+            (0..steps).for_each(|_| stage.inc());
+        }
+    }
+
+    fn finish(&self) {
+        if let Self::Run(progress) = self {
+            progress.finish();
+        }
+    }
+}
