@@ -14,7 +14,7 @@ use counterpoint::metrics::Metrics;
 use counterpoint::trainer::StepReport;
 use counterpoint::{DynamicGroupScalingConfig, Error, Event, StopToken, Task, Trainer};
 use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs};
-use indicatif::{InMemoryTerm, ProgressDrawTarget};
+use indicatif::{InMemoryTerm, TermLike};
 use serde_json::Value;
 
 /// A sink that a test can read.
@@ -38,6 +38,20 @@ impl Page {
     }
 }
 
+/// Standard error of a terminal.
+struct Stderr(InMemoryTerm);
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_str(&std::str::from_utf8(bytes).unwrap().replace('\n', "\r\n"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A display in `mode` with its standard output and standard error.
 fn display(mode: OutputMode) -> (Progress, Page, Page) {
     let (out, err) = (Page::default(), Page::default());
@@ -47,8 +61,11 @@ fn display(mode: OutputMode) -> (Progress, Page, Page) {
 /// A display on a terminal of 100 columns, and its standard output.
 fn terminal(look: Look) -> (Progress, InMemoryTerm, Page) {
     let (term, out) = (InMemoryTerm::new(24, 100), Page::default());
-    let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
-    (Progress::on_terminal(target, look, Box::new(out.clone())), term, out)
+    (on(&term, look, out.clone()), term, out)
+}
+
+fn on(term: &InMemoryTerm, look: Look, out: Page) -> Progress {
+    Progress::on_terminal(Box::new(term.clone()), look, Box::new(out), Box::new(Stderr(term.clone())))
 }
 
 /// A toy run of `steps` steps under Dynamic Group Scaling, three tasks a step, shown on `progress`.
@@ -173,7 +190,8 @@ fn no_colour_means_no_escape_sequence_for_it() {
     run_halfway(&progress);
     progress.error(&Error::data("nothing there"));
     assert_eq!(colours(&term), 0);
-    assert!(!term.moves_since_last_check().contains("\\u{1b}"), "no escape sequence in any text");
+    let sent = term.moves_since_last_check();
+    assert!(sent.contains("reward ") && !sent.contains("\\u{1b}"), "no escape sequence in any text");
     assert!(term.contents().contains("step 4 skipped: the loss is NaN"), "{}", term.contents());
 }
 
@@ -210,13 +228,93 @@ fn a_stage_counts_on_a_terminal_and_leaves_one_line() {
 #[test]
 fn a_narrow_terminal_keeps_one_row_per_line() {
     let term = InMemoryTerm::new(24, 40);
-    let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
-    let progress = Progress::on_terminal(target, Look { unicode: true, colour: true }, Box::new(io::sink()));
+    let progress = on(&term, Look { unicode: true, colour: true }, Page::default());
     let mut trainer = trainer(6, &progress);
     for _ in 0..3 {
         trainer.step().unwrap();
     }
     assert_eq!(term.contents().lines().count(), 5, "{}", term.contents());
+}
+
+#[test]
+fn the_echo_of_ctrl_c_and_lines_that_stay_leave_nothing_behind() {
+    let (progress, term, _) = terminal(PLAIN);
+    let mut trainer = trainer(6, &progress);
+    trainer.step().unwrap();
+    term.write_str("^C").unwrap();
+    progress.stopping();
+    trainer.step().unwrap();
+    assert_eq!(term.contents().matches("toy [").count(), 1, "{}", term.contents());
+    assert!(!term.contents().contains("^C"), "{}", term.contents());
+    progress.finish();
+    progress.error(&Error::data("nothing there"));
+    let screen = term.contents();
+    assert_eq!(screen.lines().count(), 2, "{screen}");
+    assert!(screen.ends_with("\nerror: nothing there"), "{screen}");
+    term.write_str("prompt").unwrap();
+    assert!(term.contents().ends_with("there\nprompt"), "the cursor is left on a line of its own: {}", term.contents());
+}
+
+/// A terminal that was closed.
+#[derive(Debug)]
+struct Closed;
+
+fn gone() -> io::Result<()> {
+    Err(io::ErrorKind::BrokenPipe.into())
+}
+
+impl TermLike for Closed {
+    fn width(&self) -> u16 {
+        80
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        gone()
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        gone()
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        gone()
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        gone()
+    }
+    fn write_line(&self, _: &str) -> io::Result<()> {
+        gone()
+    }
+    fn write_str(&self, _: &str) -> io::Result<()> {
+        gone()
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        gone()
+    }
+    fn flush(&self) -> io::Result<()> {
+        gone()
+    }
+}
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        gone().map(|()| 0)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        gone()
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_does_not_stop_the_run() {
+    let sink = || Box::new(Closed);
+    let mut displays = vec![Progress::on_terminal(Box::new(Closed), PLAIN, sink(), sink())];
+    for mode in [OutputMode::People, OutputMode::Quiet, OutputMode::Json] {
+        displays.push(Progress::to(mode, sink(), sink()));
+    }
+    for progress in displays {
+        run_halfway(&progress);
+        progress.finish();
+        progress.table(&"rows", "caption");
+        progress.error(&Error::data("nothing there"));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod run;
 mod screen;
 mod sparkline;
 mod stage;
+mod terminal;
 
 pub use look::Look;
 pub use memory::Memory;
@@ -20,9 +21,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use console::Term;
 use counterpoint::config::TrainerConfig;
 use counterpoint::{Error, Event};
-use indicatif::ProgressDrawTarget;
+use indicatif::{ProgressDrawTarget, TermLike};
 use serde::Serialize;
 
 use json::Json;
@@ -31,6 +33,7 @@ use plain::Plain;
 use run::Run;
 use screen::Screen;
 use stage::StageUpdate;
+use terminal::Terminal;
 
 /// Redraws of a terminal, at most this many times per second.
 const REDRAWS: u8 = 10;
@@ -78,11 +81,13 @@ impl Progress {
     ///
     /// Live lines need a terminal on standard error whose `TERM` is not `dumb`. `NO_COLOR` is respected.
     pub fn new(mode: OutputMode) -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
-        if mode == OutputMode::People && !target.is_hidden() {
-            return Self::of(Screen::new(target, Look::from_env(), Box::new(io::stdout()), true));
+        let (out, err) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        if mode == OutputMode::People && !ProgressDrawTarget::stderr().is_hidden() {
+            let terminal = Terminal::new(Box::new(Term::buffered_stderr()));
+            let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal), REDRAWS);
+            return Self::of(Screen::new(target, Look::from_env(), out, err, true));
         }
-        Self::to(mode, Box::new(io::stdout()), Box::new(io::stderr()))
+        Self::to(mode, out, err)
     }
 
     /// A display that writes plain text or JSON, results to `out` and the rest to `err`.
@@ -94,9 +99,11 @@ impl Progress {
         }
     }
 
-    /// Live lines on the terminal `target`, results to `out`. Redrawn by events alone: nothing moves between them.
-    pub fn on_terminal(target: ProgressDrawTarget, look: Look, out: Sink) -> Self {
-        Self::of(Screen::new(target, look, out, false))
+    /// Live lines on `terminal`, lines that stay to `err`, which is to end up on the same terminal, and results to `out`.
+    /// Redrawn by events alone: nothing moves between them.
+    pub fn on_terminal(terminal: Box<dyn TermLike>, look: Look, out: Sink, err: Sink) -> Self {
+        let target = ProgressDrawTarget::term_like(Box::new(Terminal::new(terminal)));
+        Self::of(Screen::new(target, look, out, err, false))
     }
 
     fn of(view: impl View + 'static) -> Self {

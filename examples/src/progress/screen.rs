@@ -10,13 +10,15 @@ use super::message::{line, warning};
 use super::{Look, Memory, Message, Run, Sink, StageUpdate, View};
 
 /// Between two pictures of a spinner.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 
 /// Four lines of figures and a hint at what is being done.
 pub(super) struct Screen {
     multi: MultiProgress,
     look: Look,
     out: Sink,
+    /// For lines that stay.
+    err: Sink,
     /// Whether spinners turn by themselves.
     ticking: bool,
     run: Option<(Run, Lines)>,
@@ -32,9 +34,9 @@ struct Lines {
 }
 
 impl Screen {
-    pub(super) fn new(target: ProgressDrawTarget, look: Look, out: Sink, ticking: bool) -> Self {
+    pub(super) fn new(target: ProgressDrawTarget, look: Look, out: Sink, err: Sink, ticking: bool) -> Self {
         let multi = MultiProgress::with_draw_target(target);
-        Self { multi, look, out, ticking, run: None, stage: None }
+        Self { multi, look, out, err, ticking, run: None, stage: None }
     }
 
     /// A line at the bottom. The templates are constant: were one wrong, there would be another bar.
@@ -52,9 +54,8 @@ impl Screen {
     }
 
     /// A line that stays, above those that are redrawn.
-    fn above(&self, text: &str) {
-        // As with every sink: what cannot be written is left out.
-        let _ = self.multi.println(text);
+    fn above(&mut self, text: &str) {
+        self.multi.suspend(|| line(&mut self.err, &text));
     }
 
     fn draw(&self) {
@@ -94,7 +95,8 @@ impl View for Screen {
 
     fn event(&mut self, event: &Event<'_>) {
         if let Some(text) = warning(event) {
-            self.above(&self.colour(Style::new().yellow(), &text));
+            let text = self.colour(Style::new().yellow(), &text);
+            self.above(&text);
         }
         let Some((run, lines)) = &mut self.run else { return };
         run.observe(event, Instant::now());
@@ -132,7 +134,10 @@ impl View for Screen {
                 lines.hint.set_message(run.hint());
             }
             (Message::Stopping, None) => self.above(&message.to_string()),
-            (Message::Error(_), _) => self.above(&self.colour(Style::new().red(), &message.to_string())),
+            (Message::Error(_), _) => {
+                let text = self.colour(Style::new().red(), &message.to_string());
+                self.above(&text);
+            }
             _ => self.multi.suspend(|| line(&mut self.out, message)),
         }
     }
