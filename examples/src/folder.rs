@@ -76,6 +76,18 @@ impl RunFolder {
         fs::write(&part, text).and_then(|()| fs::rename(&part, &path)).map_err(|e| Error::io("cannot write", &path, e))
     }
 
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io).
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &path, e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a text file of it.
     ///
     /// # Errors

@@ -86,6 +86,9 @@ impl Recipe<'_> {
             trainer.resume(&checkpoint)?;
             watch.resumed(&checkpoint, trainer.progress().step);
         } else if !(same && folder.has(BEFORE)) {
+            // What is there is of another config.
+            folder.remove(AFTER)?;
+            folder.remove(BEFORE)?;
             folder.write(CONFIG, &config_text)?;
             self.evaluate_before(&folder, &held_out, &mut trainer, watch)?;
         }
@@ -102,7 +105,7 @@ impl Recipe<'_> {
         let after = watch.evaluate("after", &held_out, &mut trainer)?;
         let before: Vec<Judged> = folder.read_json(BEFORE)?;
         folder.write("held_out.json", &HeldOutTable::of(&before, &after.samples)?.to_json()?)?;
-        // With this the run counts as done.
+        folder.remove(AFTER)?;
         folder.write(CONFIG, &config_text)?;
         keep(&folder, "after", &after)?;
         Ok(Ended::Completed(Run { folder, before, after: after.samples }))
