@@ -156,6 +156,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     run.step().unwrap();
     run.save().unwrap();
     let dir = folder.path().join("step-000001");
+    drop(run);
 
     let (other, settings) = stateful();
     refused(&mut Trainer::new(other, settings, 8).unwrap().with_checkpoints(folder.path(), text), &dir, "the seed");
