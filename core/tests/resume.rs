@@ -5,28 +5,15 @@ mod common;
 
 use std::path::Path;
 
-use common::{config, listen, parts, trainer, weights};
+use common::{config, listen, parts, stateful, trainer, weights};
 use counterpoint::config::TrainerConfig;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::{Outcome, Parts};
-use counterpoint::{DynamicGroupScalingConfig, ErrorKind, Event, StopToken, SyncGrpoConfig, Trainer};
+use counterpoint::{ErrorKind, Event, StopToken, Trainer};
 
 /// Runs `steps` steps: the metrics of each, timings aside.
 fn steps(trainer: &mut Trainer, steps: usize) -> Vec<Metrics> {
     (0..steps).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
-}
-
-/// A run with everything that has state: a filter, two updates per batch, subsets of steps.
-fn stateful() -> (Parts, TrainerConfig) {
-    let objective = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() };
-    let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
-    let parts = Parts {
-        filter: Box::new(filter),
-        objective: Box::new(objective.init().unwrap()),
-        surrogate: Some("taste".into()),
-        ..parts()
-    };
-    (parts, TrainerConfig { updates_per_batch: 2, tasks_per_step: 2, ..config(9) })
 }
 
 #[test]
