@@ -1,6 +1,7 @@
 //! `runs/<name>/`: what a run leaves behind.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use counterpoint::checkpoint::latest;
@@ -19,16 +20,24 @@ impl RunFolder {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
     pub fn create(config: &RunConfig) -> Result<Self> {
-        let path = Self::numbered(config).find(|path| !path.exists()).unwrap_or_default();
-        for folder in [path.clone(), path.join("samples")] {
-            fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make the folder", &folder, e))?;
-        }
+        let output = &config.run.output;
+        fs::create_dir_all(output).map_err(|e| Error::io("cannot make the folder", output, e))?;
+        // Made, not looked for: of two runs that start at once each gets its own.
+        let make = |path: PathBuf| match fs::create_dir(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => None,
+            made => Some(made.map(|()| path.clone()).map_err(|e| Error::io("cannot make the folder", &path, e))),
+        };
+        let path = Self::numbered(config).find_map(make).transpose()?.unwrap_or_default();
+        let samples = path.join("samples");
+        fs::create_dir(&samples).map_err(|e| Error::io("cannot make the folder", &samples, e))?;
         let run = Self { path };
         run.write("config.toml", &config.to_toml()?)?;
         Ok(run)
     }
 
-    /// The newest run of this name, and its newest checkpoint.
+    /// The newest run of this name, and its newest checkpoint. Whether that is intact is for
+    /// [`Trainer::resume`](counterpoint::Trainer::resume) to say: its error names the previous one, which is the newest
+    /// once the damaged folder is moved away.
     ///
     /// # Errors
     /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is no run or no checkpoint to go on from.

@@ -12,7 +12,7 @@ use super::common::{Faults, Slowly, ToyPolicy, child, stateful, trainer};
 use super::{TrainerConfig, assert_equal, newest, tree};
 
 /// More than twenty children get to before they are killed.
-const STEPS: u64 = 150;
+const STEPS: u64 = 240;
 const KILLS: u64 = 20;
 /// A checkpoint takes four of these.
 const PAUSE: Duration = Duration::from_millis(8);
@@ -73,36 +73,43 @@ fn a_run_that_is_killed_twenty_times_equals_the_uninterrupted_one() {
     std::fs::create_dir(&whole).unwrap();
     std::fs::create_dir(&folder).unwrap();
 
-    let (mut before_the_first, mut inside) = (0, 0);
+    let (mut before_the_first, mut inside, mut gone_on) = (0, 0, 0);
     for n in 0..KILLS {
         let _ = std::fs::remove_file(marker(&folder));
         let metrics = folder.join("metrics.jsonl");
+        let begins_at = newest(&folder);
         let bytes = || std::fs::metadata(&metrics).map_or(0, |m| m.len());
         let mut child = child(&[], "kill::trains", &folder).spawn().unwrap();
         match n {
             // While it starts.
             0 => up_to(&mut stream, Duration::from_millis(20)),
             // When the first step is done: the first checkpoint comes after three.
-            1 | 2 => wait(&mut child, || bytes() > 0),
-            // Inside a checkpoint.
+            1 => wait(&mut child, || bytes() > 0),
+            // Inside the first checkpoint.
+            2 => wait(&mut child, || marker(&folder).exists()),
+            // Inside a later one.
             _ if n % 2 == 0 => {
+                wait(&mut child, || newest(&folder) != begins_at);
                 wait(&mut child, || marker(&folder).exists());
                 up_to(&mut stream, PAUSE * 4);
             }
-            // Anywhere.
+            // Anywhere after a new one.
             _ => {
-                wait(&mut child, || folder.join("checkpoints").exists());
-                up_to(&mut stream, Duration::from_millis(150));
+                wait(&mut child, || newest(&folder) != begins_at);
+                up_to(&mut stream, Duration::from_millis(80));
             }
         }
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert!(status.code().is_none(), "expected the end of a killed process, got {status}");
         before_the_first += u64::from(newest(&folder).is_none());
+        gone_on += u64::from(newest(&folder) != begins_at);
         inside += u64::from(tree(&folder).iter().any(|p| p.to_string_lossy().contains(".tmp-")));
     }
-    println!("{before_the_first} kills before the first checkpoint, {inside} inside one");
-    assert!(before_the_first >= 1 && inside >= 5, "{before_the_first} and {inside} of {KILLS}");
+    let counts =
+        format!("{before_the_first} before the first checkpoint, {inside} inside one, {gone_on} after a new one");
+    println!("{counts}");
+    assert!(before_the_first >= 1 && inside >= 5 && gone_on == KILLS - 3, "of {KILLS} kills {counts}");
 
     let _ = std::fs::remove_file(marker(&folder));
     go_on(&folder, Duration::ZERO);
