@@ -90,6 +90,7 @@ fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
     assert_eq!(run.run(&stop).unwrap(), Outcome::Cancelled);
     assert_eq!(run.progress().step, 3);
     assert_eq!(log.lock().unwrap()[7..], ["group [0, 1, 2, 3] kept [0, 1, 2, 3]", "step 2", "checkpoint 3"]);
+    drop(run);
 
     let mut whole = trainer(parts(), config(9));
     steps(&mut whole, 9);
