@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::checkpoint::sync;
 use crate::{Error, Result};
 
 const STEP: &str = "step";
@@ -120,6 +121,8 @@ impl Line<Metrics> {
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines in the file.
+    length: u64,
 }
 
 impl MetricsLog {
@@ -158,14 +161,20 @@ impl MetricsLog {
     ///
     /// # Errors
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a metric has one of the reserved names,
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written, such as on a full disk; it is then as before.
     pub fn append(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
         if let Some(name) = [STEP, NON_FINITE].into_iter().find(|name| metrics.get(name).is_some()) {
             return Err(Error::contract(format!("expected metrics by other names than `{name}`; it is reserved")));
         }
         let mut line = serde_json::to_string(&Line { step, metrics }).map_err(|e| self.cannot_write(e.into()))?;
         line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|e| self.cannot_write(e))
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            // Half a line that cannot be taken back is passed over by `resume` and `read`.
+            let _ = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+            return Err(self.cannot_write(error));
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 
     /// Makes what was appended durable. To be called before a checkpoint is committed, so that a log is never behind it.
@@ -185,10 +194,23 @@ impl MetricsLog {
         let cannot_write = |e| Error::io("cannot write", path, e);
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(dir).map_err(cannot_write)?;
-        let mut new = tempfile::NamedTempFile::new_in(dir).map_err(cannot_write)?;
-        new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(cannot_write)?;
-        let file = new.persist(path).map_err(|e| cannot_write(e.error))?;
-        Ok(Self { path: path.to_owned(), file })
+        let name = path.file_name().ok_or_else(|| cannot_write(io::ErrorKind::InvalidFilename.into()))?;
+        // Always under the same name: what a kill leaves behind is written over.
+        let new = dir.join(format!(".{}.new", name.to_string_lossy()));
+        let fill = || {
+            let mut file = File::create(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, path)?;
+            Ok(file)
+        };
+        let file = fill().map_err(|e| {
+            // Half of it is of no use to anyone; the error that counts is the first.
+            let _ = fs::remove_file(&new);
+            cannot_write(e)
+        })?;
+        sync(dir)?;
+        Ok(Self { path: path.to_owned(), file, length: text.len() as u64 })
     }
 }
 

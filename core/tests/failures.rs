@@ -142,6 +142,7 @@ fn three_steps_in_a_row_with_a_reward_that_is_not_a_number_stop_the_run_with_a_c
     ];
     assert_eq!(ends, expected);
     // The checkpoint is a good one: a run with a better reward goes on from it.
+    drop(trainer);
     let mut next = common::trainer(parts(), config(20)).with_checkpoints(folder.path(), "");
     next.resume(&folder.path().join("step-000005")).unwrap();
     let report = next.step().unwrap();

@@ -5,28 +5,15 @@ mod common;
 
 use std::path::Path;
 
-use common::{config, listen, parts, trainer, weights};
+use common::{config, listen, parts, stateful, trainer, weights};
 use counterpoint::config::TrainerConfig;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::{Outcome, Parts};
-use counterpoint::{DynamicGroupScalingConfig, ErrorKind, Event, StopToken, SyncGrpoConfig, Trainer};
+use counterpoint::{ErrorKind, Event, StopToken, Trainer};
 
 /// Runs `steps` steps: the metrics of each, timings aside.
 fn steps(trainer: &mut Trainer, steps: usize) -> Vec<Metrics> {
     (0..steps).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
-}
-
-/// A run with everything that has state: a filter, two updates per batch, subsets of steps.
-fn stateful() -> (Parts, TrainerConfig) {
-    let objective = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() };
-    let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
-    let parts = Parts {
-        filter: Box::new(filter),
-        objective: Box::new(objective.init().unwrap()),
-        surrogate: Some("taste".into()),
-        ..parts()
-    };
-    (parts, TrainerConfig { updates_per_batch: 2, tasks_per_step: 2, ..config(9) })
 }
 
 #[test]
@@ -103,6 +90,7 @@ fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
     assert_eq!(run.run(&stop).unwrap(), Outcome::Cancelled);
     assert_eq!(run.progress().step, 3);
     assert_eq!(log.lock().unwrap()[7..], ["group [0, 1, 2, 3] kept [0, 1, 2, 3]", "step 2", "checkpoint 3"]);
+    drop(run);
 
     let mut whole = trainer(parts(), config(9));
     steps(&mut whole, 9);
@@ -156,6 +144,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     run.step().unwrap();
     run.save().unwrap();
     let dir = folder.path().join("step-000001");
+    drop(run);
 
     let (other, settings) = stateful();
     refused(&mut Trainer::new(other, settings, 8).unwrap().with_checkpoints(folder.path(), text), &dir, "the seed");

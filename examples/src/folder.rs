@@ -1,6 +1,7 @@
 //! `runs/<name>/`: what a run leaves behind.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use counterpoint::checkpoint::latest;
@@ -22,7 +23,14 @@ impl RunFolder {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
     pub fn create(config: &RunConfig) -> Result<Self> {
-        Self::at(Self::numbered(config).find(|path| !path.exists()).unwrap_or_default())
+        let output = &config.run.output;
+        fs::create_dir_all(output).map_err(|e| Error::io("cannot make the folder", output, e))?;
+        // Made, not looked for: of two runs that start at once each gets its own.
+        let make = |path: PathBuf| match fs::create_dir(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => None,
+            made => Some(made.map(|()| path.clone()).map_err(|e| Error::io("cannot make the folder", &path, e))),
+        };
+        Ok(Self { path: Self::numbered(config).find_map(make).transpose()?.unwrap_or_default() })
     }
 
     /// The newest folder of this run.

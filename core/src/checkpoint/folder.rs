@@ -11,6 +11,13 @@ pub(super) fn name(step: u64) -> String {
     format!("step-{step:06}")
 }
 
+/// The step that a checkpoint's folder is named for.
+pub(super) fn step_of(dir: &Path) -> Option<u64> {
+    let file_name = dir.file_name()?.to_str()?;
+    let step = file_name.strip_prefix("step-")?.parse().ok()?;
+    (file_name == name(step)).then_some(step)
+}
+
 /// The checkpoints in `root` by step, oldest first; those without a manifest, and what is no checkpoint, left out. None
 /// when `root` does not exist.
 pub(super) fn checkpoints(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
@@ -20,9 +27,8 @@ pub(super) fn checkpoints(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found: Vec<(u64, PathBuf)> = entries(root)?
         .into_iter()
         .filter_map(|path| {
-            let file_name = path.file_name()?.to_str()?;
-            let step = file_name.strip_prefix("step-")?.parse().ok()?;
-            (file_name == name(step) && path.join(MANIFEST).is_file()).then_some((step, path))
+            let step = step_of(&path)?;
+            path.join(MANIFEST).is_file().then_some((step, path))
         })
         .collect();
     found.sort();
@@ -38,6 +44,36 @@ pub fn latest(root: &Path) -> Result<Option<PathBuf>> {
     Ok(checkpoints(root)?.pop().map(|(_, path)| path))
 }
 
+/// Renames the checkpoints of step `from` and later to `superseded-<step>`: they are of a history that is abandoned, and
+/// no longer count.
+pub(crate) fn set_aside(root: &Path, from: u64) -> Result<()> {
+    let mut abandoned = checkpoints(root)?;
+    abandoned.retain(|(step, _)| *step >= from);
+    for (step, path) in &abandoned {
+        let aside = superseded(root, *step);
+        remove(&aside)?;
+        rename(path, &aside)?;
+    }
+    if abandoned.is_empty() { Ok(()) } else { sync(root) }
+}
+
+/// Where the checkpoint of `step` in `root` is put aside.
+pub(super) fn superseded(root: &Path, step: u64) -> PathBuf {
+    root.join(format!("superseded-{step:06}"))
+}
+
+/// Removes a folder, if it is there.
+pub(super) fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", dir, e)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|e| Error::io("cannot rename to", to, e))
+}
+
 /// What is directly in `dir`, sorted.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |e| Error::io("cannot list", dir, e);
@@ -51,7 +87,7 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Makes what was written to the file or folder durable.
-pub(super) fn sync(path: &Path) -> Result<()> {
+pub(crate) fn sync(path: &Path) -> Result<()> {
     // Only Unix lets a folder be opened and synced.
     if cfg!(not(unix)) && path.is_dir() {
         return Ok(());

@@ -25,7 +25,7 @@ pub(super) struct Manifest {
     /// What "best" is judged by; higher is better.
     pub(super) metric: Option<f64>,
     pub(super) files: Vec<FileEntry>,
-    /// Of this manifest with this field empty, as compact JSON.
+    /// Of the manifest's text with this field empty, so that every byte of the file counts.
     pub(super) sha256: String,
 }
 
@@ -50,14 +50,13 @@ impl Manifest {
             .collect::<Result<_>>()?;
         let crate_version = env!("CARGO_PKG_VERSION").to_owned();
         let mut manifest = Self { format: FORMAT, crate_version, step, metric, files, sha256: String::new() };
-        manifest.sha256 = manifest.checksum();
+        manifest.sha256 = checksum(&manifest.text(dir)?, "");
         Ok(manifest)
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
         let path = dir.join(MANIFEST);
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::io("cannot write", &path, e.into()))?;
-        fs::write(&path, text + "\n").map_err(|e| Error::io("cannot write", &path, e))
+        fs::write(&path, self.text(dir)?).map_err(|e| Error::io("cannot write", &path, e))
     }
 
     /// Reads the manifest in `dir` and checks its version and its own checksum.
@@ -85,11 +84,16 @@ impl Manifest {
             )));
         }
         let manifest: Self = serde_json::from_value(any).map_err(damaged)?;
-        let sha256 = manifest.checksum();
+        let sha256 = checksum(&text, &manifest.sha256);
         if sha256 != manifest.sha256 {
             return Err(mismatch(&path, "sha256", &manifest.sha256, &sha256));
         }
         Ok(manifest)
+    }
+
+    fn text(&self, dir: &Path) -> Result<String> {
+        let text = serde_json::to_string_pretty(self);
+        Ok(text.map_err(|e| Error::io("cannot write", &dir.join(MANIFEST), e.into()))? + "\n")
     }
 
     /// Compares every file in `dir` with what it must be.
@@ -118,12 +122,12 @@ impl Manifest {
             None => Ok(()),
         }
     }
+}
 
-    fn checksum(&self) -> String {
-        let bare = Self { sha256: String::new(), ..self.clone() };
-        // Strings and finite numbers always serialise; `Writer::metric` lets no other in.
-        hex(&Sha256::digest(serde_json::to_vec(&bare).unwrap_or_default()))
-    }
+/// SHA-256 of a manifest's text with its last `sha256` taken out.
+fn checksum(text: &str, sha256: &str) -> String {
+    let (before, after) = text.rsplit_once(sha256).unwrap_or((text, ""));
+    hex(&Sha256::new().chain_update(before).chain_update(after).finalize())
 }
 
 fn mismatch(path: &Path, what: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {

@@ -2,8 +2,9 @@
 //!
 //! A checkpoint is a folder `<root>/step-000123` of any files and a `manifest.json` with the size and SHA-256 of each.
 //! A [`Writer`] fills a temporary folder, makes it durable and then renames it, so a kill at any moment leaves the
-//! checkpoints that were there before and at most a temporary folder, which the next writer removes. A [`Reader`] hands
-//! out files only after all of them were verified. Neither knows what the files hold; [`TrainerState`] is the trainer's.
+//! checkpoints that were there before and at most a temporary folder, which the next writer removes. One writer at a time
+//! works in a root: it holds the lock of the file `.lock` there, which a kill releases. A [`Reader`] hands out files only
+//! after all of them were verified. Neither knows what the files hold; [`TrainerState`] is the trainer's.
 //!
 //! ```
 //! use counterpoint::checkpoint::{Keep, Reader, Writer, latest};
@@ -23,12 +24,15 @@
 //! ```
 
 mod folder;
+mod lock;
 mod manifest;
 mod read;
 mod state;
 mod write;
 
 pub use folder::latest;
+pub(crate) use folder::{set_aside, sync};
+pub(crate) use lock::Lock;
 pub use manifest::FORMAT;
 pub use read::Reader;
 pub use state::TrainerState;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder::{checkpoints, name};
+use super::folder::{checkpoints, step_of};
 use super::manifest::Manifest;
 use crate::{Error, ErrorKind, Result};
 
@@ -19,14 +19,17 @@ impl Reader {
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) naming the file, what was expected of it, what it is, and
-    /// the previous intact checkpoint if there is one.
+    /// the previous intact checkpoint if there is one, and how to go on from that.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::verified(dir).map_err(|error| {
             if error.kind() != ErrorKind::Checkpoint {
                 return error;
             }
             let advice = match previous_intact(dir) {
-                Some(previous) => format!("the previous intact checkpoint is {}", previous.display()),
+                Some(previous) => format!(
+                    "the previous intact checkpoint is {}; to go on from it, move the other away and resume again",
+                    previous.display()
+                ),
                 None => "there is no earlier intact checkpoint beside it".to_owned(),
             };
             Error::checkpoint(format!("{error}; {advice}"))
@@ -73,7 +76,7 @@ impl Reader {
 
 /// The newest intact checkpoint beside `dir` that is older than it.
 fn previous_intact(dir: &Path) -> Option<PathBuf> {
-    let this = dir.file_name()?.to_str()?;
-    let older = checkpoints(dir.parent()?).ok()?.into_iter().rev().filter(|(step, _)| name(*step).as_str() < this);
+    let this = step_of(dir).unwrap_or(u64::MAX);
+    let older = checkpoints(dir.parent()?).ok()?.into_iter().rev().filter(|(step, _)| *step < this);
     older.map(|(_, path)| path).find(|path| Reader::verified(path).is_ok())
 }

@@ -72,7 +72,8 @@ fn damage_is_refused_with_the_file_and_the_previous_intact_checkpoint() {
         damage(&newest);
         let message = refused(Reader::open(&newest));
         assert!(message.contains(expected), "expected {expected}, got {message}");
-        assert!(message.ends_with(&format!("the previous intact checkpoint is {}", oldest.display())), "{message}");
+        let offer = format!("the previous intact checkpoint is {}; to go on from it, move the other", oldest.display());
+        assert!(message.contains(&offer), "{message}");
         Reader::open(&oldest).unwrap();
         let message = refused(Reader::open(&older));
         assert!(message.contains(&oldest.display().to_string()), "{message}");
@@ -93,6 +94,37 @@ fn edit_manifest(dir: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
     fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn every_flipped_byte_of_a_manifest_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    // A number with more digits than it needs: changing the last of them does not change what it says.
+    let dir = write(root.path(), 1, 0.1 + 0.2, KEEP);
+    let path = dir.join("manifest.json");
+    let good = fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&good).contains("0.30000000000000004"));
+    for at in 0..good.len() {
+        for bit in [0, at % 8] {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            fs::write(&path, bad).unwrap();
+            let message = refused(Reader::open(&dir));
+            assert!(message.contains("manifest.json"), "bit {bit} of byte {at}: {message}");
+        }
+        fs::write(&path, &good[..at]).unwrap();
+        assert!(refused(Reader::open(&dir)).contains("manifest.json is damaged"), "cut at {at}");
+    }
+    fs::write(&path, good).unwrap();
+    Reader::open(&dir).unwrap();
+}
+
+#[test]
+fn the_previous_checkpoint_is_found_by_number_and_not_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let [before, after] = [999_999, 1_000_000].map(|step| write(root.path(), step, 0.0, KEEP));
+    fs::remove_file(after.join("weights.bin")).unwrap();
+    assert!(refused(Reader::open(&after)).contains(&before.display().to_string()));
 }
 
 #[test]
@@ -126,6 +158,7 @@ fn what_a_dead_writer_left_is_removed_by_the_next() {
     let leftover = root.path().join(format!(".tmp-3-{}", std::process::id()));
     fs::create_dir_all(leftover.join("deep")).unwrap();
     fs::create_dir_all(root.path().join(".tmp-3-1")).unwrap();
+    fs::create_dir_all(root.path().join(".tmp-pruned-2")).unwrap();
     write(root.path(), 3, 0.0, KEEP);
     assert_eq!(names(root.path()), ["step-000003"]);
 }
@@ -145,7 +178,9 @@ fn two_writers_at_once_are_refused() {
     let first = Writer::begin(root.path(), 3).unwrap();
     let error = Writer::begin(root.path(), 4).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Checkpoint);
-    assert!(error.to_string().contains("another process"), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("{} is in use by process {}", root.path().display(), std::process::id())));
+    assert!(message.contains("which is this one; drop its other trainer or writer first"), "{message}");
     first.commit(KEEP).unwrap();
     Writer::begin(root.path(), 4).unwrap();
 }
@@ -169,6 +204,30 @@ fn the_same_step_is_replaced() {
     let dir = write(root.path(), 10, 0.2, KEEP);
     assert_eq!(names(root.path()), ["step-000010"]);
     assert_eq!(Reader::open(&dir).unwrap().metric(), Some(0.2));
+}
+
+#[test]
+fn the_clocks_of_files_decide_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let metric = |step: u64| if step == 20 { 0.9 } else { 0.1 };
+    for step in [10, 20, 30, 40] {
+        write(root.path(), step, metric(step), Keep { last: 9, best: true });
+    }
+    // The newest is the oldest by its times, which are far off in both directions: the year 1970, and 2106.
+    for (step, seconds) in [(10, 1 << 32), (20, 1 << 31), (30, 1 << 30), (40, 1)] {
+        let dir = root.path().join(format!("step-{step:06}"));
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for path in [dir.join("manifest.json"), dir.join("weights.bin"), dir] {
+            fs::File::open(path).unwrap().set_modified(time).unwrap();
+        }
+    }
+    let newest = latest(root.path()).unwrap().unwrap();
+    assert_eq!(newest.file_name().unwrap(), "step-000040");
+    fs::write(newest.join("weights.bin"), "short").unwrap();
+    let previous = root.path().join("step-000030").display().to_string();
+    assert!(refused(Reader::open(&newest)).contains(&format!("the previous intact checkpoint is {previous};")));
+    write(root.path(), 50, 0.0, Keep { last: 2, best: true });
+    assert_eq!(names(root.path()), ["step-000020", "step-000040", "step-000050"]);
 }
 
 #[test]

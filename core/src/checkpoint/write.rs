@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::folder::{checkpoints, entries, name, sync};
+use super::folder::{checkpoints, entries, name, remove, rename, set_aside, superseded, sync};
+use super::lock::Lock;
 use super::manifest::Manifest;
 use crate::{Error, Result};
 
 const TEMPORARY: &str = ".tmp-";
-const SUPERSEDED: &str = "superseded-";
-const LOCK: &str = ".lock";
 
 /// Which checkpoints are kept when a new one is complete; the new one always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,24 +23,27 @@ pub struct Keep {
 /// A checkpoint in the making. Dropped without [`commit`](Writer::commit) it leaves nothing behind.
 #[derive(Debug)]
 pub struct Writer {
-    root: PathBuf,
     dir: PathBuf,
     step: u64,
     metric: Option<f64>,
     /// Held while writing: whatever temporary folder another writer finds under its own lock is a dead writer's.
-    _lock: fs::File,
+    lock: Arc<Lock>,
 }
 
 impl Writer {
     /// Begins the checkpoint after `step` steps in `root`, which is made when it does not exist. What dead writers left
-    /// behind is removed.
+    /// behind is removed. Until it is committed or dropped, nobody else may write there.
     ///
     /// # Errors
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when another writer is at work in `root`,
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the folder cannot be made.
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) naming the process, when another writer or trainer is
+    /// at work in `root`; [`ErrorKind::Io`](crate::ErrorKind::Io) when the folder cannot be made.
     pub fn begin(root: &Path, step: u64) -> Result<Self> {
-        fs::create_dir_all(root).map_err(|e| Error::io("cannot create", root, e))?;
-        let lock = lock(root)?;
+        Self::under(Arc::new(Lock::acquire(root)?), step)
+    }
+
+    /// Begins a checkpoint in the folder of a lock that is held already.
+    pub(crate) fn under(lock: Arc<Lock>, step: u64) -> Result<Self> {
+        let root = lock.root();
         for path in entries(root)? {
             if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(TEMPORARY)) {
                 remove(&path)?;
@@ -48,7 +51,7 @@ impl Writer {
         }
         let dir = root.join(format!("{TEMPORARY}{step}-{}", std::process::id()));
         fs::create_dir(&dir).map_err(|e| Error::io("cannot create", &dir, e))?;
-        Ok(Self { root: root.to_owned(), dir, step, metric: None, _lock: lock })
+        Ok(Self { dir, step, metric: None, lock })
     }
 
     /// The folder into which the files of the checkpoint are written; `manifest.json` is the writer's own.
@@ -73,23 +76,16 @@ impl Writer {
         let manifest = Manifest::of(&self.dir, self.step, self.metric)?;
         manifest.write(&self.dir)?;
         sync_all(&self.dir)?;
-        for (step, path) in checkpoints(&self.root)?.into_iter().filter(|(step, _)| *step >= self.step) {
-            let aside = self.superseded(step);
-            remove(&aside)?;
-            rename(&path, &aside)?;
-        }
-        let target = self.root.join(name(self.step));
+        let root = self.lock.root();
+        set_aside(root, self.step)?;
+        let target = root.join(name(self.step));
         // What is there now has no manifest, or it would have been set aside: it is no checkpoint.
         remove(&target)?;
         rename(&self.dir, &target)?;
-        sync(&self.root)?;
-        remove(&self.superseded(self.step))?;
-        prune(&self.root, keep)?;
+        sync(root)?;
+        remove(&superseded(root, self.step))?;
+        prune(root, keep)?;
         Ok(target)
-    }
-
-    fn superseded(&self, step: u64) -> PathBuf {
-        self.root.join(format!("{SUPERSEDED}{step:06}"))
     }
 }
 
@@ -98,34 +94,6 @@ impl Drop for Writer {
         // After a commit there is nothing under this name; what cannot be removed now, the next writer removes.
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-fn lock(root: &Path) -> Result<fs::File> {
-    let path = root.join(LOCK);
-    let file =
-        fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::checkpoint(format!(
-            "another process is writing a checkpoint to {}; give each run its own folder",
-            root.display()
-        ))),
-        // Some network file systems have no locks.
-        Err(fs::TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(file),
-        Err(fs::TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
-    }
-}
-
-/// Removes a folder, if it is there.
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", dir, e)),
-        _ => Ok(()),
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|e| Error::io("cannot rename to", to, e))
 }
 
 /// Syncs every file and folder below `dir`, and `dir` itself.
@@ -146,10 +114,10 @@ fn prune(root: &Path, keep: Keep) -> Result<()> {
     let old = all.len().saturating_sub(keep.last.max(1));
     for (step, path) in &all[..old] {
         if best.is_none_or(|(_, kept)| kept != *step) {
-            // The manifest first: what a kill leaves of the folder is then no checkpoint.
-            let manifest = path.join(super::manifest::MANIFEST);
-            fs::remove_file(&manifest).map_err(|e| Error::io("cannot remove", &manifest, e))?;
-            remove(path)?;
+            // Renamed first: what a kill leaves of the folder is then no checkpoint, and the next writer removes it.
+            let going = root.join(format!("{TEMPORARY}pruned-{step}"));
+            rename(path, &going)?;
+            remove(&going)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The loop: one [`Trainer`] owns everything that a run needs and advances it step by step.
 
 mod event;
+mod files;
 mod gate;
 mod resume;
 mod rollout;
@@ -13,9 +14,12 @@ pub use rollout::Ledger;
 pub use update::{Group, Replayed, StepDraw, accumulate};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use files::MetricsFile;
+
+use crate::checkpoint::Lock;
 use crate::config::TrainerConfig;
-use crate::metrics::MetricsLog;
 use crate::{GroupFilter, Objective, OptimizerConfig, Policy, Result, RewardEnsemble, Sampler, Streams, TaskSource};
 
 /// The parts of a run; what a config selects by name, or an embedding program brings.
@@ -53,12 +57,12 @@ pub struct Trainer {
     progress: Progress,
     /// Step of the newest checkpoint.
     saved_at: Option<u64>,
-}
-
-/// `metrics.jsonl`, opened when the first step is done: only then is it known where a resumed run goes on.
-struct MetricsFile {
-    path: PathBuf,
-    log: Option<MetricsLog>,
+    /// That of the folder for checkpoints, from the first step, save or resume on.
+    lock: Option<Arc<Lock>>,
+    /// Whether the files are open at the place where the next step goes on.
+    ready: bool,
+    /// A step that is done while its metrics could not be written.
+    unwritten: Option<StepReport>,
 }
 
 /// What a checkpoint keeps of the trainer itself.
@@ -99,12 +103,21 @@ impl Trainer {
             observers: Vec::new(),
             progress: Progress::default(),
             saved_at: None,
+            lock: None,
+            ready: false,
+            unwritten: None,
         })
     }
 
     /// Keeps checkpoints in `folder`, together with the text of the resolved config.
+    ///
+    /// From its first [`step`](Trainer::step), [`save`](Trainer::save) or [`resume`](Trainer::resume) on, no other trainer
+    /// may write there, of this process or another: theirs return an error that names the process. The end of the trainer
+    /// gives the folder back, and so does a kill.
     pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>, config_text: impl Into<String>) -> Self {
         self.checkpoints = Some(folder.into());
+        self.lock = None;
+        self.ready = false;
         self.config_text = config_text.into();
         self
     }
@@ -113,6 +126,7 @@ impl Trainer {
     /// in the same file, so that it equals that of the uninterrupted run.
     pub fn with_metrics(mut self, path: impl Into<PathBuf>) -> Self {
         self.metrics = Some(MetricsFile { path: path.into(), log: None });
+        self.ready = false;
         self
     }
 
@@ -161,19 +175,6 @@ impl Trainer {
         }
         self.save()?;
         Ok(Outcome::Completed)
-    }
-
-    fn log(&mut self, report: &StepReport) -> Result<()> {
-        let Some(file) = &mut self.metrics else { return Ok(()) };
-        let log = match &mut file.log {
-            Some(log) => log,
-            none => none.insert(match report.step {
-                0 => MetricsLog::create(&file.path)?,
-                step => MetricsLog::resume(&file.path, step)?,
-            }),
-        };
-        log.append(report.step, &report.metrics)?;
-        log.sync()
     }
 
     fn emit(&mut self, event: &Event<'_>) {

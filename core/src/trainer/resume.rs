@@ -10,19 +10,21 @@ impl Trainer {
     /// Writes a checkpoint now, unless this step has one already or no folder for checkpoints was given.
     ///
     /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when another process or trainer writes to the folder;
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be written; earlier checkpoints stay as they are.
     pub fn save(&mut self) -> Result<()> {
+        self.flush()?;
         self.save_with(None)
     }
 
     /// Writes a checkpoint whose rank for `keep_best` is `reward`.
     pub(super) fn save_with(&mut self, reward: Option<f64>) -> Result<()> {
-        let Some(root) = self.checkpoints.clone() else { return Ok(()) };
         let step = self.progress.step;
         if self.saved_at == Some(step) {
             return Ok(());
         }
-        let mut writer = Writer::begin(&root, step)?;
+        let Some(lock) = self.lock()? else { return Ok(()) };
+        let mut writer = Writer::under(lock, step)?;
         self.parts.policy.learner().save(writer.dir())?;
         self.state()?.write(writer.dir())?;
         if let Some(reward) = reward {
@@ -39,8 +41,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when it is damaged, from a newer version, or of another
-    /// run; the trainer is then unchanged.
+    /// run; the error names the file and, where it is damaged, the previous intact checkpoint. Of the same kind when
+    /// another process or trainer writes to this trainer's own folder. The trainer is then unchanged.
     pub fn resume(&mut self, dir: &Path) -> Result<()> {
+        self.lock()?;
         let reader = Reader::open(dir)?;
         let state = TrainerState::read(&reader)?;
         state.check_same_run(self.parts.policy.kind(), self.streams.seed(), &self.config_text)?;
@@ -53,10 +57,9 @@ impl Trainer {
             return Err(e);
         }
         self.progress = progress;
-        // Opened again at the next step, without the lines of the steps that are now to be done again.
-        if let Some(metrics) = &mut self.metrics {
-            metrics.log = None;
-        }
+        // Opened again at the next step, without what the run wrote of the steps that are now to be done again.
+        self.ready = false;
+        self.unwritten = None;
         self.saved_at = Some(progress.step);
         Ok(())
     }

@@ -22,7 +22,22 @@ impl Trainer {
     /// Whatever a part returns; [`ErrorKind::Contract`] when sampling and replay disagree;
     /// [`ErrorKind::NonFinite`] after too many steps in a row with non-finite numbers
     /// (a checkpoint is written first). The step does not count then, and may be tried again.
+    ///
+    /// Files that cannot be written are found before the step begins, if they can be: a folder that is read-only
+    /// ([`ErrorKind::Io`]) or in use by another run ([`ErrorKind::Checkpoint`]). What fails after it, such as a full disk,
+    /// leaves a step that counts: when its line of metrics is missing, the next call writes that and returns its report,
+    /// and does no step; when its checkpoint is missing, [`save`](Trainer::save) writes it.
     pub fn step(&mut self) -> Result<StepReport> {
+        self.ready()?;
+        let report = match self.unwritten.take() {
+            Some(done) => done,
+            None => self.advance()?,
+        };
+        self.written(report)
+    }
+
+    /// Does a step, of which nothing is written yet.
+    fn advance(&mut self) -> Result<StepReport> {
         let step = self.progress.step;
         let cursor = self.progress.cursor;
         let (filter, ledger) = (self.parts.filter.state(), self.progress.ledger);
@@ -38,7 +53,15 @@ impl Trainer {
         };
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
-        self.log(&report)?;
+        Ok(report)
+    }
+
+    /// Writes what a step leaves behind.
+    fn written(&mut self, report: StepReport) -> Result<StepReport> {
+        if let Err(e) = self.log(&report) {
+            self.unwritten = Some(report);
+            return Err(e);
+        }
         self.emit(&Event::Step(&report));
         if self.config.checkpoint_every > 0 && self.progress.step.is_multiple_of(self.config.checkpoint_every) {
             self.save_with(report.metrics.get("reward"))?;

@@ -2,8 +2,10 @@
 //! tasks and rewards. Everything is deterministic and takes milliseconds on the CPU.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod child;
 mod policy;
 mod sampler;
+mod slow;
 mod table;
 
 use std::sync::{Arc, Mutex};
@@ -11,11 +13,14 @@ use std::sync::{Arc, Mutex};
 use counterpoint::config::TrainerConfig;
 use counterpoint::trainer::Parts;
 use counterpoint::{
-    Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig, Task, TaskSource, Trainer,
+    DynamicGroupScalingConfig, Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig,
+    Task, TaskSource, Trainer,
 };
 
+pub use child::child;
 pub use policy::{Fault, Faults, ToyPolicy};
 pub use sampler::ToySampler;
+pub use slow::Slowly;
 pub use table::{TablePolicy, trajectory};
 
 /// Text tokens; 0 ends a text.
@@ -85,6 +90,19 @@ pub fn parts() -> Parts {
         surrogate: None,
         tasks: Box::new(ToyTasks),
     }
+}
+
+/// A run with everything that has state: a filter, two updates per batch, subsets of steps.
+pub fn stateful() -> (Parts, TrainerConfig) {
+    let objective = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() };
+    let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
+    let parts = Parts {
+        filter: Box::new(filter),
+        objective: Box::new(objective.init().unwrap()),
+        surrogate: Some("taste".into()),
+        ..parts()
+    };
+    (parts, TrainerConfig { updates_per_batch: 2, tasks_per_step: 2, ..config(9) })
 }
 
 pub fn config(steps: u64) -> TrainerConfig {

@@ -9,6 +9,7 @@ use counterpoint::{
     Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Streams, Weights,
 };
 
+use super::slow::{Saving, Slowly};
 use super::{CODES, POSITIONS, VOCABULARY};
 
 const WIDTH: usize = 8;
@@ -86,7 +87,7 @@ impl Toy {
 }
 
 pub struct ToyPolicy {
-    learner: ModuleLearner<Toy>,
+    learner: Saving<Toy>,
     reference: Toy,
     faults: Faults,
 }
@@ -95,12 +96,19 @@ impl ToyPolicy {
     pub fn new(faults: Faults) -> Self {
         let reference = Toy::new(&Device::flex());
         let trained = Toy::new(&Device::flex().autodiff());
-        Self { learner: ModuleLearner::new(trained), reference: reference.no_grad(), faults }
+        let learner = Saving { inner: ModuleLearner::new(trained), slowly: None };
+        Self { learner, reference: reference.no_grad(), faults }
+    }
+
+    /// The same, with checkpoints that take time.
+    pub fn saving(mut self, slowly: Slowly) -> Self {
+        self.learner.slowly = Some(slowly);
+        self
     }
 
     /// The current parameters, without gradients.
     pub fn current(&self) -> Toy {
-        self.learner.module().valid()
+        self.learner.inner.module().valid()
     }
 
     pub fn parameters(&self) -> Vec<f32> {
@@ -115,7 +123,7 @@ impl ToyPolicy {
     pub fn gradients(&mut self) -> Vec<f64> {
         ["token", "token_head", "code", "position", "code_head"]
             .into_iter()
-            .flat_map(|path| self.learner.gradient(path).unwrap().try_into_vec_as::<f32>().unwrap())
+            .flat_map(|path| self.learner.inner.gradient(path).unwrap().try_into_vec_as::<f32>().unwrap())
             .map(f64::from)
             .collect()
     }
@@ -146,8 +154,8 @@ impl ToyPolicy {
 impl Policy for ToyPolicy {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
         let toy = match weights {
-            Weights::Current => self.learner.module().clone(),
-            Weights::Detached => self.learner.module().valid(),
+            Weights::Current => self.learner.inner.module().clone(),
+            Weights::Detached => self.learner.inner.module().valid(),
             Weights::Reference => self.reference.clone(),
         };
         let last = |r: &Replay<'_>| *r.segment().context.last().unwrap();

@@ -1,0 +1,101 @@
+//! Every file of a trainer's checkpoint truncated and flipped in turn.
+
+use std::fs;
+
+use counterpoint::ErrorKind;
+
+use super::common::weights;
+use super::{assert_equal, finish, newest, run};
+
+const STEPS: u64 = 8;
+
+#[test]
+fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unchanged() {
+    let root = tempfile::tempdir().unwrap();
+    let [whole, folder, own] = ["whole", "damaged", "own"].map(|name| root.path().join(name));
+    let mut made = run(&folder, STEPS);
+    for _ in 0..4 {
+        made.step().unwrap();
+    }
+    drop(made);
+    let dir = newest(&folder).unwrap();
+    let previous = folder.join("checkpoints/step-000002");
+
+    // In the middle of a run of its own: it is to go on as if nothing had happened.
+    let mut trainer = run(&own, STEPS);
+    trainer.step().unwrap();
+    let before = (weights(&mut trainer), *trainer.progress(), trainer.parts_mut().filter.state());
+    let mut names: Vec<_> =
+        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["manifest.json", "optimizer.bpk", "parameters.bpk", "state.json"]);
+    for name in &names {
+        let path = dir.join(name);
+        let good = fs::read(&path).unwrap();
+        let cut = [0, 1, good.len() / 2, good.len() - 1].map(|length| good[..length].to_vec());
+        let flips = (0..24).map(|n| {
+            let mut bad = good.clone();
+            let at = (good.len() - 1) * n / 23;
+            bad[at] ^= 1 << (n % 8);
+            bad
+        });
+        for bad in cut.into_iter().chain(flips).chain([[good.as_slice(), b"\n"].concat()]) {
+            fs::write(&path, &bad).unwrap();
+            let error = trainer.resume(&dir).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
+            let message = error.to_string();
+            assert!(message.contains(&path.display().to_string()), "expected {name} in: {message}");
+            let offer = format!("the previous intact checkpoint is {};", previous.display());
+            assert!(message.contains(&offer), "{message}");
+            let now = (weights(&mut trainer), *trainer.progress(), trainer.parts_mut().filter.state());
+            assert!(now == before, "the trainer changed with {name}: {message}");
+        }
+        fs::write(&path, good).unwrap();
+    }
+    finish(trainer);
+    finish(run(&whole, STEPS));
+    assert_equal(&own, &whole, STEPS);
+
+    // Nothing is damaged any more.
+    let mut healed = run(&folder, STEPS);
+    healed.resume(&dir).unwrap();
+    finish(healed);
+    assert_equal(&folder, &whole, STEPS);
+}
+
+#[test]
+fn a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_longer_counts() {
+    let root = tempfile::tempdir().unwrap();
+    let [whole, folder] = ["whole", "damaged"].map(|name| root.path().join(name));
+    let mut made = run(&folder, STEPS);
+    for _ in 0..5 {
+        made.step().unwrap();
+    }
+    drop(made);
+    let dir = newest(&folder).unwrap();
+    fs::write(dir.join("optimizer.bpk"), "").unwrap();
+    let mut trainer = run(&folder, STEPS);
+    trainer.resume(&dir).unwrap_err();
+    trainer.resume(&folder.join("checkpoints/step-000002")).unwrap();
+    // Killed after one step, before it has a checkpoint of its own.
+    trainer.step().unwrap();
+    drop(trainer);
+    assert_eq!(newest(&folder).unwrap(), folder.join("checkpoints/step-000002"));
+    let mut trainer = run(&folder, STEPS);
+    trainer.resume(&newest(&folder).unwrap()).unwrap();
+    finish(trainer);
+    finish(run(&whole, STEPS));
+    assert_equal(&folder, &whole, STEPS);
+}
+
+#[test]
+fn a_run_that_was_started_anew_in_an_old_folder_and_killed_does_not_go_on_from_the_old_one() {
+    let root = tempfile::tempdir().unwrap();
+    let [whole, folder] = ["whole", "reused"].map(|name| root.path().join(name));
+    finish(run(&folder, STEPS));
+    run(&folder, STEPS).step().unwrap();
+    assert_eq!(newest(&folder), None, "the metrics begin anew, so must the checkpoints");
+    finish(run(&folder, STEPS));
+    finish(run(&whole, STEPS));
+    assert_equal(&folder, &whole, STEPS);
+}
