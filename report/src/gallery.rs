@@ -89,7 +89,7 @@ impl Cell {
 impl Answer {
     fn html(&self, when: &str, prompt: &str) -> Result<Markup> {
         let image = self.image.as_ref().filter(|image| image.width() > 0 && image.height() > 0);
-        let image = image.map(|image| Ok((image.dimensions(), data_url(image)?))).transpose()?;
+        let image = image.map(|image| data_url(image).map(|url| (image.dimensions(), url))).transpose()?;
         Ok(html! {
             figure.answer {
                 p.when { (when) }

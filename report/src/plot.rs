@@ -19,6 +19,9 @@ const FINE: u32 = 4;
 /// Points are drawn as well as curves where there are not more of them than this.
 const MOST_DOTS: usize = 120;
 
+/// Numbers further from 0 are drawn as this one: the width of an axis has to be a number too.
+const LARGEST: f64 = 1e300;
+
 /// A colour that a chart is drawn in, and what the page's style shows in its place.
 pub struct Shade {
     /// The CSS variable.
@@ -109,7 +112,7 @@ pub fn svg(chart: &Chart, along: Along, smoothed: bool, class: &str) -> Result<S
 fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::result::Result<(), String> {
     let points = || chart.curves.iter().flat_map(|c| &c.points).filter(|p| !p.raw.is_nan());
     let x = around(points().map(|p| along.of(p.place)), 0.02);
-    let y = around(points().map(|p| p.raw), 0.06);
+    let y = around(points().map(|p| p.raw.clamp(-LARGEST, LARGEST)), 0.06);
     let label = ("sans-serif", 13 * FINE).into_font().color(&AXIS);
     let area = SVGBackend::with_string(text, (SIZE.0 * FINE, SIZE.1 * FINE)).into_drawing_area();
     let mut builder = ChartBuilder::on(&area);
@@ -127,7 +130,7 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
 
     for (i, curve) in chart.curves.iter().enumerate() {
         let colour = rgb(SHADES[2 + i % (SHADES.len() - 2)].light);
-        let place = |p: &Point, value: f64| (along.of(p.place), value);
+        let place = |p: &Point, value: f64| (along.of(p.place), value.clamp(-LARGEST, LARGEST));
         let strong = colour.stroke_width(2 * FINE);
         let raw = if smoothed { colour.mix(0.3).stroke_width(FINE) } else { strong };
         let dots = curve.points.len() <= MOST_DOTS;
@@ -154,8 +157,6 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
 /// A range that holds all values with a little space around them, never an empty one.
 fn around(values: impl Iterator<Item = f64>, space: f64) -> Range<f64> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    // So large a number that the difference is not finite has no axis either.
-    let (low, high) = (low.max(-1e300), high.min(1e300));
     let width = high - low;
     if width > 1e-9 * high.abs().max(low.abs()) {
         low - space * width..high + space * width
