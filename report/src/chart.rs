@@ -45,17 +45,9 @@ const PLANS: [Plan; 21] = [
     plan("Gradient norm", "L2 norm", &[("grad_norm", "before scaling")]),
     plan("Dynamic Group Scaling", "share", &[("dgs/threshold", "threshold"), ("dgs/pass_rate", "pass rate")]),
     plan("Denoising steps", "per step", &[("dgs/steps_saved", "saved")]),
-    plan(
-        "Time per phase",
-        "s",
-        &[("time/rollout", "rollout"), ("time/reward", "reward"), ("time/update", "update")],
-    ),
+    plan("Time per phase", "s", &[("time/rollout", "rollout"), ("time/reward", "reward"), ("time/update", "update")]),
     plan("Entropy", "nats", &[("entropy", "entropy")]),
-    more(
-        "Spread of reward",
-        "standard deviation",
-        &[("reward_std", "reward"), ("advantage_std", "advantages")],
-    ),
+    more("Spread of reward", "standard deviation", &[("reward_std", "reward"), ("advantage_std", "advantages")]),
     more("Spread of experts", "standard deviation", &[("rewards/*/std", "*")]),
     more("Abstentions", "samples", &[("rewards/*/abstained", "*")]),
     more("Failures", "samples", &[("rewards/*/failed", "*")]),
@@ -142,6 +134,9 @@ mod tests {
     fn more_curves_than_colours_are_split() {
         let names: Vec<String> = (0..8).map(|i| format!("rewards/e{i}/mean")).collect();
         let found = titles(&names.iter().map(|n| (n.as_str(), 1.0)).collect::<Vec<_>>());
-        assert_eq!(found.iter().map(|(t, c)| (t.as_str(), c.len())).collect::<Vec<_>>(), [("Experts", 6), ("Experts (2)", 2)]);
+        assert_eq!(
+            found.iter().map(|(t, c)| (t.as_str(), c.len())).collect::<Vec<_>>(),
+            [("Experts", 6), ("Experts (2)", 2)]
+        );
     }
 }

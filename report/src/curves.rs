@@ -5,7 +5,7 @@ use counterpoint::metrics::Metrics;
 use maud::{Markup, PreEscaped, html};
 
 use crate::chart::{Chart, charts};
-use crate::plot::{Along, number, svg};
+use crate::plot::{Along, svg, value};
 use crate::series::{Place, window};
 
 /// All charts of `history`.
@@ -51,7 +51,7 @@ pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
 fn figure(chart: &Chart, time: Option<Along>, smoothed: bool) -> Result<Markup> {
     let steps = svg(chart, Along::Steps, smoothed, "chart by-steps")?;
     let time = time.map(|along| svg(chart, along, smoothed, "chart by-time")).transpose()?;
-    let said = chart.curves.iter().map(|c| format!("{} ends at {}", c.label, number(c.last)));
+    let said = chart.curves.iter().map(|c| format!("{} ends at {}", c.label, value(chart, c.last)));
     let said = format!("{}: {}.", chart.title, said.collect::<Vec<_>>().join(", "));
     Ok(html! {
         figure.plot {
@@ -60,7 +60,7 @@ fn figure(chart: &Chart, time: Option<Along>, smoothed: bool) -> Result<Markup> 
                 ul.legend {
                     @for (i, curve) in chart.curves.iter().enumerate() {
                         li style={ "--curve:var(--curve-" (i) ")" } {
-                            (curve.label) " " b { (number(curve.last)) }
+                            (curve.label) " " b { (value(chart, curve.last)) }
                             @if curve.non_finite > 0 { span.wrong { " " (curve.non_finite) " not finite" } }
                         }
                     }

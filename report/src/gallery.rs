@@ -121,9 +121,9 @@ impl Answer {
 fn data_url(image: &RgbImage) -> Result<String> {
     let mut png = Cursor::new(Vec::new());
     let size = image.dimensions();
-    image
-        .write_to(&mut png, ImageFormat::Png)
-        .map_err(|e| Error::data(format!("cannot write an image of {} x {} pixels as PNG", size.0, size.1)).with_source(e))?;
+    image.write_to(&mut png, ImageFormat::Png).map_err(|e| {
+        Error::data(format!("cannot write an image of {} x {} pixels as PNG", size.0, size.1)).with_source(e)
+    })?;
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(png.into_inner())))
 }
 

@@ -8,9 +8,8 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 /// Other versions, such as burn's, and the device are for the program to add.
 pub fn machine() -> Vec<(String, String)> {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let kinds = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let kinds =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
     let mut facts = vec![
         ("Counterpoint".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("Build".to_owned(), format!("{build}, {}", std::env::consts::ARCH)),

@@ -16,8 +16,6 @@ use crate::series::{Place, Point};
 const SIZE: (u32, u32) = (400, 240);
 /// The drawing library rounds to whole units: it draws in quarters of one.
 const FINE: u32 = 4;
-/// Points are drawn as well as curves where there are not more of them than this.
-const MOST_DOTS: usize = 120;
 
 /// Numbers further from 0 are drawn as this one: the width of an axis has to be a number too.
 const LARGEST: f64 = 1e300;
@@ -88,12 +86,12 @@ impl Along {
     }
 
     /// A tick's text: steps are whole numbers.
-    fn tick(self, x: f64) -> String {
-        if self == Self::Steps && (x - x.round()).abs() > 1e-6 { String::new() } else { number(x) }
+    fn tick(self, x: f64, unit: f64) -> String {
+        if self == Self::Steps && (x - x.round()).abs() > 1e-6 { String::new() } else { rounded(x, unit) }
     }
 }
 
-/// The SVG element of `chart`; `smoothed` draws the running mean and the points faintly.
+/// The SVG element of `chart`; `smoothed` draws the running mean, and the steps faintly; without it each step has a dot.
 ///
 /// # Errors
 /// When the drawing library refuses.
@@ -112,19 +110,20 @@ pub fn svg(chart: &Chart, along: Along, smoothed: bool, class: &str) -> Result<S
 fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::result::Result<(), String> {
     let points = || chart.curves.iter().flat_map(|c| &c.points).filter(|p| !p.raw.is_nan());
     let x = around(points().map(|p| along.of(p.place)), 0.02);
-    let y = around(points().map(|p| p.raw.clamp(-LARGEST, LARGEST)), 0.06);
-    let label = ("sans-serif", 13 * FINE).into_font().color(&AXIS);
+    let y = heights(chart);
+    let (wide, high) = ((x.end - x.start) / 20.0, (y.end - y.start) / 20.0);
+    let label = ("sans-serif", 16 * FINE).into_font().color(&AXIS);
     let area = SVGBackend::with_string(text, (SIZE.0 * FINE, SIZE.1 * FINE)).into_drawing_area();
     let mut builder = ChartBuilder::on(&area);
     builder.margin_top(8 * FINE).margin_right(10 * FINE).margin_left(2 * FINE).margin_bottom(2 * FINE);
-    builder.x_label_area_size(36 * FINE).y_label_area_size(64 * FINE);
+    builder.x_label_area_size(40 * FINE).y_label_area_size(66 * FINE);
     let mut context = builder.build_cartesian_2d(x, y).map_err(|e| e.to_string())?;
     let mut mesh = context.configure_mesh();
     mesh.max_light_lines(0).disable_x_mesh().bold_line_style(GRID.stroke_width(FINE));
     mesh.axis_style(GRID.stroke_width(FINE)).set_all_tick_mark_size(3 * FINE);
     mesh.label_style(label.clone()).axis_desc_style(label).x_labels(6).y_labels(5);
     mesh.x_desc(along.title()).y_desc(chart.unit);
-    let (x_tick, y_tick) = (|x: &f64| along.tick(*x), |y: &f64| number(*y));
+    let (x_tick, y_tick) = (|x: &f64| along.tick(*x, wide), |y: &f64| rounded(*y, high));
     mesh.x_label_formatter(&x_tick).y_label_formatter(&y_tick);
     mesh.draw().map_err(|e| e.to_string())?;
 
@@ -133,7 +132,6 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
         let place = |p: &Point, value: f64| (along.of(p.place), value.clamp(-LARGEST, LARGEST));
         let strong = colour.stroke_width(2 * FINE);
         let raw = if smoothed { colour.mix(0.3).stroke_width(FINE) } else { strong };
-        let dots = curve.points.len() <= MOST_DOTS;
         for piece in curve.pieces() {
             let mut line = |f: fn(&Point) -> f64, style: ShapeStyle| {
                 let path: Vec<(f64, f64)> = piece.iter().map(|p| place(p, f(p))).collect();
@@ -143,9 +141,8 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
             if smoothed {
                 line(|p| p.smooth, strong)?;
             }
-            if dots || piece.len() == 1 {
-                let (size, style) = if smoothed { (2 * FINE, colour.mix(0.4)) } else { (3 * FINE, colour.mix(1.0)) };
-                let dot = |p: &Point| Circle::new(place(p, p.raw), size, style.filled());
+            if !smoothed || piece.len() == 1 {
+                let dot = |p: &Point| Circle::new(place(p, p.raw), 3 * FINE, colour.filled());
                 context.draw_series(piece.iter().map(dot)).map_err(|e| e.to_string())?;
             }
         }
@@ -160,19 +157,38 @@ fn around(values: impl Iterator<Item = f64>, space: f64) -> Range<f64> {
     let width = high - low;
     if width > 1e-9 * high.abs().max(low.abs()) {
         low - space * width..high + space * width
+    } else if high == 0.0 {
+        -space..1.0
     } else {
-        let half = if high == 0.0 { 1.0 } else { 0.5 * high.abs() };
-        low - half..high + half
+        low - 0.5 * high.abs()..high + 0.5 * high.abs()
     }
+}
+
+/// The range of the vertical axis of `chart`.
+fn heights(chart: &Chart) -> Range<f64> {
+    let points = chart.curves.iter().flat_map(|c| &c.points).filter(|p| !p.raw.is_nan());
+    around(points.map(|p| p.raw.clamp(-LARGEST, LARGEST)), 0.06)
+}
+
+/// A value of `chart` for its legend, three digits finer than its axis is long.
+pub fn value(chart: &Chart, value: f64) -> String {
+    let range = heights(chart);
+    rounded(value, (range.end - range.start) / 1000.0)
 }
 
 /// A number in few characters.
 pub fn number(x: f64) -> String {
+    rounded(x, x.abs() * 1e-4)
+}
+
+/// `x` in few characters, to about `unit`: what is smaller than that is 0.
+fn rounded(x: f64, unit: f64) -> String {
     let size = x.abs();
+    let decimals = (-unit.log10()).ceil().clamp(0.0, 9.0) as usize;
     match size {
-        0.0 => "0".to_owned(),
+        _ if size <= unit * 1e-3 || x == 0.0 => "0".to_owned(),
         _ if !(1e-3..1e5).contains(&size) => short(&format!("{x:.2e}")),
-        _ => short(&format!("{x:.*}", if size >= 100.0 { 1 } else { 4 })),
+        _ => short(&format!("{x:.decimals$}")),
     }
 }
 
@@ -205,9 +221,7 @@ mod tests {
 
     #[test]
     fn a_gap_splits_the_curve() {
-        let lines = |values: &[f64]| {
-            svgs(values).matches(r##"stroke="#1F66D1" stroke-width="8" points"##).count()
-        };
+        let lines = |values: &[f64]| svgs(values).matches(r##"stroke="#1F66D1" stroke-width="8" points"##).count();
         assert_eq!(lines(&[1.0, 2.0, 3.0, 4.0]), 1);
         assert_eq!(lines(&[1.0, 2.0, f64::NAN, 3.0, 4.0]), 2);
     }
@@ -235,6 +249,9 @@ mod tests {
         let numbers = [0.0, 0.25, 12.5, 1234.56, 2.5e-7, 3e6, -0.00001, -1.0, 100.0];
         let texts = ["0", "0.25", "12.5", "1234.6", "2.5e-7", "3e6", "-1e-5", "-1", "100"];
         assert_eq!(numbers.map(number), texts);
+        // Ticks of a narrow axis differ, and what is left of 0 after rounding is 0.
+        assert_eq!([1.0, 1.000_005, 1.000_01].map(|x| rounded(x, 1e-6)), ["1", "1.000005", "1.00001"]);
+        assert_eq!(rounded(-1.36e-20, 1e-5), "0");
     }
 
     #[test]

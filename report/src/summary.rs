@@ -19,7 +19,11 @@ pub fn reward(history: &[(u64, Metrics)]) -> Option<(String, String)> {
         return Some((number(first[0]), "One step.".to_owned()));
     }
     let (start, end) = (mean(first.iter().copied()), mean(last.iter().copied()));
-    let steps = if n == 1 { "the first and of the last step".to_owned() } else { format!("the first and of the last {n} steps") };
+    let steps = if n == 1 {
+        "the first and of the last step".to_owned()
+    } else {
+        format!("the first and of the last {n} steps")
+    };
     let verdict = match (standard_error(first), standard_error(last)) {
         (Some(a), Some(b)) => {
             let error = a.hypot(b);
@@ -86,14 +90,21 @@ pub fn checks(history: &[(u64, Metrics)]) -> Vec<Check> {
         }
     });
     if let Some(failed) = sum(|name| name.starts_with("rewards/") && name.ends_with("/failed")) {
-        checks.push(Check::new("rewards", failed == 0.0, format!("{} scores failed", number(failed))));
+        checks.push(Check::new("rewards", failed == 0.0, count(failed, "scores failed")));
     }
     if let Some(dropped) = sum(|name| name == "groups_dropped") {
-        checks.push(Check::new("groups", dropped == 0.0, format!("{} groups were dropped", number(dropped))));
+        checks.push(Check::new("groups", dropped == 0.0, count(dropped, "groups were dropped")));
     }
     let missing: u64 = history.windows(2).map(|w| w[1].0.saturating_sub(w[0].0).saturating_sub(1)).sum();
-    checks.push(Check::new("history", missing == 0, format!("{missing} steps are missing between the first and the last")));
+    let what = count(missing as f64, "steps are missing between the first and the last");
+    checks.push(Check::new("history", missing == 0, what));
     checks
+}
+
+/// How many of something, in words when none.
+fn count(n: f64, of: &str) -> String {
+    let n = if n == 0.0 { "no".to_owned() } else { number(n) };
+    format!("{n} {of}")
 }
 
 #[cfg(test)]

@@ -11,6 +11,12 @@ use common::{CELLS, CHARTS, report};
 /// Widths that the page is shown in: a phone and a desktop.
 const WIDTHS: [u32; 2] = [390, 1200];
 
+/// Settings of the browser, and the colour of the first curve that follows from them.
+const MODES: [(&str, &str); 2] = [
+    ("--blink-settings=preferredColorScheme=1", "rgb(31.102.209)"),
+    ("--blink-settings=preferredColorScheme=0", "rgb(108.176.255)"),
+];
+
 /// Measures the page in frames of its own and writes what it finds into the document. The page's policy forbids scripts
 /// inside of it, so this one stands outside.
 const MEASURE: &str = r##"
@@ -42,7 +48,7 @@ fn browser() -> Option<PathBuf> {
 }
 
 /// The document after `browser` has loaded `page`, and what it logged.
-fn load(browser: &Path, folder: &Path, page: &Path) -> (String, String) {
+fn load(browser: &Path, folder: &Path, page: &Path, mode: &str) -> (String, String) {
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
     // Without a sandbox of its own, because a container or root does not let it have one: the page is ours.
     let flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
@@ -50,7 +56,7 @@ fn load(browser: &Path, folder: &Path, page: &Path) -> (String, String) {
     let output = Command::new(browser)
         .args(flags)
         .args(offline)
-        .args([&profile, "--enable-logging=stderr", "--v=0", "--virtual-time-budget=5000", "--dump-dom"])
+        .args([&profile, "--enable-logging=stderr", "--v=0", mode, "--virtual-time-budget=5000", "--dump-dom"])
         .arg(format!("file://{}", page.display()))
         .env("HOME", folder)
         .output()
@@ -74,18 +80,20 @@ fn a_browser_shows_the_page_on_a_phone_and_on_a_desktop() {
     let frames = WIDTHS.map(|w| format!(r#"<iframe style="width:{w}px;height:844px;border:0"></iframe>"#)).concat();
     let page = folder.join("page.html");
     let harness = format!(
-        r#"<!DOCTYPE html><meta charset="utf-8"><body>{frames}<p id="found"></p><script>const PAGE = {html};{MEASURE}</script>"#
+        r#"<!DOCTYPE html><meta charset="utf-8"><meta name="color-scheme" content="light dark"><body>{frames}<p id="found"></p><script>const PAGE = {html};{MEASURE}</script>"#
     );
     std::fs::write(&page, harness).unwrap();
 
-    let (document, log) = load(&browser, &folder, &page);
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(errors.is_empty(), "the console says {errors:?}");
-    let found = document.split_once(r#"<p id="found">"#).unwrap().1.split_once("</p>").unwrap().0;
-    let found: Vec<&str> = found.split(';').collect();
-    // Width of the frame, and by how much the page is wider; charts shown over steps and over time, before and after the switch;
-    // images that are all there; the colour of the first curve.
-    let expected = WIDTHS.map(|width| format!("{width},0,8,0,0,8,{},rgb(31.102.209)", 2 * CELLS));
-    assert_eq!(CHARTS, 8);
-    assert_eq!(found, expected);
+    for (mode, colour) in MODES {
+        let (document, log) = load(&browser, &folder, &page, mode);
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+        assert!(errors.is_empty(), "the console says {errors:?}");
+        let found = document.split_once(r#"<p id="found">"#).unwrap().1.split_once("</p>").unwrap().0;
+        let found: Vec<&str> = found.split(';').collect();
+        // Width of the frame, and by how much the page is wider; charts shown over steps and over time, before and
+        // after the switch; images that are all there; the colour of the first curve.
+        let (charts, images) = (CHARTS, 2 * CELLS);
+        let expected = WIDTHS.map(|width| format!("{width},0,{charts},0,0,{charts},{images},{colour}"));
+        assert_eq!(found, expected);
+    }
 }

@@ -83,7 +83,11 @@ fn history() -> Vec<(u64, Metrics)> {
 
 #[test]
 fn events_hold_every_metric_of_every_step() {
-    assert_eq!(masked_crc(b"123456789"), 0xE306_9283u32.rotate_right(15).wrapping_add(0xA282_EAD8), "the test's own CRC");
+    assert_eq!(
+        masked_crc(b"123456789"),
+        0xE306_9283u32.rotate_right(15).wrapping_add(0xA282_EAD8),
+        "the test's own CRC"
+    );
     let folder = tempfile::tempdir().unwrap();
     let start = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     let path = tensorboard::write(folder.path(), start, &history()).unwrap();

@@ -39,7 +39,8 @@ pub fn history(steps: u64) -> Vec<(u64, Metrics)> {
 
 /// An image that compresses badly, as photographs do.
 fn image(seed: u32) -> RgbImage {
-    let noise = |x: u32, y: u32, c: u32| (x * 7 + y * 13 + c * 29 + seed * 31).wrapping_mul(2_654_435_761).to_be_bytes()[1];
+    let noise =
+        |x: u32, y: u32, c: u32| (x * 7 + y * 13 + c * 29 + seed * 31).wrapping_mul(2_654_435_761).to_be_bytes()[1];
     RgbImage::from_fn(64, 64, |x, y| Rgb([noise(x, y, 0), noise(x, y, 1), noise(x, y, 2)]))
 }
 
