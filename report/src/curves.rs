@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::chart::{Chart, charts};
 use crate::plot::{Along, svg, value};
-use crate::series::{Place, window};
+use crate::series::{Place, neighbours, window};
 
 /// All charts of `history`.
 pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
@@ -34,7 +34,9 @@ pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
         }
         p.note {
             @if window > 1 {
-                "Faint: every step. Strong: the mean of " (window) " measured steps around it, fewer at the ends. "
+                @if neighbours(history.len()) > 1 { "Faint: means of " (neighbours(history.len())) " steps each. " }
+                @else { "Faint: every step. " }
+                "Strong: the mean of " (window) " measured steps around it, fewer at the ends. "
             }
             "The number after a name is the last one measured. Numbers that are not finite are gaps."
         }

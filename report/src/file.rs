@@ -11,7 +11,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let cannot_write = |e| Error::io("cannot write", path, e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(cannot_write)?;
-    let mut builder = tempfile::Builder::new();
+    let builder = &mut tempfile::Builder::new();
     // A temporary file is private by default; this one is to be as readable as any other file of the run.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

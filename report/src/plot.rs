@@ -131,7 +131,7 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
         let colour = rgb(SHADES[2 + i % (SHADES.len() - 2)].light);
         let place = |p: &Point, value: f64| (along.of(p.place), value.clamp(-LARGEST, LARGEST));
         let strong = colour.stroke_width(2 * FINE);
-        let raw = if smoothed { colour.mix(0.3).stroke_width(FINE) } else { strong };
+        let raw = if smoothed { colour.mix(0.45).stroke_width(FINE) } else { strong };
         for piece in curve.pieces() {
             let mut line = |f: fn(&Point) -> f64, style: ShapeStyle| {
                 let path: Vec<(f64, f64)> = piece.iter().map(|p| place(p, f(p))).collect();

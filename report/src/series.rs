@@ -91,16 +91,22 @@ pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
     if n > 0.0 { mean } else { f64::NAN }
 }
 
-/// At most [`MOST_POINTS`]: the means of neighbours.
+/// How many neighbours of so many steps become one point.
+pub fn neighbours(steps: usize) -> usize {
+    steps.div_ceil(MOST_POINTS)
+}
+
+/// At most [`MOST_POINTS`]: the means of neighbours, a gap where one of them is a gap.
 fn thin(points: Vec<Point>) -> Vec<Point> {
-    let neighbours = points.len().div_ceil(MOST_POINTS);
+    let neighbours = neighbours(points.len());
     if neighbours <= 1 {
         return points;
     }
     let merge = |points: &[Point]| {
         let of = |f: fn(&Point) -> f64| mean(points.iter().map(f));
         let place = Place { step: of(|p| p.place.step), seconds: of(|p| p.place.seconds) };
-        Point { place, raw: of(|p| p.raw), smooth: of(|p| p.smooth) }
+        let gap = points.iter().any(|p| p.raw.is_nan());
+        Point { place, raw: if gap { f64::NAN } else { of(|p| p.raw) }, smooth: of(|p| p.smooth) }
     };
     points.chunks(neighbours).map(merge).collect()
 }
@@ -157,10 +163,13 @@ mod tests {
 
     #[test]
     fn long_runs_are_thinned_and_keep_their_mean() {
-        let values: Vec<Option<f64>> = (0..10_000).map(|i| Some(f64::from(i))).collect();
+        let mut values: Vec<Option<f64>> = (0..10_000).map(|i| Some(f64::from(i))).collect();
         let found = series(&values).unwrap();
         assert_eq!(found.points.len(), MOST_POINTS);
         assert!((mean(found.points.iter().map(|p| p.raw)) - 4999.5).abs() < 1e-6);
+        assert_eq!(found.pieces().count(), 1);
+        values[5_000] = Some(f64::NAN);
+        assert_eq!(series(&values).unwrap().pieces().count(), 2, "a gap is still seen");
         assert!(mean([f64::MAX, f64::MAX].into_iter()).is_finite());
     }
 }

@@ -85,7 +85,7 @@ pub fn checks(history: &[(u64, Metrics)]) -> Vec<Check> {
     checks.push(match odd.first() {
         None => Check::new("numbers", true, "every number of every step is finite"),
         Some((step, name)) => {
-            let what = format!("{} are not finite, the first of them {name} in step {step}", odd.len());
+            let what = format!("not finite: {}, the first of them {name} in step {step}", odd.len());
             Check::new("numbers", false, what)
         }
     });
@@ -151,7 +151,7 @@ mod tests {
         bad[2].1.insert("groups_dropped", 4.0);
         let found: Vec<String> = checks(&bad).iter().filter(|c| !c.passed).map(|c| c.detail.clone()).collect();
         let expected = [
-            "1 are not finite, the first of them reward in step 1",
+            "not finite: 1, the first of them reward in step 1",
             "3 scores failed",
             "4 groups were dropped",
             "3 steps are missing between the first and the last",

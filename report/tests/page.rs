@@ -64,9 +64,14 @@ fn every_chart_has_both_axes_and_a_missing_metric_has_none() {
 }
 
 #[test]
-fn one_step_is_drawn_and_none_is_said() {
+fn runs_of_any_length_are_drawn_and_an_empty_one_is_said() {
     let one = Report::new("x").history(&history(1)).to_html().unwrap();
     assert!(one.contains("<circle") && one.contains("One step."), "{one}");
+    let long = Report::new("x").history(&history(900)).to_html().unwrap();
+    assert!(
+        long.contains("Faint: means of 3 steps each.") && long.contains("the mean of 91 measured steps"),
+        "a long run"
+    );
     let none = Report::new("x").history(&[]).to_html().unwrap();
     assert!(none.contains("No steps were recorded") && !none.contains("<svg"), "{none}");
     let empty = Report::new("x").to_html().unwrap();
