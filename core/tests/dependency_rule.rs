@@ -12,7 +12,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "plugins/abi" => Some(&[]),
         "plugins/sdk" => Some(&["plugins/abi"]),
-        "samplers" | "benches/unifybench" => Some(&["core"]),
+        "samplers" | "report" | "benches/unifybench" => Some(&["core"]),
         "benches" | "examples" => None,
         _ if folder.starts_with("policies/") => Some(&["core", "samplers"]),
         _ if folder.starts_with("rewards/") => Some(&["core", "rewards/encoders", "plugins/sdk"]),

@@ -1,0 +1,43 @@
+//! What a run leaves behind for people: a report as one HTML file, and TensorBoard event files.
+//!
+//! [`Report`] gathers a run's metrics, images, tables, config and machine and writes them as one file that opens
+//! offline, on a phone and in dark mode. [`tensorboard::write`] writes the same metrics for TensorBoard.
+//!
+//! ```
+//! use counterpoint::metrics::Metrics;
+//! use counterpoint_report::{Report, Table, machine, tensorboard};
+//!
+//! # fn main() -> counterpoint::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path();
+//! let mut step = Metrics::new();
+//! step.insert("reward", 0.7);
+//! let history = [(0, step)]; // or `MetricsLog::read(path)?`
+//! Report::new("sync_r1")
+//!     .history(&history)
+//!     .table(Table::new("Held-out half", ["", "before", "after"]).row(["colour", "18 %", "34 %"]))
+//!     .config("[run]\nseed = 0\n")
+//!     .facts(machine())
+//!     .write(&folder.join("report.html"))?;
+//! tensorboard::write(folder, std::time::SystemTime::now(), &history)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod chart;
+mod curves;
+mod file;
+mod gallery;
+mod machine;
+mod page;
+mod plot;
+mod report;
+mod series;
+mod summary;
+mod table;
+pub mod tensorboard;
+
+pub use gallery::{Answer, Cell, Gallery, Verdict};
+pub use machine::machine;
+pub use report::{Check, Report};
+pub use table::Table;
