@@ -49,7 +49,7 @@ pub fn run(device: &Device, steps: u64, seed: u64) -> Result<Trainer> {
         steps,
         group_size: 6,
         tasks_per_step: 2,
-        learning_rate: 0.03,
+        learning_rate: 0.1,
         warmup_steps: 0,
         checkpoint_every: 2,
         ..TrainerConfig::default()

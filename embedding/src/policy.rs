@@ -83,7 +83,7 @@ impl Policy for Composer {
             Weights::Detached => self.learner.module().valid(),
             Weights::Reference => self.reference.clone(),
         };
-        let (mut before, mut chosen) = (Vec::new(), Vec::new());
+        let (mut before, mut chosen) = (Vec::<u32>::new(), Vec::<u32>::new());
         for replay in chunk {
             let segment = replay.segment();
             if segment.kind != SegmentKind::Understanding || replay.decisions() != (0..LENGTH) {
