@@ -12,6 +12,38 @@ use crate::{Error, Result};
 ///
 /// *Call order*: [`configure`](Learner::configure) once; then, for each update, [`accumulate`](Learner::accumulate) for
 /// every chunk and [`apply`](Learner::apply) or [`discard`](Learner::discard).
+/// *Threading*: `Send`, one thread at a time.
+///
+/// ```
+/// use counterpoint::burn::module::{Module, Param};
+/// use counterpoint::burn::tensor::{Device, Tensor};
+/// use counterpoint::{Learner, ModuleLearner, OptimizerConfig, Result, burn};
+///
+/// #[derive(Module, Debug)]
+/// struct Point {
+///     at: Param<Tensor<1>>,
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let device = Device::flex().autodiff();
+/// let mut learner = ModuleLearner::new(Point { at: Param::from_data([3.0_f32, 4.0], &device) });
+/// learner.configure(&OptimizerConfig { betas: [0.9, 0.999], weight_decay: 0.0 });
+///
+/// // |at|^2 / 2 in two chunks, one coordinate each: its gradient is the point itself, of length 5.
+/// for coordinate in 0..2 {
+///     let x = learner.module().at.val().narrow(0, coordinate, 1);
+///     learner.accumulate(x.square().sum() / 2.0)?;
+/// }
+/// assert_eq!(learner.gradient_norms(), [("at".to_owned(), 5.0)]);
+///
+/// // AdamW's first step moves each coordinate by the learning rate.
+/// learner.apply(0.1, 1.0)?;
+/// let at = learner.module().at.val().into_data().try_into_vec::<f32>().unwrap();
+/// assert!((at[0] - 2.9).abs() < 1e-5 && (at[1] - 3.9).abs() < 1e-5);
+/// assert!(learner.apply(0.1, 1.0).is_err(), "the gradients are used up");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Learner: Send {
     /// Starts a new optimizer with these settings.
     fn configure(&mut self, optimizer: &OptimizerConfig);

@@ -10,6 +10,17 @@
 //! A program that embeds the engine brings a [`TaskSource`], a [`Policy`], a [`Sampler`] and some [`Reward`]s, puts them
 //! into a [`Trainer`] and calls [`Trainer::step`] or [`Trainer::run`]. Nothing here prints, installs signal handlers or
 //! keeps global state. No model code lives in this crate.
+//!
+//! Every trait has an example that can be copied. The crates whose types appear in the API are re-exported, so that a
+//! program needs no dependency but this one: [`burn`], [`image`], [`inventory`], [`serde_json`] and [`toml`]. Burn's
+//! derive macros want the name `burn` in scope: `use counterpoint::burn;`.
+//!
+//! # Features
+//!
+//! - `flex` (default): the CPU, `Device::flex()`.
+//! - `cuda`: NVIDIA GPUs, `Device::cuda(n)`.
+//!
+//! Without a backend the crate compiles, and no device can be made.
 
 mod ensemble;
 mod error;
@@ -32,13 +43,15 @@ pub mod registry;
 pub mod trainer;
 pub mod weights;
 
+// The crates whose types appear in the API.
+pub use {burn, image, inventory, serde_json, toml};
+
 pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{
     DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopK,
     TopKConfig,
 };
-pub use inventory;
 pub use learner::{Learner, ModuleLearner, OptimizerConfig};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Policy, Replay, Weights};

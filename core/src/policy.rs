@@ -16,6 +16,70 @@ use crate::{Learner, Result, Segment, Trajectory};
 /// [`Learner::apply`] or [`Learner::discard`] once.
 /// *Threading*: `Send`, not `Sync`: one thread at a time.
 ///
+/// ```
+/// use counterpoint::burn::module::{Module, Param};
+/// use counterpoint::burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+/// use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Weights, burn};
+///
+/// /// The model: any burn module. This one prefers some of three arms.
+/// #[derive(Module, Debug)]
+/// struct Arms {
+///     logits: Param<Tensor<1>>,
+/// }
+///
+/// struct Bandit {
+///     learner: ModuleLearner<Arms>,
+///     reference: Arms,
+/// }
+///
+/// impl Policy for Bandit {
+///     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+///         let arms = match weights {
+///             Weights::Current => self.learner.module().clone(),
+///             Weights::Detached => self.learner.module().valid(),
+///             Weights::Reference => self.reference.clone(),
+///         };
+///         // One row per replay; rows that are shorter than the longest are filled up with anything finite.
+///         let longest = chunk.iter().map(|replay| replay.decisions().len()).max().unwrap_or(0);
+///         let row = |replay: &Replay<'_>| {
+///             let mut row = replay.segment().chosen[replay.decisions()].to_vec();
+///             row.resize(longest, 0);
+///             row
+///         };
+///         let chosen: Vec<u32> = chunk.iter().flat_map(row).collect();
+///         let all = log_softmax(arms.logits.val(), 0);
+///         let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [chunk.len() * longest]), &all.device());
+///         Ok(LogProbs { log_probs: all.select(0, chosen).reshape([chunk.len(), longest]), entropy: None })
+///     }
+///
+///     fn learner(&mut self) -> &mut dyn Learner {
+///         &mut self.learner
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let arms = |device: &Device| Arms { logits: Param::from_data([0.5_f32, 0.25, 0.25].map(f32::ln), device) };
+/// let bandit = Bandit {
+///     learner: ModuleLearner::new(arms(&Device::flex().autodiff())),
+///     reference: arms(&Device::flex()).no_grad(),
+/// };
+/// let pulls = |chosen: Vec<u32>| Trajectory {
+///     candidate: 0,
+///     segments: vec![Segment::text(Vec::new(), chosen.clone(), vec![0.0; chosen.len()])],
+/// };
+/// let (two, one) = (pulls(vec![0, 2]), pulls(vec![1]));
+/// let chunk = [&two, &one].map(|trajectory| Replay { trajectory, segment: 0, steps: 0..trajectory.len() });
+/// let scores = bandit.log_probs(&chunk, Weights::Current)?.log_probs;
+/// assert_eq!(scores.dims(), [2, 2]);
+/// assert!(scores.is_tracked(), "it can be back-propagated through");
+/// let scores = scores.into_data().try_into_vec::<f32>().unwrap();
+/// for (got, expected) in scores.iter().zip([0.5_f32, 0.25, 0.25]) {
+///     assert!((got - expected.ln()).abs() < 1e-6);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// A complete policy, with a sampler, tasks and a reward around it, is in `examples/custom_policy.rs`.
 pub trait Policy: Any + Send {
     /// Log-probabilities of the decisions of `chunk`, all of one [`Decoding`](crate::Decoding) and

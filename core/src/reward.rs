@@ -8,7 +8,43 @@ use crate::{Result, Sample};
 /// what cannot be scored is an abstention or a failure, never a silent constant.
 /// *Call order*: any. *Threading*: `Send`, one thread at a time.
 ///
-/// A complete reward in under 60 lines is in `examples/custom_reward.rs`.
+/// ```
+/// use counterpoint::{Result, Reward, Sample, Score, Task};
+///
+/// /// The share of an answer's words that are different from each other.
+/// struct Variety;
+///
+/// impl Reward for Variety {
+///     fn name(&self) -> &str {
+///         "variety"
+///     }
+///
+///     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+///         let score = |sample: &Sample| {
+///             let words: Vec<&str> = sample.response.split_whitespace().collect();
+///             if words.is_empty() {
+///                 return Score::Abstain("there is no answer".to_owned());
+///             }
+///             let different: std::collections::HashSet<_> = words.iter().collect();
+///             Score::Value(different.len() as f64 / words.len() as f64)
+///         };
+///         Ok(samples.iter().map(score).collect())
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let task = Task::new(0, "What is he like?");
+/// let answers = ["a red hat", "red red red red", ""];
+/// let samples: Vec<Sample> =
+///     (0..).zip(answers).map(|(i, answer)| Sample::new(&task, i, String::new(), answer.to_owned(), None)).collect();
+/// let scores = Variety.score(&samples)?;
+/// assert_eq!(scores[..2], [Score::Value(1.0), Score::Value(0.25)]);
+/// assert!(matches!(&scores[2], Score::Abstain(why) if why == "there is no answer"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A reward that a config selects by name is in `examples/custom_reward.rs`.
 pub trait Reward: Send {
     /// Name used in the config, in metrics and in errors: lower case, such as `tier`.
     fn name(&self) -> &str;

@@ -62,6 +62,31 @@ impl Task {
 /// *Contract*: `task(step, cursor, streams)` depends on its arguments alone, so that a resumed run sees the tasks that
 /// the uninterrupted one would have seen; what is drawn at random comes from `streams` keyed by step and cursor.
 /// *Threading*: called from the trainer's thread only.
+///
+/// ```
+/// use counterpoint::{Key, Result, Streams, Task, TaskSource};
+///
+/// /// Asks for a random one of its questions.
+/// struct Questions(Vec<String>);
+///
+/// impl TaskSource for Questions {
+///     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
+///         // A stream of the task's own key: a resumed run asks what the uninterrupted one would have asked.
+///         let which = streams.stream(Key::task(step, cursor), "question", 0).below(self.0.len());
+///         Ok(Task::new(cursor, self.0[which].clone()))
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let questions = Questions(vec!["Where is Ada?".into(), "What does Ada wear?".into()]);
+/// let ask = |seed: u64| -> Result<Vec<String>> {
+///     (0..20).map(|cursor| Ok(questions.task(0, cursor, &Streams::new(seed))?.question)).collect()
+/// };
+/// assert_eq!(ask(1)?, ask(1)?);
+/// assert_ne!(ask(1)?, ask(2)?);
+/// # Ok(())
+/// # }
+/// ```
 pub trait TaskSource: Send {
     /// The task at `cursor`, which the trainer advances by one per task.
     ///

@@ -21,6 +21,64 @@ use crate::Result;
 /// attempts are used up, [`select`](GroupFilter::select) on the rewards of the finished candidates,
 /// [`adapt`](GroupFilter::adapt).
 /// *Threading*: `Send`, one thread at a time.
+///
+/// ```
+/// use counterpoint::{Error, GroupFilter, GroupOutcome, Result, serde_json};
+///
+/// /// Finishes the drafts whose preview is better than the mean of all previews seen so far.
+/// #[derive(Default)]
+/// struct AboveMean {
+///     seen: u64,
+///     sum: f64,
+/// }
+///
+/// impl GroupFilter for AboveMean {
+///     fn admit(&mut self, scores: &[f64]) -> Vec<bool> {
+///         let mean = if self.seen == 0 { f64::NEG_INFINITY } else { self.sum / self.seen as f64 };
+///         scores.iter().map(|&score| score > mean).collect()
+///     }
+///
+///     fn adapt(&mut self, group: &GroupOutcome) {
+///         // A preview that could not be scored counts as minus infinity.
+///         for score in group.scores.iter().filter(|score| score.is_finite()) {
+///             self.seen += 1;
+///             self.sum += score;
+///         }
+///     }
+///
+///     fn needs_preview(&self) -> bool {
+///         true
+///     }
+///
+///     fn state(&self) -> serde_json::Value {
+///         serde_json::json!([self.seen, self.sum])
+///     }
+///
+///     fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
+///         let read = (state[0].as_u64(), state[1].as_f64());
+///         let (Some(seen), Some(sum)) = read else {
+///             return Err(Error::checkpoint(format!("above_mean: expected [seen, sum], got {state}")));
+///         };
+///         *self = Self { seen, sum };
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut filter = AboveMean::default();
+/// let scores = vec![0.2, 0.4, 0.6, 0.8];
+/// assert_eq!(filter.admit(&scores), [true; 4]);
+/// filter.adapt(&GroupOutcome { scores: scores.clone(), admitted: 4, drafted: 4 });
+/// assert_eq!(filter.admit(&scores), [false, false, true, true]);
+///
+/// // A resumed run goes on where this one is.
+/// let mut resumed = AboveMean::default();
+/// resumed.restore(&filter.state())?;
+/// assert_eq!(resumed.admit(&scores), filter.admit(&scores));
+/// assert!(resumed.restore(&serde_json::json!("foreign")).is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub trait GroupFilter: Send {
     /// Whether each draft of a wave is to be finished, by the surrogate score of its preview (higher is better; all
     /// zero when [`needs_preview`](GroupFilter::needs_preview) is false).

@@ -15,6 +15,58 @@ use crate::Result;
 /// [`weight`](Objective::weight), which are computed before.
 /// *Call order*: `advantages` and `weight` once per group, then `loss` for one chunk after the other.
 /// *Threading*: `Send`, one thread at a time.
+///
+/// ```
+/// use counterpoint::burn::tensor::{Device, Tensor};
+/// use counterpoint::{GroupShape, Loss, LossStats, Objective, Result, SegmentKind, Terms};
+///
+/// /// REINFORCE with the group's mean as baseline: the loss is -1/G sum_i A_i sum_j log p_ij.
+/// struct Reinforce;
+///
+/// impl Objective for Reinforce {
+///     fn advantages(&self, rewards: &[f64]) -> Vec<f64> {
+///         let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
+///         rewards.iter().map(|reward| reward - mean).collect()
+///     }
+///
+///     fn weight(&self, group: &GroupShape, _candidate: usize, _segment: usize) -> f64 {
+///         1.0 / group.candidates() as f64
+///     }
+///
+///     fn loss(&self, terms: Terms) -> Result<Loss> {
+///         let count = terms.weights.clone().greater_elem(0.0).int().sum().into_scalar::<i32>();
+///         let loss = (terms.log_probs * terms.advantages * terms.weights).sum().neg();
+///         let value = f64::from(loss.clone().detach().into_scalar::<f32>());
+///         Ok(Loss { loss, stats: LossStats { count: f64::from(count), loss: value, ..LossStats::default() } })
+///     }
+///
+///     fn needs_reference(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let advantages = Reinforce.advantages(&[1.0, 0.0]);
+/// assert_eq!(advantages, [0.5, -0.5]);
+/// let group = GroupShape { scored: vec![vec![(SegmentKind::Understanding, 2)]; 2] };
+/// let weight = Reinforce.weight(&group, 0, 0) as f32;
+/// assert_eq!(weight, 0.5);
+///
+/// // Two candidates; the second one has a single decision and a column of padding, which weighs nothing.
+/// let device = Device::flex();
+/// let log_probs = Tensor::<2>::from_floats([[-1.0, -2.0], [-4.0, -9.0]], &device);
+/// let loss = Reinforce.loss(Terms {
+///     old: log_probs.clone(),
+///     log_probs,
+///     reference: None,
+///     advantages: Tensor::from_floats([[0.5], [-0.5]], &device),
+///     weights: Tensor::from_floats([[weight, weight], [weight, 0.0]], &device),
+///     sequence_log_ratio: None,
+/// })?;
+/// assert_eq!((loss.stats.loss, loss.stats.count), (-0.25, 3.0));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Objective: Send {
     /// Advantages A_i of a group's rewards R_i.
     fn advantages(&self, rewards: &[f64]) -> Vec<f64>;

@@ -43,6 +43,61 @@ pub struct Parts {
 type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 
 /// An owned training run. Call [`step`](Trainer::step) from a loop of your own, or [`run`](Trainer::run).
+///
+/// *Threading*: `Send`; several trainers may run in one process, each on a thread of its own.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/bandit.rs"));
+/// use counterpoint::config::TrainerConfig;
+/// use counterpoint::trainer::{Outcome, Parts};
+/// use counterpoint::{
+///     Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, StopToken, Streams, SyncGrpoConfig, Task, Trainer,
+/// };
+/// # use bandit::{Bandit, Pulls};
+///
+/// /// The share of the pulls that were of arm 2.
+/// struct ArmTwo;
+///
+/// impl Reward for ArmTwo {
+///     fn name(&self) -> &str {
+///         "arm_two"
+///     }
+///
+///     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+///         let share = |s: &Sample| s.response.matches('2').count() as f64 / s.response.len() as f64;
+///         Ok(samples.iter().map(|s| Score::Value(share(s))).collect())
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let weights = [("arm_two".to_owned(), 1.0)].into();
+/// let parts = Parts {
+///     policy: Box::new(Bandit::new()), // the example of `Policy`
+///     sampler: Box::new(Pulls),        // one like the example of `Sampler`, with four pulls
+///     filter: Box::new(KeepAll),
+///     objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
+///     rewards: RewardEnsemble::new(vec![Box::new(ArmTwo)], [("default".to_owned(), weights)].into())?,
+///     surrogate: None,
+///     tasks: Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Pull four arms."))),
+/// };
+/// let config = TrainerConfig { steps: 30, learning_rate: 0.1, ..TrainerConfig::default() };
+/// let mut trainer = Trainer::new(parts, config, 42)?;
+/// trainer.on_event(|event| {
+///     if let Event::StepSkipped { step, reason } = event {
+///         eprintln!("step {step} was skipped: {reason}");
+///     }
+/// });
+///
+/// let first = trainer.step()?;
+/// assert!(first.updated && first.metrics.get("reward").is_some());
+/// assert_eq!(trainer.run(&StopToken::new())?, Outcome::Completed);
+/// assert_eq!(trainer.progress().step, 30);
+/// # let policy: Box<dyn std::any::Any> = trainer.into_parts().policy;
+/// # let log_probs = policy.downcast::<Bandit>().unwrap().log_probs_now()?;
+/// # assert!(log_probs[2].exp() > 0.8, "it learned to pull arm 2: {log_probs:?}");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     parts: Parts,
     config: TrainerConfig,

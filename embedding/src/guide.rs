@@ -1,0 +1,22 @@
+//! The chapters of the guide, as documentation tests.
+
+macro_rules! chapters {
+    ($($name:ident: $file:literal,)*) => {$(
+        #[doc = include_str!(concat!("../../docs/src/", $file))]
+        mod $name {}
+    )*};
+}
+
+chapters! {
+    quick_start: "quick_start.md",
+    the_loop: "loop.md",
+    config: "config.md",
+    embedding: "embedding.md",
+    policy: "policy.md",
+    sampler: "sampler.md",
+    filter: "filter.md",
+    objective: "objective.md",
+    reward: "reward.md",
+    runs: "runs.md",
+    results: "results.md",
+}

@@ -1,0 +1,208 @@
+//! Every command of the guide is run, in the guide's order, each chapter in a working copy of its own.
+//!
+//! Commands that take minutes in full run shortened, by options that the guide describes; a command that this test does
+//! not know how to run is refused. The guide's Rust listings are run by the package `embedding`.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Options that make the main job take seconds: one step, few candidates, one concept, hurried images.
+const SHORT: [&str; 7] = [
+    "trainer.steps=1",
+    "trainer.warmup_steps=0",
+    "trainer.group_size=2",
+    "trainer.max_attempts=1",
+    "sampler.image.timesteps=2",
+    "sampler.image.checkpoint_step=1",
+    "data.concepts=[\"ada\"]",
+];
+
+/// How a command is run.
+#[derive(Debug, PartialEq)]
+enum Run {
+    /// The program, with these arguments.
+    Here(PathBuf, Vec<String>),
+    /// Not by this test: it is a line of CI.
+    InCi,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// `name` among what cargo builds along with the tests, in the profile of the tests.
+fn built(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let target = tests.parent().and_then(Path::parent).unwrap();
+    target.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Commands of the `sh` blocks of a chapter, without their comments.
+fn commands(chapter: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut within = false;
+    for line in chapter.lines() {
+        match line.trim_end() {
+            "```sh" => within = true,
+            "```" => within = false,
+            command if within && !command.is_empty() => {
+                found.push(command.split(" #").next().unwrap().trim().to_owned());
+            }
+            // Any other way to mark a command would not be seen here.
+            fence if fence.starts_with("```") => {
+                let language = &fence[3..];
+                assert!(["rust", "text", "toml"].contains(&language), "a block in `{language}`: is it run?");
+            }
+            _ => {}
+        }
+    }
+    assert!(!within, "a block that does not end");
+    found
+}
+
+/// What `command` comes to; an error says why it is not known.
+fn plan(command: &str, ci: &str) -> Result<Run, String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let rest = |from: usize| words[from..].iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    // Nothing here is given to a shell, so nothing may need one.
+    if command.contains(|c: char| "|&;<>$`*?'\"\\(){}".contains(c)) {
+        return Err(format!("`{command}` needs a shell"));
+    }
+    match words.as_slice() {
+        ["cargo", "run", "--release", "--example", name, arguments @ ..] => {
+            let mut arguments: Vec<String> = match arguments {
+                [] => Vec::new(),
+                ["--", arguments @ ..] => arguments.iter().map(|word| (*word).to_owned()).collect(),
+                _ => return Err(format!("`{command}`: expected `--` before the example's arguments")),
+            };
+            match *name {
+                "sync_r1" => arguments.extend(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
+                "custom_policy" | "custom_reward" | "parity" => {}
+                _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),
+            }
+            Ok(Run::Here(built(&format!("examples/{name}")), arguments))
+        }
+        ["ls", folder] if !folder.starts_with(['/', '-']) => Ok(Run::Here("ls".into(), rest(1))),
+        ["head", "-n", _, file] if !file.starts_with(['/', '-']) => Ok(Run::Here("head".into(), rest(1))),
+        ["cargo", "test", ..] | ["mdbook", ..] if ci.contains(command) => Ok(Run::InCi),
+        ["cargo", "test", ..] | ["mdbook", ..] => Err(format!("`{command}` is no command of CI")),
+        _ => Err(format!("`{command}` is of a kind that this test cannot run")),
+    }
+}
+
+/// All that CI runs.
+fn ci() -> String {
+    let scripts = std::fs::read_dir(root().join(".ci")).unwrap();
+    scripts.map(|script| std::fs::read_to_string(script.unwrap().path()).unwrap()).collect()
+}
+
+/// A folder in which the repository's own paths work and what a command writes stays apart.
+fn working_copy() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let entry = entry.unwrap();
+        if !["target", "runs", ".git"].contains(&entry.file_name().to_str().unwrap()) {
+            std::os::unix::fs::symlink(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    copy
+}
+
+/// Runs all commands of a chapter.
+fn run_chapter(name: &str) {
+    let chapter = std::fs::read_to_string(root().join("docs/src").join(name)).unwrap();
+    let (ci, copy) = (ci(), working_copy());
+    for command in commands(&chapter) {
+        let Run::Here(program, arguments) = plan(&command, &ci).unwrap() else { continue };
+        let output = Command::new(&program).args(&arguments).current_dir(&copy).output();
+        let output = output.unwrap_or_else(|e| panic!("{name}: {command}: cannot run {}: {e}", program.display()));
+        let said = [output.stdout.clone(), output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        assert!(output.status.success(), "{name}: {command}\n{}{}", said[0], said[1]);
+        assert!(!output.stdout.is_empty(), "{name}: {command} said nothing");
+    }
+}
+
+macro_rules! chapters {
+    ($($test:ident: $file:literal,)*) => {
+        const CHAPTERS: &[&str] = &[$($file),*];
+        $(#[test] fn $test() { run_chapter($file); })*
+    };
+}
+
+chapters! {
+    commands_of_quick_start: "quick_start.md",
+    commands_of_the_config: "config.md",
+    commands_of_embedding: "embedding.md",
+    commands_of_runs: "runs.md",
+    commands_of_results: "results.md",
+}
+
+#[test]
+fn every_chapter_is_in_the_summary_and_every_one_with_commands_is_run() {
+    let source = root().join("docs/src");
+    let summary = std::fs::read_to_string(source.join("SUMMARY.md")).unwrap();
+    let listings = std::fs::read_to_string(root().join("embedding/src/guide.rs")).unwrap();
+    let mut all = 0;
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == "SUMMARY.md" || !name.ends_with(".md") {
+            continue;
+        }
+        assert!(summary.contains(&format!("({name})")), "{name} is not in the summary");
+        assert!(listings.contains(&format!("\"{name}\"")), "the listings of {name} are not run");
+        let chapter = std::fs::read_to_string(source.join(&name)).unwrap();
+        let commands = commands(&chapter);
+        assert!(commands.is_empty() || CHAPTERS.contains(&name.as_str()), "{name}: {commands:?} are not run");
+        all += commands.len();
+    }
+    assert!(all > 10, "only {all} commands were found: the test looks in the wrong place");
+}
+
+#[test]
+fn listings_are_neither_ignored_nor_only_compiled() {
+    for entry in std::fs::read_dir(root().join("docs/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let chapter = std::fs::read_to_string(&path).unwrap();
+        for attribute in ["```rust,", "```ignore", "```no_run", "```should_panic"] {
+            assert!(!chapter.contains(attribute), "{}: {attribute}", path.display());
+        }
+    }
+}
+
+#[test]
+fn links_between_chapters_lead_somewhere() {
+    let source = root().join("docs/src");
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let path = entry.unwrap().path();
+        let chapter = std::fs::read_to_string(&path).unwrap();
+        for link in chapter.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let there = link.starts_with("https://") || source.join(link).is_file();
+            assert!(there, "{}: {link}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_command_that_is_not_known_is_refused() {
+    let refused = [
+        "cargo run --release --example pretrain",
+        "cargo run --release --example sync_r1 --resume",
+        "cargo run --example sync_r1",
+        "cargo test -p counterpoint-nowhere",
+        "cargo install counterpoint",
+        "ls /",
+        "ls runs; rm -r runs",
+        "head -n 1 $HOME/secret",
+    ];
+    for command in refused {
+        assert!(plan(command, "cargo test --workspace").is_err(), "{command}");
+    }
+    assert_eq!(plan("cargo test --workspace", "cargo test --workspace"), Ok(Run::InCi));
+    let Ok(Run::Here(program, arguments)) = plan("cargo run --release --example sync_r1 -- --seed 1", "") else {
+        panic!("the main job is known");
+    };
+    assert!(program.ends_with("examples/sync_r1"), "{}", program.display());
+    assert_eq!(arguments[..4], ["--seed", "1", "--set", "trainer.steps=1"]);
+}
