@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod policy;
+mod properties;
+mod reference;
 mod sampler;
 mod table;
 
@@ -15,6 +17,8 @@ use counterpoint::{
 };
 
 pub use policy::{Fault, Faults, ToyPolicy};
+pub use properties::cases;
+pub use reference::{Decisions, Expected, Recorded};
 pub use sampler::ToySampler;
 pub use table::{TablePolicy, trajectory};
 
