@@ -6,7 +6,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Decisions, Recorded, TablePolicy, trajectory};
+use common::{Recorded, TablePolicy, trajectory};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
 use counterpoint::trainer::{Group, Replayed, accumulate};
 use counterpoint::{ImagePositions, Objective, SyncGrpoConfig, Terms};
@@ -179,7 +179,11 @@ fn the_average_over_all_subsets_of_steps_is_the_whole_gradient() {
             rest = others;
         }
     }
-    assert_eq!(seen.len(), 3 * fixture.group.candidates.len(), "every subset of every candidate should have been drawn");
+    assert_eq!(
+        seen.len(),
+        3 * fixture.group.candidates.len(),
+        "every subset of every candidate should have been drawn"
+    );
     let mean: Vec<f64> = (0..fixture.group.candidates.len())
         .flat_map(|i| {
             let of: Vec<&Vec<f64>> = seen.iter().filter(|((j, _), _)| *j == i).map(|(_, g)| g).collect();

@@ -11,7 +11,6 @@ use proptest::collection::{btree_map, vec};
 use proptest::num::f64;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
-use proptest::sample::select;
 use toml::{Table, Value};
 
 /// Names and keys, from plain ones to any text at all.
@@ -24,14 +23,13 @@ fn number() -> impl Strategy<Value = f64> {
     prop_oneof![4 => -10.0..10.0_f64, 2 => f64::NORMAL | f64::SUBNORMAL | f64::ZERO, 1 => f64::INFINITE]
 }
 
+/// Values of settings. Dates are left out: no setting is one, and `toml` reads them into a table as strings.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         word().prop_map(Value::String),
         any::<i64>().prop_map(Value::Integer),
         number().prop_map(Value::Float),
         any::<bool>().prop_map(Value::Boolean),
-        select(vec!["1979-05-27T07:32:00Z", "1979-05-27", "07:32:00.5"])
-            .prop_map(|text| Value::Datetime(text.parse().unwrap())),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![
@@ -52,10 +50,13 @@ fn component() -> impl Strategy<Value = Component> {
 }
 
 fn run() -> impl Strategy<Value = RunSection> {
-    let name = word().prop_filter("no folder name", |n| {
-        !(n.is_empty() || n.starts_with('.') || n.contains(['/', '\\']))
-    });
-    (name, 0..=i64::MAX as u64, word()).prop_map(|(name, seed, output)| RunSection { name, seed, output: output.into() })
+    let name =
+        word().prop_filter("no folder name", |n| !(n.is_empty() || n.starts_with('.') || n.contains(['/', '\\'])));
+    (name, 0..=i64::MAX as u64, word()).prop_map(|(name, seed, output)| RunSection {
+        name,
+        seed,
+        output: output.into(),
+    })
 }
 
 fn data() -> impl Strategy<Value = DataSection> {
@@ -114,10 +115,10 @@ fn rewards() -> impl Strategy<Value = Rewards> {
 
 fn configs() -> impl Strategy<Value = RunConfig> {
     let components = (component(), component(), component(), component());
-    (run(), components, rewards(), any::<u64>(), option::of(()), data(), trainer()).prop_map(
-        |(run, (policy, sampler, filter, objective), (rewards, reward_weights), pick, surrogate, data, trainer)| {
+    (run(), components, rewards(), option::of(any::<u64>()), data(), trainer()).prop_map(
+        |(run, (policy, sampler, filter, objective), (rewards, reward_weights), surrogate, data, trainer)| {
             let names: Vec<&String> = rewards.keys().collect();
-            let surrogate = surrogate.map(|()| names[pick as usize % names.len()].clone());
+            let surrogate = surrogate.map(|pick| names[pick as usize % names.len()].clone());
             let filter = FilterSection { kind: filter.kind, surrogate, settings: filter.settings };
             RunConfig { run, policy, sampler, filter, objective, rewards, reward_weights, data, trainer }
         },

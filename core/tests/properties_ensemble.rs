@@ -104,7 +104,7 @@ proptest! {
                 prop_assert_eq!(reason.starts_with("failed: "), failed);
                 for (name, score) in &said {
                     let told = matches!((score, failed), (Score::Fail(_), true) | (Score::Abstain(_), false));
-                    prop_assert_eq!(reason.contains(&format!("`{name}`")), told, "{reason}");
+                    prop_assert_eq!(reason.contains(&format!("`{name}`")), told, "{}", reason);
                 }
                 continue;
             }
@@ -159,9 +159,11 @@ proptest! {
     fn statistics_are_those_of_what_was_said(case in case()) {
         let scored = case.score();
         let statistics = RewardStatistics::of(&scored);
-        let said = |name: &str| scored.iter().flat_map(|s| &s.parts).filter(|(n, _)| n == name).map(|(_, s)| s.clone());
+        let said = |name: &str| -> Vec<Score> {
+            scored.iter().flat_map(|s| &s.parts).filter(|(n, _)| n == name).map(|(_, score)| score.clone()).collect()
+        };
         for one in &statistics {
-            let all: Vec<Score> = said(&one.reward).collect();
+            let all = said(&one.reward);
             let values: Vec<f64> = all.iter().filter_map(Score::value).collect();
             prop_assert_eq!(one.abstained + one.failed + values.len(), all.len());
             prop_assert_eq!(one.failed, all.iter().filter(|s| matches!(s, Score::Fail(_))).count());
@@ -173,7 +175,7 @@ proptest! {
             prop_assert!(close(one.mean, some(mean)), "{one:?} {mean}");
             prop_assert!(close(one.std.map(|s| s * s + 100.0), some(variance + 100.0)), "{one:?} {variance}");
         }
-        let spoken = NAMES.iter().filter(|name| said(name).next().is_some()).count();
+        let spoken = NAMES.iter().filter(|name| !said(name).is_empty()).count();
         prop_assert_eq!(statistics.len(), spoken);
     }
 }

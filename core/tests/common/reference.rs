@@ -57,8 +57,9 @@ impl Recorded {
     /// The engine's replay in chunks of `chunk`, with the draw of denoising steps number `round`, and its gradient.
     pub fn replay(&self, config: &SyncGrpoConfig, chunk: usize, round: u64) -> (Replayed, Vec<f64>) {
         let objective = config.clone().init().unwrap();
-        let tables =
-            |pick: fn(&Decisions) -> &[Vec<f64>; 2]| self.candidates.iter().map(|c| pick(c).clone()).collect::<Vec<_>>();
+        let tables = |pick: fn(&Decisions) -> &[Vec<f64>; 2]| {
+            self.candidates.iter().map(|c| pick(c).clone()).collect::<Vec<_>>()
+        };
         let mut policy = TablePolicy::new(&tables(|c| &c.current), &tables(|c| &c.reference));
         let group = Group {
             trajectories: (0_u64..)
