@@ -9,7 +9,9 @@ use burn::tensor::{Device, Tensor};
 use common::{Recorded, TablePolicy, trajectory};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
 use counterpoint::trainer::{Group, Replayed, accumulate};
-use counterpoint::{ImagePositions, Objective, SyncGrpoConfig, Terms};
+use counterpoint::{
+    Error, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig, Terms,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -67,6 +69,7 @@ fn presets_are_the_published_ones() {
         ("gspo", SyncGrpoConfig::gspo()),
     ];
     for (name, preset) in presets {
+        assert_eq!(preset.clone().init().unwrap().config(), &preset, "{name}");
         assert_eq!(fixture.cases.iter().find(|c| c.name == name).unwrap().config, preset, "{name}");
     }
 }
@@ -270,4 +273,40 @@ fn what_an_objective_needs_and_lacks_is_an_error() {
     assert!(error.to_string().contains("reference"), "{error}");
     let error = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::gspo() }.init().unwrap().loss(terms).unwrap_err();
     assert!(error.to_string().contains("sequence ratio"), "{error}");
+}
+
+/// An objective of which only the required methods are written.
+struct Bare;
+
+impl Objective for Bare {
+    fn advantages(&self, rewards: &[f64]) -> Vec<f64> {
+        rewards.to_vec()
+    }
+
+    fn weight(&self, _group: &GroupShape, _candidate: usize, _segment: usize) -> f64 {
+        1.0
+    }
+
+    fn loss(&self, _terms: Terms) -> Result<Loss> {
+        Err(Error::contract("never called"))
+    }
+}
+
+#[test]
+fn an_objective_that_says_nothing_else_scores_everything_against_the_reference() {
+    assert_eq!(Bare.scope(), Scope { image_positions: ImagePositions::All, denoising_steps: None });
+    assert!(Bare.needs_reference() && !Bare.needs_sequence_ratio());
+}
+
+#[test]
+fn means_are_taken_per_scored_decision() {
+    let one =
+        LossStats { count: 4.0, loss: -1.0, kl: 2.0, ratio: 5.0, ratio_max: 1.5, clipped_low: 1.0, clipped_high: 0.0 };
+    let mut sum =
+        LossStats { count: 1.0, loss: 0.5, kl: 0.25, ratio: 2.0, ratio_max: 2.0, clipped_low: 1.0, clipped_high: 3.0 };
+    sum.add(&one);
+    let expected =
+        LossStats { count: 5.0, loss: -0.5, kl: 2.25, ratio: 7.0, ratio_max: 2.0, clipped_low: 2.0, clipped_high: 3.0 };
+    assert_eq!(sum, expected);
+    assert_eq!((sum.mean(sum.kl), LossStats::default().mean(3.0)), (0.45, 0.0));
 }

@@ -173,6 +173,16 @@ proptest! {
     }
 
     #[test]
+    fn other_filters_admit_every_draft(scores in vec(score(), 0..10)) {
+        let filters: [Box<dyn GroupFilter>; 3] =
+            [Box::new(KeepAll), Box::new(DropZeroVariance), Box::new(TopKConfig::default().init().unwrap())];
+        for mut filter in filters {
+            prop_assert_eq!(turn(filter.as_mut(), &scores), vec![true; scores.len()]);
+            prop_assert_eq!(filter.state(), serde_json::Value::Null);
+        }
+    }
+
+    #[test]
     fn selections_keep_the_best_whatever_the_order(
         rewards in vec(prop_oneof![-1.0..1.0_f64, select(vec![0.0, 0.5])], 0..12), oversample in 1..4_usize,
         k in prop_oneof![Just(None), (2..6_usize).prop_map(Some)], group_size in 2..6_usize, at in any::<usize>(),
