@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use counterpoint::trainer::Group;
-use counterpoint::{Decoding, Key, Result, Segment, SegmentKind, Streams, Trajectory};
+use counterpoint::{Candidate, Decoding, Key, Result, Segment, SegmentKind, Streams, Trajectory};
 use counterpoint_samplers::MaskSchedule;
 use counterpoint_showo::{ShowoPolicy, prompting};
 
@@ -17,17 +17,31 @@ pub fn tiny_showo() -> Result<ShowoPolicy> {
     ShowoPolicy::load(&folder, &Device::flex())
 }
 
+/// An understanding prompt: a black image and a question of 60 tokens.
+///
+/// # Errors
+/// When the policy cannot encode the image or the prompt does not fit.
+pub fn question(policy: &ShowoPolicy) -> Result<Vec<u32>> {
+    let size = policy.config().image_size() as u32;
+    let image = policy.encode_images(&[image::RgbImage::new(size, size)])?.remove(0);
+    let question: Vec<u32> = (0..60).map(|i| i % 50 + 1).collect();
+    prompting::mmu_prompt(policy.config(), &image, &question)
+}
+
+/// Candidates `0..count` of one task.
+pub fn candidates(count: u64) -> Vec<Candidate> {
+    let candidate = |candidate| Candidate { streams: Streams::new(0), key: Key { step: 0, task: 0, candidate } };
+    (0..count).map(candidate).collect()
+}
+
 /// A recorded group of `candidates` whose images took `steps` denoising steps: random tokens under the cosine schedule,
 /// as large in memory and in work as a real one.
 ///
 /// # Errors
-/// When the policy has no blank image to ask about.
+/// As [`question`].
 pub fn random_group(policy: &ShowoPolicy, candidates: usize, steps: usize) -> Result<Group> {
     let config = policy.config();
-    let size = config.image_size() as u32;
-    let image = policy.encode_images(&[image::RgbImage::new(size, size)])?.remove(0);
-    let question: Vec<u32> = (0..60).map(|i| i % 50 + 1).collect();
-    let question = prompting::mmu_prompt(config, &image, &question)?;
+    let question = question(policy)?;
     let trajectories = (0..candidates as u64)
         .map(|candidate| {
             let key = Key { step: 0, task: 0, candidate };

@@ -32,6 +32,8 @@ fn keep_all_keeps_all() {
     assert_eq!(filter.select(&[3.0, 1.0, 1.0], 2), [0, 1, 2]);
     assert_eq!(filter.finish_count(9), 9);
     assert!(!filter.needs_preview());
+    assert!(filter.gauges().is_empty());
+    assert_eq!(filter.state(), serde_json::Value::Null);
 }
 
 #[test]

@@ -1,32 +1,24 @@
-//! The objective over a whole group, chunked replay included: against torch, against a scalar reference written here in
-//! f64, and against itself cut into other chunks. The policy under test is a table of log-probabilities, so that its
+//! The objective over a whole group, chunked replay included: against torch, against a scalar reference in f64, and
+//! against itself cut into other chunks. The policy under test is a table of log-probabilities, so that its
 //! gradient is the objective's own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{TablePolicy, trajectory};
+use common::{Recorded, TablePolicy, trajectory};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
-use counterpoint::trainer::{Group, Replayed, StepDraw, accumulate};
-use counterpoint::{ImagePositions, Key, Objective, Streams, SyncGrpoConfig, Terms};
+use counterpoint::trainer::{Group, Replayed, accumulate};
+use counterpoint::{
+    Error, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig, Terms,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Fixture {
-    per_step: usize,
-    rewards: Vec<f64>,
-    candidates: Vec<Decisions>,
+    #[serde(flatten)]
+    group: Recorded,
     cases: Vec<Case>,
-}
-
-/// Log-probabilities of one candidate's text and image.
-#[derive(Deserialize)]
-struct Decisions {
-    old: [Vec<f64>; 2],
-    current: [Vec<f64>; 2],
-    reference: [Vec<f64>; 2],
-    undecided: Vec<bool>,
 }
 
 /// Made by `fixtures/objective.py`.
@@ -42,25 +34,9 @@ fn fixture() -> Fixture {
     serde_json::from_str(include_str!("fixtures/objective.json")).unwrap()
 }
 
-const STREAMS: fn() -> Streams = || Streams::new(3);
-
 /// Loss statistics and gradient of the whole group.
 fn run(fixture: &Fixture, config: &SyncGrpoConfig, chunk: usize, round: u64) -> (Replayed, Vec<f64>) {
-    let objective = config.clone().init().unwrap();
-    let tables = |pick: fn(&Decisions) -> &[Vec<f64>; 2]| fixture.candidates.iter().map(|c| pick(c).clone()).collect();
-    let (current, reference): (Vec<_>, Vec<_>) = (tables(|c| &c.current), tables(|c| &c.reference));
-    let mut policy = TablePolicy::new(&current, &reference);
-    let group = Group {
-        trajectories: (0_u64..)
-            .zip(&fixture.candidates)
-            .map(|(i, c)| trajectory(i, &c.old, c.undecided.clone(), fixture.per_step))
-            .collect(),
-        advantages: objective.advantages(&fixture.rewards),
-    };
-    let draw = StepDraw { streams: STREAMS(), step: 2, cursor: 5, round };
-    let replayed = accumulate(&mut policy, &objective, &[group], chunk, Some(&draw)).unwrap();
-    assert_eq!(replayed.non_finite, None);
-    (replayed, policy.gradient())
+    fixture.group.replay(config, chunk, round)
 }
 
 #[track_caller]
@@ -93,100 +69,20 @@ fn presets_are_the_published_ones() {
         ("gspo", SyncGrpoConfig::gspo()),
     ];
     for (name, preset) in presets {
+        assert_eq!(preset.clone().init().unwrap().config(), &preset, "{name}");
         assert_eq!(fixture.cases.iter().find(|c| c.name == name).unwrap().config, preset, "{name}");
     }
 }
 
-/// The loss in f64, one decision at a time, as a function of the flat table of current log-probabilities.
-/// `steps[i]` are the denoising steps of candidate `i` that are scored.
-fn scalar_loss(f: &Fixture, c: &SyncGrpoConfig, current: &[f64], steps: &[Vec<usize>]) -> f64 {
-    let g = f.rewards.len() as f64;
-    let mean = f.rewards.iter().sum::<f64>() / g;
-    let std = (f.rewards.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (g - 1.0)).sqrt();
-    // (old, reference, current, a, how often it counts) of every scored decision of every candidate.
-    let mut table = current.iter();
-    let mut lengths = Vec::new();
-    let mut candidates = Vec::new();
-    for (candidate, chosen) in f.candidates.iter().zip(steps) {
-        let mut decisions = Vec::new();
-        let mut length = 0.0;
-        for (old, reference) in candidate.old[0].iter().zip(&candidate.reference[0]) {
-            decisions.push((*old, *reference, *table.next().unwrap(), c.a_und, 1.0));
-            length += 1.0;
-        }
-        let all = candidate.old[1].len() / f.per_step;
-        for j in 0..candidate.old[1].len() {
-            let cur = *table.next().unwrap();
-            if c.image_positions == ImagePositions::Masked && !candidate.undecided[j] {
-                continue;
-            }
-            length += 1.0;
-            if chosen.contains(&(j / f.per_step)) {
-                let often = all as f64 / chosen.len() as f64;
-                decisions.push((candidate.old[1][j], candidate.reference[1][j], cur, c.a_gen, often));
-            }
-        }
-        lengths.push(length);
-        candidates.push(decisions);
-    }
-    let mut objective = 0.0;
-    for (i, decisions) in candidates.iter().enumerate() {
-        let advantage = match c.advantage {
-            Advantage::Centered => f.rewards[i] - mean,
-            Advantage::Standardized => (f.rewards[i] - mean) / (std + 1e-4),
-        };
-        let share = match c.normalization {
-            Normalization::Sum => 1.0 / g,
-            Normalization::LengthMean => 1.0 / (g * lengths[i]),
-            Normalization::TokenMean => 1.0 / lengths.iter().sum::<f64>(),
-        };
-        let often: f64 = decisions.iter().map(|d| d.4).sum();
-        let sequence = (decisions.iter().map(|d| d.4 * (d.2 - d.0)).sum::<f64>() / often).exp();
-        for (old, reference, cur, a, often) in decisions {
-            let ratio = match c.ratio {
-                Ratio::Token => (cur - old).exp(),
-                Ratio::Sequence => sequence,
-            };
-            let clipped = ratio.max(1.0 - c.clip_low).min(1.0 + c.clip_high);
-            let d = reference - cur;
-            let kl = match c.kl {
-                Kl::K1 => -d,
-                Kl::K2 => d * d / 2.0,
-                Kl::K3 => d.exp() - d - 1.0,
-                Kl::None => 0.0,
-            };
-            objective += share * often * a * ((ratio * advantage).min(clipped * advantage) - c.beta * kl);
-        }
-    }
-    -objective
-}
-
-fn flat(f: &Fixture) -> Vec<f64> {
-    f.candidates.iter().flat_map(|c| c.current.iter().flatten().copied()).collect()
-}
-
 /// Central differences; the inputs stay away from the kinks of the clip.
-fn scalar_gradient(f: &Fixture, c: &SyncGrpoConfig, steps: &[Vec<usize>]) -> Vec<f64> {
-    let at = flat(f);
+fn scalar_gradient(group: &Recorded, config: &SyncGrpoConfig, steps: &[Vec<usize>]) -> Vec<f64> {
+    let at = group.flat();
     let moved = |i: usize, by: f64| {
         let mut at = at.clone();
         at[i] += by;
-        scalar_loss(f, c, &at, steps)
+        group.expected(config, &at, steps).loss
     };
     (0..at.len()).map(|i| (moved(i, 1e-5) - moved(i, -1e-5)) / 2e-5).collect()
-}
-
-/// The denoising steps that `run` draws for each candidate.
-fn drawn(f: &Fixture, config: &SyncGrpoConfig, round: u64) -> Vec<Vec<usize>> {
-    let steps = |c: &Decisions| c.old[1].len() / f.per_step;
-    let subset = |(candidate, c): (u64, &Decisions)| match config.denoising_steps {
-        Some(k) if k < steps(c) => {
-            let key = Key { step: 2, task: 5, candidate };
-            STREAMS().stream(key, "update.denoising_steps", round).subset(k, steps(c))
-        }
-        _ => (0..steps(c)).collect(),
-    };
-    (0..).zip(&f.candidates).map(subset).collect()
 }
 
 #[test]
@@ -219,10 +115,11 @@ fn every_combination_of_options_agrees_with_a_scalar_reference() {
         };
         let what = format!("{config:?}");
         let (replayed, gradient) = run(&fixture, &config, 4, 1);
-        let steps = drawn(&fixture, &config, 1);
-        let loss = scalar_loss(&fixture, &config, &flat(&fixture), &steps);
+        let group = &fixture.group;
+        let steps = group.drawn(&config, 1);
+        let loss = group.expected(&config, &group.flat(), &steps).loss;
         assert!((replayed.stats.loss - loss).abs() < 5e-6, "{what}: {loss} {replayed:?}");
-        assert_close(&gradient, &scalar_gradient(&fixture, &config, &steps), 1e-5, &what);
+        assert_close(&gradient, &scalar_gradient(group, &config, &steps), 1e-5, &what);
     }
 }
 
@@ -232,8 +129,8 @@ fn the_fixture_clips_on_both_sides_and_counts_it() {
     let config = SyncGrpoConfig { image_positions: ImagePositions::Masked, ..SyncGrpoConfig::default() };
     let (replayed, _) = run(&fixture, &config, 3, 0);
     let [mut count, mut low, mut high, mut sum, mut largest, mut kl] = [0.0; 6];
-    let advantages = config.clone().init().unwrap().advantages(&fixture.rewards);
-    for (c, advantage) in fixture.candidates.iter().zip(advantages) {
+    let advantages = config.clone().init().unwrap().advantages(&fixture.group.rewards);
+    for (c, advantage) in fixture.group.candidates.iter().zip(advantages) {
         for half in 0..2 {
             for j in (0..c.old[half].len()).filter(|&j| half == 0 || c.undecided[j]) {
                 let ratio = (c.current[half][j] - c.old[half][j]).exp();
@@ -279,14 +176,18 @@ fn the_average_over_all_subsets_of_steps_is_the_whole_gradient() {
     for round in 0..40 {
         let (_, gradient) = run(&fixture, &some, 4, round);
         let mut rest = &gradient[..];
-        for (i, (c, steps)) in fixture.candidates.iter().zip(drawn(&fixture, &some, round)).enumerate() {
+        for (i, (c, steps)) in fixture.group.candidates.iter().zip(fixture.group.drawn(&some, round)).enumerate() {
             let (mine, others) = rest.split_at(c.old[0].len() + c.old[1].len());
             seen.insert((i, steps), mine.to_vec());
             rest = others;
         }
     }
-    assert_eq!(seen.len(), 3 * fixture.candidates.len(), "every subset of every candidate should have been drawn");
-    let mean: Vec<f64> = (0..fixture.candidates.len())
+    assert_eq!(
+        seen.len(),
+        3 * fixture.group.candidates.len(),
+        "every subset of every candidate should have been drawn"
+    );
+    let mean: Vec<f64> = (0..fixture.group.candidates.len())
         .flat_map(|i| {
             let of: Vec<&Vec<f64>> = seen.iter().filter(|((j, _), _)| *j == i).map(|(_, g)| g).collect();
             (0..of[0].len()).map(|k| of.iter().map(|g| g[k]).sum::<f64>() / of.len() as f64).collect::<Vec<_>>()
@@ -300,13 +201,13 @@ fn several_groups_are_averaged() {
     let fixture = fixture();
     let config = SyncGrpoConfig::default();
     let objective = config.clone().init().unwrap();
-    let tables: Vec<_> = fixture.candidates.iter().map(|c| c.current.clone()).collect();
+    let tables: Vec<_> = fixture.group.candidates.iter().map(|c| c.current.clone()).collect();
     let mut policy = TablePolicy::new(&tables, &tables);
     let group = |of: [usize; 2], advantages: [f64; 2]| Group {
         trajectories: of
             .map(|i| {
-                let c = &fixture.candidates[i];
-                trajectory(i as u64, &c.old, c.undecided.clone(), fixture.per_step)
+                let c = &fixture.group.candidates[i];
+                trajectory(i as u64, &c.old, c.undecided.clone(), fixture.group.per_step)
             })
             .into(),
         advantages: advantages.into(),
@@ -372,4 +273,40 @@ fn what_an_objective_needs_and_lacks_is_an_error() {
     assert!(error.to_string().contains("reference"), "{error}");
     let error = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::gspo() }.init().unwrap().loss(terms).unwrap_err();
     assert!(error.to_string().contains("sequence ratio"), "{error}");
+}
+
+/// An objective of which only the required methods are written.
+struct Bare;
+
+impl Objective for Bare {
+    fn advantages(&self, rewards: &[f64]) -> Vec<f64> {
+        rewards.to_vec()
+    }
+
+    fn weight(&self, _group: &GroupShape, _candidate: usize, _segment: usize) -> f64 {
+        1.0
+    }
+
+    fn loss(&self, _terms: Terms) -> Result<Loss> {
+        Err(Error::contract("never called"))
+    }
+}
+
+#[test]
+fn an_objective_that_says_nothing_else_scores_everything_against_the_reference() {
+    assert_eq!(Bare.scope(), Scope { image_positions: ImagePositions::All, denoising_steps: None });
+    assert!(Bare.needs_reference() && !Bare.needs_sequence_ratio());
+}
+
+#[test]
+fn means_are_taken_per_scored_decision() {
+    let one =
+        LossStats { count: 4.0, loss: -1.0, kl: 2.0, ratio: 5.0, ratio_max: 1.5, clipped_low: 1.0, clipped_high: 0.0 };
+    let mut sum =
+        LossStats { count: 1.0, loss: 0.5, kl: 0.25, ratio: 2.0, ratio_max: 2.0, clipped_low: 1.0, clipped_high: 3.0 };
+    sum.add(&one);
+    let expected =
+        LossStats { count: 5.0, loss: -0.5, kl: 2.25, ratio: 7.0, ratio_max: 2.0, clipped_low: 2.0, clipped_high: 3.0 };
+    assert_eq!(sum, expected);
+    assert_eq!((sum.mean(sum.kl), LossStats::default().mean(3.0)), (0.45, 0.0));
 }

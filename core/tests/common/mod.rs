@@ -4,6 +4,8 @@
 
 mod child;
 mod policy;
+mod properties;
+mod reference;
 mod sampler;
 mod slow;
 mod table;
@@ -19,6 +21,8 @@ use counterpoint::{
 
 pub use child::child;
 pub use policy::{Fault, Faults, ToyPolicy};
+pub use properties::cases;
+pub use reference::{Decisions, Expected, Recorded};
 pub use sampler::ToySampler;
 pub use slow::Slowly;
 pub use table::{TablePolicy, trajectory};
