@@ -11,7 +11,7 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Result, StopToken};
-use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device};
+use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device, report_runs};
 use counterpoint_unifybench::{AblationTable, Arm, Judged};
 use serde::Deserialize;
 
@@ -77,7 +77,8 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
         shown.stopping();
     })
     .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
-    let repeat = Repeat { base: &base, device: &device(&args.device)?, stop: &stop, jobs: args.jobs(), progress };
+    let device = device(&args.device)?;
+    let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
         progress.stopped_runs(&args.resume_command("ablate"));
         return Ok(());
@@ -93,6 +94,7 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
          {minutes:.1} minutes",
         seeds.len()
     );
+    report_runs(&folder, &device, &recipe.to_toml()?, &[("Ablations", table.cells(), &caption)])?;
     progress.table(&table, &caption);
     progress.done(folder.path());
     Ok(())

@@ -9,10 +9,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result, StopToken};
-use counterpoint_examples::{Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device};
+use counterpoint_examples::{Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs};
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
+const TABLE: &str = "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over \
+                     runs and tasks; p of the paired t-test over runs";
+const AGREEMENT: &str = "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
     let args = RecipeArgs::parse();
@@ -68,7 +71,8 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
         Ok(Planned { config, folder, before: None })
     });
     let planned = planned.collect::<Result<Vec<_>>>()?;
-    let repeat = Repeat { base, device: &device(&args.device)?, stop, jobs: args.jobs(), progress };
+    let device = device(&args.device)?;
+    let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
         progress.stopped_runs(&args.resume_command("sync_r1"));
         return Ok(());
@@ -80,12 +84,10 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
     let table = RepeatedTable::of(&runs)?;
     folder.write_json("repeated.json", &table)?;
     folder.write_json("agreement.json", &agreement)?;
-    progress.table(&agreement, "how well each reward ranks right samples above wrong ones, before and after training");
-    progress.table(
-        &table,
-        "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over runs and \
-         tasks; p of the paired t-test over runs",
-    );
+    let tables = [("Held-out half", table.cells(), TABLE), ("Rewards against the truth", agreement.cells(), AGREEMENT)];
+    report_runs(&folder, &device, &config.to_toml()?, &tables)?;
+    progress.table(&agreement, AGREEMENT);
+    progress.table(&table, TABLE);
     progress.done(folder.path());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What the recipes share: command line, components by name, the run's folder, progress, sample grids, evaluation.
+//! What the recipes share: command line, components by name, the run's folder, progress, evaluation, sample grids,
+//! reports, and several runs side by side.
 
 mod args;
 mod build;
@@ -8,6 +9,7 @@ mod grid;
 mod parallel;
 mod progress;
 mod repeat;
+mod report;
 mod run;
 
 pub use args::{RecipeArgs, device};
@@ -18,6 +20,7 @@ pub use grid::{Cell, save_grid};
 pub use parallel::{cores, parallel};
 pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 pub use repeat::{Planned, Repeat};
+pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
 
 // A linker drops crates that nothing refers to, and what they register with them.

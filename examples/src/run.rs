@@ -9,7 +9,7 @@ use counterpoint::trainer::Outcome;
 use counterpoint::{Event, Result, StopToken, Trainer};
 use counterpoint_unifybench::{HeldOutTable, Judged};
 
-use crate::{Cell, Evaluation, HeldOut, Progress, RunFolder, Stage, parts, save_grid};
+use crate::{Cell, Evaluation, HeldOut, Progress, RunFolder, Stage, parts, report_run, save_grid};
 
 /// The resolved config.
 const CONFIG: &str = "config.toml";
@@ -98,16 +98,18 @@ impl Recipe<'_> {
         trainer.on_event(move |event| shown.show(event));
         let outcome = trainer.run(self.stop)?;
         watch.finish();
+        let before: Vec<Judged> = folder.read_json(BEFORE)?;
         if outcome == Outcome::Cancelled {
+            report_run(&folder, self.device, &before, None)?;
             return Ok(Ended::Stopped(trainer.progress().step));
         }
 
         let after = watch.evaluate("after", &held_out, &mut trainer)?;
-        let before: Vec<Judged> = folder.read_json(BEFORE)?;
         folder.write("held_out.json", &HeldOutTable::of(&before, &after.samples)?.to_json()?)?;
         folder.remove(AFTER)?;
         folder.write(CONFIG, &config_text)?;
         keep(&folder, "after", &after)?;
+        report_run(&folder, self.device, &before, Some(&after.samples))?;
         Ok(Ended::Completed(Run { folder, before, after: after.samples }))
     }
 

@@ -5,9 +5,10 @@ use std::fmt;
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::{Cells, p_value, percent, seconds, signed};
 use crate::judged::Judged;
 use crate::metrics::Metrics;
-use crate::repeated::{by_task, p_value};
+use crate::repeated::by_task;
 use crate::statistics::{Change, holm};
 
 /// The scores that are compared.
@@ -87,6 +88,24 @@ impl AblationTable {
         Ok(Self { runs: full.runs.len(), rows: by_arm.collect() })
     }
 
+    /// As text, shares in %.
+    pub fn cells(&self) -> Cells {
+        let row = |row: &AblationRow| {
+            [
+                row.arm.clone(),
+                row.score.clone(),
+                format!("{} ± {}", percent(row.mean), percent(row.std)),
+                signed(row.difference),
+                format!("{} to {}", signed(row.low), signed(row.high)),
+                p_value(row.p),
+                p_value(row.p_holm),
+                seconds(row.seconds),
+            ]
+        };
+        let header = ["arm", "score", "mean", "against full", "95 % interval", "p", "p (Holm)", "s of steps per run"];
+        Cells::new(header, self.rows.iter().map(row))
+    }
+
     /// As comma-separated values with a header.
     ///
     /// # Errors
@@ -132,22 +151,7 @@ fn row(arm: Arm<'_>, score: &str, full: &[Vec<f64>], scores: &[Vec<f64>]) -> Res
 
 impl fmt::Display for AblationTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| arm | score | mean | against full | 95 % interval | p | p (Holm) | s per run |")?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
-        for row in &self.rows {
-            let [mean, std, difference, low, high] =
-                [row.mean, row.std, row.difference, row.low, row.high].map(|share| 100.0 * share);
-            writeln!(
-                f,
-                "| {} | {} | {mean:.1} ± {std:.1} | {difference:+.1} | {low:+.1} to {high:+.1} | {} | {} | {:.0} |",
-                row.arm,
-                row.score,
-                p_value(row.p),
-                p_value(row.p_holm),
-                row.seconds
-            )?;
-        }
-        Ok(())
+        self.cells().fmt(f)
     }
 }
 

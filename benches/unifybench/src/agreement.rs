@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Cells;
 use crate::judged::{Judged, Right};
 
 /// A question about a sample that the truth answers with yes or no.
@@ -66,15 +67,20 @@ pub fn auc(right: &[f64], wrong: &[f64]) -> Option<f64> {
     (pairs > 0).then(|| wins / pairs as f64)
 }
 
+impl AgreementTable {
+    /// As text.
+    pub fn cells(&self) -> Cells {
+        let row = |row: &AgreementRow| {
+            let auc = row.auc.map_or("-".to_owned(), |auc| format!("{auc:.3}"));
+            [row.reward.clone(), row.truth.clone(), row.right.to_string(), row.wrong.to_string(), auc]
+        };
+        Cells::new(["reward", "against", "right", "wrong", "AUC"], self.rows.iter().map(row))
+    }
+}
+
 impl fmt::Display for AgreementTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| reward | against | right | wrong | AUC |")?;
-        writeln!(f, "|---|---|---|---|---|")?;
-        for AgreementRow { reward, truth, right, wrong, auc } in &self.rows {
-            let auc = auc.map_or("-".to_owned(), |auc| format!("{auc:.3}"));
-            writeln!(f, "| {reward} | {truth} | {right} | {wrong} | {auc} |")?;
-        }
-        Ok(())
+        self.cells().fmt(f)
     }
 }
 

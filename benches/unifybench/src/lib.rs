@@ -7,6 +7,7 @@
 
 pub mod ablation;
 pub mod agreement;
+mod cells;
 pub mod dataset;
 pub mod judged;
 pub mod language;
@@ -22,6 +23,7 @@ pub mod verify;
 
 pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
+pub use cells::Cells;
 pub use judged::{Item, Judged, Right};
 pub use metrics::{HeldOutTable, Metrics};
 pub use render::{Jitter, Renderer};

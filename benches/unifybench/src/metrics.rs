@@ -5,6 +5,7 @@ use std::fmt;
 use counterpoint::{Error, Pathway, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::{Cells, percent};
 use crate::judged::{Judged, Right};
 
 /// Shares of items that are right, each 0 to 1.
@@ -118,6 +119,19 @@ impl HeldOutTable {
         let rows = before.into_iter().zip(after);
         let rows = rows.map(|((split, b), (_, a))| Ok(Row { split, before: metrics(b)?, after: metrics(a)? }));
         Ok(Self { rows: rows.collect::<Result<_>>()? })
+    }
+
+    /// As text: a line before and a line after for each row, shares in %.
+    pub fn cells(&self) -> Cells {
+        let mut rows = Vec::new();
+        for row in &self.rows {
+            for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
+                let split = format!("{}, {when}", row.split);
+                rows.push([split, metrics.items.to_string()].into_iter().chain(metrics.values().map(percent)).collect());
+            }
+        }
+        let header = ["split", "items"].into_iter().chain(Metrics::NAMES).map(str::to_owned).collect();
+        Cells { header, rows }
     }
 
     /// The table as JSON, indented.

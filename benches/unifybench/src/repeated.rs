@@ -6,9 +6,10 @@ use std::fmt;
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::{Cells, p_value, percent, signed};
 use crate::judged::Judged;
 use crate::metrics::{Metrics, splits};
-use crate::statistics::Change;
+use crate::statistics::{Change, Moments};
 
 /// One score of one split over several runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,33 +74,31 @@ pub(crate) fn by_task(samples: &[Judged]) -> Result<ByTask> {
     splits(samples).into_iter().map(|(name, samples)| Ok((name, tasks(samples)?))).collect()
 }
 
-impl fmt::Display for RepeatedTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| split | score | before | after | change | 95 % interval | p |")?;
-        writeln!(f, "|---|---|---|---|---|---|---|")?;
-        for RepeatedRow { split, score, change } in &self.rows {
-            let Change { before, after, difference, p, interval: [low, high] } = *change;
-            let percent = |value: f64| 100.0 * value;
-            writeln!(
-                f,
-                "| {split} | {score} | {:.1} ± {:.1} | {:.1} ± {:.1} | {:+.1} | {:+.1} to {:+.1} | {} |",
-                percent(before.mean),
-                percent(before.std),
-                percent(after.mean),
-                percent(after.std),
-                percent(difference),
-                percent(low),
-                percent(high),
-                p_value(p)
-            )?;
-        }
-        Ok(())
+impl RepeatedTable {
+    /// As text, shares in %.
+    pub fn cells(&self) -> Cells {
+        let row = |RepeatedRow { split, score, change }: &RepeatedRow| {
+            let moments = |of: Moments| format!("{} ± {}", percent(of.mean), percent(of.std));
+            let [low, high] = change.interval;
+            [
+                split.clone(),
+                score.clone(),
+                moments(change.before),
+                moments(change.after),
+                signed(change.difference),
+                format!("{} to {}", signed(low), signed(high)),
+                p_value(change.p),
+            ]
+        };
+        let header = ["split", "score", "before", "after", "change", "95 % interval", "p"];
+        Cells::new(header, self.rows.iter().map(row))
     }
 }
 
-/// `p` as tables show it.
-pub fn p_value(p: Option<f64>) -> String {
-    p.map_or("-".to_owned(), |p| if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") })
+impl fmt::Display for RepeatedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cells().fmt(f)
+    }
 }
 
 #[cfg(test)]

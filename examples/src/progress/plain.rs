@@ -9,7 +9,7 @@ use super::{Memory, Message, Run, Sink, StageUpdate, View};
 
 /// Steps between lines.
 const EVERY: u64 = 5;
-/// Slow steps have a line sooner.
+/// Slow steps have a line sooner, and so has long work apart from them.
 const AT_MOST: Duration = Duration::from_secs(60);
 
 /// A line every few steps.
@@ -17,7 +17,7 @@ pub(super) struct Plain {
     out: Sink,
     err: Sink,
     run: Option<Run>,
-    /// When the latest line of a step was written.
+    /// When the latest line was written.
     written: Instant,
 }
 
@@ -57,8 +57,9 @@ impl View for Plain {
     }
 
     fn stage(&mut self, stage: &StageUpdate<'_>) {
-        if stage.begins() || stage.took.is_some() {
+        if stage.begins() || stage.took.is_some() || self.written.elapsed() >= AT_MOST {
             line(&mut self.err, &stage.line());
+            self.written = Instant::now();
         }
     }
 

@@ -1,0 +1,131 @@
+//! What a run shows to people: `report.html` and TensorBoard's event files.
+
+use std::time::{Duration, SystemTime};
+
+use burn::tensor::Device;
+use counterpoint::metrics::{Metrics, MetricsLog};
+use counterpoint::{Error, Result};
+use counterpoint_report::{Answer, Cell, Gallery, Report, Table, Verdict, machine, tensorboard};
+use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable, Judged};
+
+use crate::RunFolder;
+
+/// Version of the tensor library, as in the workspace's manifest.
+const BURN: &str = "0.22.1";
+
+/// Writes the report of a run that was evaluated before and, unless it is still under way, after training.
+///
+/// # Errors
+/// [`Io`](counterpoint::ErrorKind::Io) when something of the run cannot be read or the report cannot be written.
+pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after: Option<&[Judged]>) -> Result<()> {
+    let history = match folder.has("metrics.jsonl") {
+        true => MetricsLog::read(&folder.path().join("metrics.jsonl"))?,
+        false => Vec::new(),
+    };
+    let mut report = Report::new(title(folder)).history(&history).config(folder.read("config.toml")?);
+    if let Some(after) = after {
+        let table = HeldOutTable::of(before, after)?;
+        let agreement = AgreementTable::of(before.iter().chain(after));
+        report = report
+            .table(text("Held-out half", &table.cells()).note("Shares in %, verified by the renderer's truth."))
+            .table(text("Rewards against the truth", &agreement.cells()).note(
+                "Area under the ROC curve: how often a reward ranks a right sample above a wrong one; 0.5 is chance.",
+            ));
+    }
+    report
+        .gallery(gallery(folder, before, after.unwrap_or_default())?)
+        .facts(facts(device))
+        .write(&folder.path().join("report.html"))?;
+    let started = SystemTime::now().checked_sub(spent(&history)).unwrap_or(SystemTime::UNIX_EPOCH);
+    tensorboard::write(folder.path(), started, &history).map(drop)
+}
+
+/// Writes the report of several runs: their tables, each with its title and a note.
+///
+/// # Errors
+/// [`Io`](counterpoint::ErrorKind::Io) when it cannot be written.
+pub fn report_runs(folder: &RunFolder, device: &Device, config: &str, tables: &[(&str, Cells, &str)]) -> Result<()> {
+    let report = Report::new(title(folder)).config(config).facts(facts(device));
+    let with_table = |report: Report, (title, cells, note): &(&str, Cells, &str)| {
+        report.table(text(title, cells).note(*note))
+    };
+    tables.iter().fold(report, with_table).write(&folder.path().join("report.html"))
+}
+
+fn title(folder: &RunFolder) -> String {
+    folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn facts(device: &Device) -> Vec<(String, String)> {
+    let own = [("burn".to_owned(), BURN.to_owned()), ("Device".to_owned(), format!("{device:?}"))];
+    machine().into_iter().chain(own).collect()
+}
+
+fn text(title: &str, cells: &Cells) -> Table {
+    cells.rows.iter().fold(Table::new(title, &cells.header), |table, row| table.row(row))
+}
+
+/// Time that the steps took.
+fn spent(history: &[(u64, Metrics)]) -> Duration {
+    let of_step = |metrics: &Metrics| {
+        metrics.iter().filter(|(name, _)| name.starts_with("time/")).map(|(_, seconds)| seconds).sum::<f64>()
+    };
+    let seconds: f64 = history.iter().map(|(_, metrics)| of_step(metrics)).sum();
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// The first sample of every task, before and after.
+fn gallery(folder: &RunFolder, before: &[Judged], after: &[Judged]) -> Result<Gallery> {
+    let mut cells = Vec::new();
+    for (i, sample) in before.iter().enumerate() {
+        if before[..i].iter().any(|earlier| earlier.task == sample.task) {
+            continue;
+        }
+        let later = after.iter().find(|later| later.task == sample.task);
+        cells.push(Cell {
+            prompt: sample.prompt.clone(),
+            truth: Some(sample.answer.clone()),
+            before: Some(answer(folder, "before", sample)?),
+            after: later.map(|later| answer(folder, "after", later)).transpose()?,
+        });
+    }
+    Ok(Gallery {
+        title: "Held-out tasks".to_owned(),
+        note: "The first of four samples of each task, drawn with the same random numbers before and after; verdicts are the \
+               renderer's truth."
+            .to_owned(),
+        cells,
+    })
+}
+
+fn answer(folder: &RunFolder, when: &str, sample: &Judged) -> Result<Answer> {
+    let path = folder.path().join(format!("samples/{when}/{:03}.png", sample.task));
+    // A run that shares its evaluation with another has none of its own.
+    let image = path.is_file().then(|| image::open(&path)).transpose();
+    let image = image.map_err(|e| Error::io("cannot read", &path, std::io::Error::other(e)))?;
+    let right = sample.right;
+    let verdicts = [
+        ("reasoning", right.reasoning),
+        ("concept", right.concept),
+        ("place", right.place),
+        ("accessory", right.accessory),
+        ("colour", right.colour),
+    ];
+    Ok(Answer {
+        reasoning: sample.response.clone(),
+        image: image.map(image::DynamicImage::into_rgb8),
+        verdicts: verdicts.map(|(what, right)| Verdict::new(what, right)).to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_tensor_library_is_the_one_that_is_named() {
+        let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("\nburn = {{ version = \"{BURN}\"")));
+    }
+}
