@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use counterpoint::config::RunConfig;
+use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Result, StopToken};
 use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device, report_runs};
@@ -33,13 +33,26 @@ struct Plan {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Variant {
+    /// Its folder, and its name on the command line.
+    id: String,
+    /// Its name in tables.
     name: String,
     set: Vec<String>,
 }
 
+/// Options of the ablations.
+#[derive(Debug, Parser)]
+struct AblateArgs {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Only these arms of `examples/ablate.toml`, by their ids, besides the full recipe.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    arms: Vec<String>,
+}
+
 fn main() -> ExitCode {
-    let args = RecipeArgs::parse();
-    let progress = Progress::new(args.output());
+    let args = AblateArgs::parse();
+    let progress = Progress::new(args.recipe.output());
     match run(&args, &progress) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,11 +62,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
+fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> Result<()> {
     let started = Instant::now();
     let plan = plan()?;
-    let full = Variant { name: "full".to_owned(), set: Vec::new() };
-    let variants: Vec<Variant> = [full].into_iter().chain(plan.arms).collect();
+    let full = Variant { id: "full".to_owned(), name: "full".to_owned(), set: Vec::new() };
+    let variants: Vec<Variant> = [full].into_iter().chain(chosen(plan.arms, arms)?).collect();
 
     let (recipe, base) = args.load_with(Path::new(RECIPE), &plan.budget)?;
     let mut named = recipe.clone();
@@ -66,7 +79,7 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
         let set: Vec<String> = plan.budget.iter().chain(&variant.set).cloned().collect();
         let (config, _) = args.load_with(Path::new(RECIPE), &set).map_err(|e| e.at(&variant.name))?;
         for &seed in &seeds {
-            planned.push(one(&config, &variant.name, seed, &folder)?);
+            planned.push(one(&config, &variant.id, seed, &folder)?);
         }
     }
 
@@ -80,7 +93,8 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
     let device = device(&args.device)?;
     let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
-        progress.stopped_runs(&args.resume_command("ablate"));
+        let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };
+        progress.stopped_runs(&(args.resume_command("ablate") + &arms));
         return Ok(());
     };
 
@@ -106,18 +120,30 @@ fn plan() -> Result<Plan> {
     toml::from_str(&text).map_err(|e| Error::config(format!("{}: {e}", path.display())))
 }
 
+/// The arms of these ids, all when there are none.
+fn chosen(arms: Vec<Variant>, ids: &[String]) -> Result<Vec<Variant>> {
+    if ids.is_empty() {
+        return Ok(arms);
+    }
+    let one = |id: &String| {
+        let known = || arms.iter().map(|arm| arm.id.as_str());
+        arms.iter().find(|arm| arm.id == *id).cloned().ok_or_else(|| {
+            let hint = nearest(id, known()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let known = known().collect::<Vec<_>>().join(", ");
+            Error::config(format!("--arms: expected ids of {ARMS}, got `{id}`{hint} (arms: {known})"))
+        })
+    };
+    ids.iter().map(one).collect()
+}
+
 /// One arm on one seed, in `runs/ablation/<arm>/seed-<n>/`.
 fn one(config: &RunConfig, arm: &str, seed: u64, folder: &RunFolder) -> Result<Planned> {
     let mut config = config.clone();
     config.run.seed = seed;
-    config.run.name = format!("{arm}, seed {seed}").replace('/', "");
-    let place = |arm: &str| {
-        let name: String = arm.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        folder.path().join(name).join(format!("seed-{seed}"))
-    };
+    config.run.name = format!("{arm}-seed-{seed}");
+    let place = |arm: &str| RunFolder::at(folder.path().join(arm).join(format!("seed-{seed}")));
     // Nothing is trained yet: the evaluation before training is that of the full recipe.
-    let before = Some(RunFolder::at(place("full"))?);
-    Ok(Planned { config, folder: RunFolder::at(place(arm))?, before })
+    Ok(Planned { config, folder: place(arm)?, before: Some(place("full")?) })
 }
 
 /// `runs`, variant by variant and seed by seed, against the first variant; and what no training gives.
