@@ -144,3 +144,44 @@ impl RunFolder {
         (1..).map(move |n| output.join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use counterpoint::checkpoint::{Keep, Reader, Writer};
+
+    use super::*;
+
+    fn checkpoint(run: &RunFolder, step: u64) {
+        let writer = Writer::begin(&run.checkpoints(), step).unwrap();
+        fs::write(writer.dir().join("weights.bin"), "weights").unwrap();
+        writer.commit(Keep { last: 9, best: false }).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_newest_checkpoint_offers_the_previous_one_which_follows_once_it_is_moved_away() {
+        let output = tempfile::tempdir().unwrap();
+        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("sync_r1.toml");
+        let mut config = RunConfig::load(&recipe, &[]).unwrap();
+        config.run.output = output.path().join("runs");
+        let first = RunFolder::create(&config).unwrap();
+        let run = RunFolder::create(&config).unwrap();
+        assert_ne!(run.path(), first.path());
+        assert!(RunFolder::resume(&config).unwrap_err().to_string().contains("has no checkpoint yet"));
+        checkpoint(&run, 10);
+        checkpoint(&run, 20);
+
+        let (resumed, newest) = RunFolder::resume(&config).unwrap();
+        assert_eq!((resumed.path(), newest.file_name().unwrap()), (run.path(), "step-000020".as_ref()));
+        fs::write(newest.join("weights.bin"), "Weights").unwrap();
+        let message = Reader::open(&newest).unwrap_err().to_string();
+        let previous = run.checkpoints().join("step-000010");
+        assert!(
+            message.contains(&format!("{}; to go on from it, move the other away", previous.display())),
+            "{message}"
+        );
+
+        fs::rename(&newest, output.path().join("damaged")).unwrap();
+        assert_eq!(RunFolder::resume(&config).unwrap().1, previous);
+    }
+}
