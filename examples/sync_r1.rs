@@ -9,13 +9,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Error, Result, StopToken};
-use counterpoint_examples::{Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs};
+use counterpoint_examples::{
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs,
+};
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 const TABLE: &str = "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over \
                      runs and tasks; p of the paired t-test over runs";
-const AGREEMENT: &str = "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
+const AGREEMENT: &str =
+    "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
     let args = RecipeArgs::parse();

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn checkpoint(run: &RunFolder, step: u64) {
-        let writer = Writer::begin(&run.checkpoints(), step).unwrap();
+        let writer = Writer::begin(&run.path().join("checkpoints"), step).unwrap();
         fs::write(writer.dir().join("weights.bin"), "weights").unwrap();
         writer.commit(Keep { last: 9, best: false }).unwrap();
     }
@@ -164,24 +164,26 @@ mod tests {
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("sync_r1.toml");
         let mut config = RunConfig::load(&recipe, &[]).unwrap();
         config.run.output = output.path().join("runs");
+        assert!(RunFolder::newest(&config).unwrap_err().to_string().contains("start it without --resume"));
         let first = RunFolder::create(&config).unwrap();
         let run = RunFolder::create(&config).unwrap();
         assert_ne!(run.path(), first.path());
-        assert!(RunFolder::resume(&config).unwrap_err().to_string().contains("has no checkpoint yet"));
+        assert_eq!(run.checkpoint().unwrap(), None);
         checkpoint(&run, 10);
         checkpoint(&run, 20);
 
-        let (resumed, newest) = RunFolder::resume(&config).unwrap();
+        let resumed = RunFolder::newest(&config).unwrap();
+        let newest = resumed.checkpoint().unwrap().unwrap();
         assert_eq!((resumed.path(), newest.file_name().unwrap()), (run.path(), "step-000020".as_ref()));
         fs::write(newest.join("weights.bin"), "Weights").unwrap();
         let message = Reader::open(&newest).unwrap_err().to_string();
-        let previous = run.checkpoints().join("step-000010");
+        let previous = run.path().join("checkpoints/step-000010");
         assert!(
             message.contains(&format!("{}; to go on from it, move the other away", previous.display())),
             "{message}"
         );
 
         fs::rename(&newest, output.path().join("damaged")).unwrap();
-        assert_eq!(RunFolder::resume(&config).unwrap().1, previous);
+        assert_eq!(resumed.checkpoint().unwrap(), Some(previous));
     }
 }

@@ -46,9 +46,8 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
 /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be written.
 pub fn report_runs(folder: &RunFolder, device: &Device, config: &str, tables: &[(&str, Cells, &str)]) -> Result<()> {
     let report = Report::new(title(folder)).config(config).facts(facts(device));
-    let with_table = |report: Report, (title, cells, note): &(&str, Cells, &str)| {
-        report.table(text(title, cells).note(*note))
-    };
+    let with_table =
+        |report: Report, (title, cells, note): &(&str, Cells, &str)| report.table(text(title, cells).note(*note));
     tables.iter().fold(report, with_table).write(&folder.path().join("report.html"))
 }
 

@@ -81,7 +81,9 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                 "sync_r1" => arguments.extend(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                 "ablate" => {
                     let short = ["--arms", "no-dgs", "--seeds", "2"].map(str::to_owned);
-                    arguments.extend(short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])));
+                    arguments.extend(
+                        short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
+                    );
                 }
                 "custom_policy" | "custom_reward" | "parity" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),

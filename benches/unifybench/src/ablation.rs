@@ -84,7 +84,8 @@ impl AblationTable {
             }
             rows.push(compared);
         }
-        let by_arm = (0..=arms.len()).flat_map(|arm| rows.iter().filter_map(move |of_score| of_score.get(arm).cloned()));
+        let by_arm =
+            (0..=arms.len()).flat_map(|arm| rows.iter().filter_map(move |of_score| of_score.get(arm).cloned()));
         Ok(Self { runs: full.runs.len(), rows: by_arm.collect() })
     }
 
@@ -200,7 +201,10 @@ mod tests {
         assert!(text.contains("| worse | reasoning | 30.0 ± 10.0 | -40.0 |"), "{text}");
         let csv = table.to_csv().unwrap();
         assert_eq!(csv.lines().count(), 10);
-        assert!(csv.starts_with("arm,score,mean,std,difference,low,high,p,p_holm,seconds\nfull,reasoning,0.7,"), "{csv}");
+        assert!(
+            csv.starts_with("arm,score,mean,std,difference,low,high,p,p_holm,seconds\nfull,reasoning,0.7,"),
+            "{csv}"
+        );
         assert_eq!(serde_json::from_str::<AblationTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
     }
 

@@ -62,7 +62,15 @@ impl AgreementTable {
 /// Share of pairs of a right and a wrong sample in which the right one scores higher; ties count half (Mann-Whitney).
 pub fn auc(right: &[f64], wrong: &[f64]) -> Option<f64> {
     let pairs = right.len() * wrong.len();
-    let won = |a: f64, b: f64| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+    let won = |a: f64, b: f64| {
+        if a > b {
+            1.0
+        } else if a == b {
+            0.5
+        } else {
+            0.0
+        }
+    };
     let wins: f64 = right.iter().flat_map(|&a| wrong.iter().map(move |&b| won(a, b))).sum();
     (pairs > 0).then(|| wins / pairs as f64)
 }

@@ -48,13 +48,7 @@ impl Right {
             return Ok(Self { reasoning, concept: false, place: false, accessory: false, colour: false });
         };
         let seen = truth.check(&item.scene, image)?;
-        Ok(Self {
-            reasoning,
-            concept: seen.concept,
-            place: seen.place,
-            accessory: seen.accessory,
-            colour: seen.colour,
-        })
+        Ok(Self { reasoning, concept: seen.concept, place: seen.place, accessory: seen.accessory, colour: seen.colour })
     }
 
     /// Whether the image is right in all four attributes.

@@ -28,8 +28,8 @@ pub use judged::{Item, Judged, Right};
 pub use metrics::{HeldOutTable, Metrics};
 pub use render::{Jitter, Renderer};
 pub use repeated::RepeatedTable;
-pub use statistics::Change;
 pub use scene::{Accessory, Colour, Concept, Place, Scene};
+pub use statistics::Change;
 pub use verify::{Margins, Observation, Truth, Verdict};
 
 /// Width and height of every image, in pixels.

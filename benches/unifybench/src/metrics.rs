@@ -127,7 +127,9 @@ impl HeldOutTable {
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 let split = format!("{}, {when}", row.split);
-                rows.push([split, metrics.items.to_string()].into_iter().chain(metrics.values().map(percent)).collect());
+                rows.push(
+                    [split, metrics.items.to_string()].into_iter().chain(metrics.values().map(percent)).collect(),
+                );
             }
         }
         let header = ["split", "items"].into_iter().chain(Metrics::NAMES).map(str::to_owned).collect();

@@ -57,7 +57,9 @@ impl Change {
         let sizes = |runs: &[Vec<f64>]| runs.iter().map(Vec::len).collect::<Vec<_>>();
         let (was, is) = (sizes(before), sizes(after));
         if was != is || was.is_empty() || was.contains(&0) {
-            return Err(Error::data(format!("expected the same runs and tasks before and after, got {was:?} and {is:?}")));
+            return Err(Error::data(format!(
+                "expected the same runs and tasks before and after, got {was:?} and {is:?}"
+            )));
         }
         let differences: Vec<Vec<f64>> =
             before.iter().zip(after).map(|(b, a)| b.iter().zip(a).map(|(b, a)| a - b).collect()).collect();
