@@ -186,6 +186,17 @@ fn a_restored_filter_goes_on_bit_by_bit_as_the_one_that_never_stopped() {
 }
 
 #[test]
+fn a_state_without_drafts_has_no_pass_rate() {
+    let config = DynamicGroupScalingConfig { mu: 0.2, ..Default::default() };
+    let mut filter = exercised(config.clone(), 3);
+    assert_eq!(filter.config(), &config);
+    let mut state = filter.state();
+    state["last"] = serde_json::json!([0, 0]);
+    filter.restore(&state).unwrap();
+    assert_eq!(filter.gauges(), [("dgs/threshold", filter.threshold())]);
+}
+
+#[test]
 fn a_foreign_state_is_refused_and_changes_nothing() {
     let mut filter = exercised(DynamicGroupScalingConfig::default(), 3);
     let before = filter.state();

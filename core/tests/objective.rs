@@ -10,7 +10,7 @@ use common::{Recorded, TablePolicy, trajectory};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
 use counterpoint::trainer::{Group, Replayed, accumulate};
 use counterpoint::{
-    Error, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig, Terms,
+    Error, ErrorKind, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig, Terms,
 };
 use serde::Deserialize;
 
@@ -273,6 +273,41 @@ fn what_an_objective_needs_and_lacks_is_an_error() {
     assert!(error.to_string().contains("reference"), "{error}");
     let error = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::gspo() }.init().unwrap().loss(terms).unwrap_err();
     assert!(error.to_string().contains("sequence ratio"), "{error}");
+}
+
+#[test]
+fn only_what_is_needed_is_computed() {
+    let needs = |config: SyncGrpoConfig| {
+        let objective = config.init().unwrap();
+        (objective.needs_reference(), objective.needs_sequence_ratio())
+    };
+    assert_eq!(needs(SyncGrpoConfig::default()), (true, false));
+    assert_eq!(needs(SyncGrpoConfig::dapo()), (false, false));
+    assert_eq!(needs(SyncGrpoConfig::gspo()), (true, true));
+}
+
+#[test]
+fn options_out_of_range_are_refused_by_name() {
+    type Change = fn(&mut SyncGrpoConfig);
+    let changes: [(&str, Change); 8] = [
+        ("objective.clip_high: expected a number of at least 0, got -0.1", |c| c.clip_high = -0.1),
+        ("objective.clip_high: expected a number of at least 0, got inf", |c| c.clip_high = f64::INFINITY),
+        ("objective.beta: expected a number of at least 0, got NaN", |c| c.beta = f64::NAN),
+        ("objective.a_und: expected a number of at least 0, got -1", |c| c.a_und = -1.0),
+        ("objective.a_gen:", |c| c.a_gen = -1.0),
+        ("objective.clip_low: expected a number in [0, 1], got 1.1", |c| c.clip_low = 1.1),
+        ("objective.clip_low:", |c| c.clip_low = f64::NAN),
+        ("objective.denoising_steps: expected at least 1, got 0", |c| c.denoising_steps = Some(0)),
+    ];
+    for (expected, change) in changes {
+        let mut config = SyncGrpoConfig::default();
+        change(&mut config);
+        let error = config.init().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().starts_with(expected), "expected {expected}, got {error}");
+    }
+    let widest = SyncGrpoConfig { clip_low: 1.0, clip_high: 0.0, beta: 0.0, a_und: 0.0, ..SyncGrpoConfig::default() };
+    assert!(widest.validate().is_ok());
 }
 
 /// An objective of which only the required methods are written.

@@ -16,7 +16,9 @@ use proptest::sample::select;
 fn configs() -> impl Strategy<Value = DynamicGroupScalingConfig> {
     let control = select(vec![ThresholdControl::Trend, ThresholdControl::Stepped, ThresholdControl::Quantile]);
     let gain = prop_oneof![0.01..1.0_f64, 1.0..50.0_f64];
-    let numbers = (0.01..0.99_f64, gain, 0.0..0.999_f64, 0.1..20.0_f64, 0.0..1.0_f64, 0.001..0.4_f64, 0.001..0.5_f64);
+    // Targets that a group can meet exactly, too.
+    let tpr = prop_oneof![0.01..0.99_f64, select(vec![0.25, 0.5, 1.0 / 3.0])];
+    let numbers = (tpr, gain, 0.0..0.999_f64, 0.1..20.0_f64, 0.0..1.0_f64, 0.001..0.4_f64, 0.001..0.5_f64);
     (control, select(vec![Damping::Gain, Damping::Momentum]), numbers, -2.0..2.0_f64, 0.1..5.0_f64).prop_map(
         |(control, damping, (tpr, mu, eta, sigma, start, delta, step), low, width)| DynamicGroupScalingConfig {
             control,
