@@ -10,8 +10,10 @@ use std::time::Instant;
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
-use counterpoint::{Error, Result, StopToken};
-use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device, report_runs};
+use counterpoint::{Error, Result};
+use counterpoint_examples::{
+    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device, report_runs, stop_on_ctrl_c,
+};
 use counterpoint_unifybench::{AblationTable, Arm, Judged};
 use serde::Deserialize;
 
@@ -83,13 +85,7 @@ fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> R
         }
     }
 
-    let stop = StopToken::new();
-    let (on_signal, shown) = (stop.clone(), progress.clone());
-    ctrlc::set_handler(move || {
-        on_signal.set();
-        shown.stopping();
-    })
-    .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
+    let stop = stop_on_ctrl_c(progress)?;
     let device = device(&args.device)?;
     let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {

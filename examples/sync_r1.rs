@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use counterpoint::config::RunConfig;
-use counterpoint::{Error, Result, StopToken};
+use counterpoint::{Result, StopToken};
 use counterpoint_examples::{
     Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs,
 };
@@ -34,13 +34,7 @@ fn main() -> ExitCode {
 
 fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
     let (config, base) = args.load(Path::new(CONFIG))?;
-    let stop = StopToken::new();
-    let (on_signal, shown) = (stop.clone(), progress.clone());
-    ctrlc::set_handler(move || {
-        on_signal.set();
-        shown.stopping();
-    })
-    .map_err(|e| Error::config("cannot listen for Ctrl-C").with_source(e))?;
+    let stop = stop_on_ctrl_c(progress)?;
     match args.seeds {
         None => once(args, &config, &base, &stop, progress),
         Some(_) => repeated(args, &config, &base, &stop, progress),

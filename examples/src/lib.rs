@@ -11,6 +11,7 @@ mod progress;
 mod repeat;
 mod report;
 mod run;
+mod signal;
 
 pub use args::{RecipeArgs, device};
 pub use build::{parts, tasks};
@@ -22,6 +23,7 @@ pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
+pub use signal::stop_on_ctrl_c;
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;

@@ -9,6 +9,7 @@ use counterpoint_report::{Answer, Cell, Gallery, Report, Table, Verdict, machine
 use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable, Judged};
 
 use crate::RunFolder;
+use crate::run::REPORT;
 
 /// Version of the tensor library, as in the workspace's manifest.
 const BURN: &str = "0.22.1";
@@ -32,12 +33,12 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
                 "Area under the ROC curve: how often a reward ranks a right sample above a wrong one; 0.5 is chance.",
             ));
     }
+    let started = SystemTime::now().checked_sub(spent(&history)).unwrap_or(SystemTime::UNIX_EPOCH);
+    tensorboard::write(folder.path(), started, &history)?;
     report
         .gallery(gallery(folder, before, after.unwrap_or_default())?)
         .facts(facts(device))
-        .write(&folder.path().join("report.html"))?;
-    let started = SystemTime::now().checked_sub(spent(&history)).unwrap_or(SystemTime::UNIX_EPOCH);
-    tensorboard::write(folder.path(), started, &history).map(drop)
+        .write(&folder.path().join(REPORT))
 }
 
 /// Writes the report of several runs: their tables, each with its title and a note.
@@ -48,7 +49,7 @@ pub fn report_runs(folder: &RunFolder, device: &Device, config: &str, tables: &[
     let report = Report::new(title(folder)).config(config).facts(facts(device));
     let with_table =
         |report: Report, (title, cells, note): &(&str, Cells, &str)| report.table(text(title, cells).note(*note));
-    tables.iter().fold(report, with_table).write(&folder.path().join("report.html"))
+    tables.iter().fold(report, with_table).write(&folder.path().join(REPORT))
 }
 
 fn title(folder: &RunFolder) -> String {

@@ -17,6 +17,8 @@ const CONFIG: &str = "config.toml";
 const BEFORE: &str = "before.json";
 /// The samples after training; where it is, the run is done.
 const AFTER: &str = "after.json";
+/// The report, written last.
+pub(crate) const REPORT: &str = "report.html";
 /// Columns of the sample grids.
 const COLUMNS: u32 = 8;
 
@@ -74,7 +76,10 @@ impl Recipe<'_> {
         let same = folder.has(CONFIG) && folder.read(CONFIG)? == config_text;
         if same && folder.has(AFTER) {
             watch.done_before(self.config.trainer.steps);
-            let (before, after) = (folder.read_json(BEFORE)?, folder.read_json(AFTER)?);
+            let (before, after): (Vec<Judged>, Vec<Judged>) = (folder.read_json(BEFORE)?, folder.read_json(AFTER)?);
+            if !folder.has(REPORT) {
+                report_run(&folder, self.device, &before, Some(&after))?;
+            }
             return Ok(Ended::Completed(Run { folder, before, after }));
         }
 
@@ -107,6 +112,7 @@ impl Recipe<'_> {
         let after = watch.evaluate("after", &held_out, &mut trainer)?;
         folder.write("held_out.json", &HeldOutTable::of(&before, &after.samples)?.to_json()?)?;
         folder.remove(AFTER)?;
+        folder.remove(REPORT)?;
         folder.write(CONFIG, &config_text)?;
         keep(&folder, "after", &after)?;
         report_run(&folder, self.device, &before, Some(&after.samples))?;
