@@ -10,7 +10,7 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs, stop_on_ctrl_c,
 };
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 

@@ -85,7 +85,8 @@ mod tests {
         let items: Vec<usize> = (0..64).collect();
         let result = parallel(2, &items, |item| {
             begun.fetch_add(1, Ordering::SeqCst);
-            if *item == 1 { Err(Error::data("no")) } else { Ok(thread::sleep(std::time::Duration::from_millis(20))) }
+            thread::sleep(std::time::Duration::from_millis(20));
+            if *item == 1 { Err(Error::data("no")) } else { Ok(()) }
         });
         assert_eq!(result.unwrap_err().to_string(), "no");
         assert!(begun.load(Ordering::SeqCst) < 8);
