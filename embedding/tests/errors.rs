@@ -211,8 +211,8 @@ fn a_folder_that_cannot_be_written_is_an_io_error_with_its_cause() {
     let file = folder("io").join("occupied");
     std::fs::write(&file, "a file").unwrap();
     let mut run = trainer(5, 1).with_checkpoints(file.join("checkpoints"), "");
-    run.step().unwrap();
-    let error = run.save().unwrap_err();
+    let error = run.step().unwrap_err();
+    assert_eq!(run.progress().step, 0, "nothing was computed that could not be kept");
     assert_eq!(reaction(&error), "free some space");
     assert!(error.to_string().contains("occupied"), "{error}");
     assert!(std::error::Error::source(&error).is_some());
