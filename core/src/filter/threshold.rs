@@ -55,7 +55,9 @@ impl Threshold {
     /// T_i = T_{i-1} - max(mu, 1/i) * d_{i-1} * Delta_i, with d the smoothed root mean square of s - T. The distance of
     /// earlier groups is used (but for the first), so that it is independent of this group's Delta: no bias.
     fn track_quantile(&mut self, config: &DynamicGroupScalingConfig, error: f64, scores: &[f64]) {
-        let squares: Vec<f64> = scores.iter().filter(|s| s.is_finite()).map(|s| (s - self.value).powi(2)).collect();
+        let mut squares: Vec<f64> = scores.iter().filter(|s| s.is_finite()).map(|s| (s - self.value).powi(2)).collect();
+        // Sorted, so that the sum is rounded the same whatever the order of the candidates.
+        squares.sort_by(f64::total_cmp);
         if squares.is_empty() {
             return;
         }
