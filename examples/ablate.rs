@@ -161,8 +161,7 @@ fn seconds(runs: &[Run]) -> Result<f64> {
     let mut sum = 0.0;
     for run in runs {
         for (_, metrics) in MetricsLog::read(&run.folder.path().join("metrics.jsonl"))? {
-            sum +=
-                metrics.iter().filter(|(name, _)| name.starts_with("time/")).map(|(_, seconds)| seconds).sum::<f64>();
+            sum += metrics.seconds();
         }
     }
     Ok(sum / runs.len().max(1) as f64)

@@ -58,6 +58,12 @@ impl Metrics {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
+    /// Seconds that the step took: the sum of what is under `time/`, as far as it is finite and above 0.
+    pub fn seconds(&self) -> f64 {
+        let phases = self.iter().filter(|(name, _)| name.starts_with(TIMINGS[0])).map(|(_, seconds)| seconds);
+        phases.filter(|seconds| seconds.is_finite() && *seconds > 0.0).sum()
+    }
+
     /// The same without what the wall clock measured (`time/`, `throughput/`): what is left of a resumed run equals that
     /// of an uninterrupted one.
     pub fn without_timings(mut self) -> Self {
@@ -323,6 +329,9 @@ mod tests {
     fn timings_can_be_left_out() {
         let mut metrics = step(1);
         metrics.insert("throughput/images_per_s", 3.0);
+        metrics.insert("time/rollout", 2.0);
+        metrics.insert("time/reward", f64::NAN);
+        assert_eq!(metrics.seconds(), 3.5);
         let left = metrics.without_timings();
         assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["kl", "reward"]);
     }

@@ -1,12 +1,13 @@
 //! Any valid config, written and read again, is the same config.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
+#[path = "common/properties.rs"]
+mod properties;
 
 use std::collections::BTreeMap;
 
-use common::cases;
 use counterpoint::config::{Component, DataSection, FilterSection, RunConfig, RunSection, TrainerConfig};
+use properties::cases;
 use proptest::collection::{btree_map, vec};
 use proptest::num::f64;
 use proptest::option;

@@ -2,13 +2,14 @@
 //! not matter.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
+#[path = "common/properties.rs"]
+mod properties;
 
-use common::cases;
 use counterpoint::filter::{Damping, ThresholdControl};
 use counterpoint::{
     DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopKConfig,
 };
+use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;

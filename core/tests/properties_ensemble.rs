@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "common/properties.rs"]
+mod properties;
 
-use common::{Batchwise, cases};
+use common::Batchwise;
 use counterpoint::{ClassWeights, Reward, RewardEnsemble, RewardStatistics, Sample, Score, Scored, Task};
+use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_assume, prop_oneof, proptest};
 

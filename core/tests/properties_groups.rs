@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "common/properties.rs"]
+mod properties;
 
 use std::sync::{Arc, Mutex};
 
-use common::{ToySampler, cases, config, parts, trainer};
+use common::{ToySampler, config, parts, trainer};
 use counterpoint::config::TrainerConfig;
 use counterpoint::trainer::Parts;
 use counterpoint::{DynamicGroupScalingConfig, Event, GroupFilter, GroupOutcome};
+use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "common/properties.rs"]
+mod properties;
 
-use common::{Decisions, Recorded, cases};
+use common::{Decisions, Recorded};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
 use counterpoint::{ImagePositions, Objective, SyncGrpoConfig};
+use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;

@@ -67,10 +67,7 @@ fn text(title: &str, cells: &Cells) -> Table {
 
 /// Time that the steps took.
 fn spent(history: &[(u64, Metrics)]) -> Duration {
-    let of_step = |metrics: &Metrics| {
-        metrics.iter().filter(|(name, _)| name.starts_with("time/")).map(|(_, seconds)| seconds).sum::<f64>()
-    };
-    let seconds: f64 = history.iter().map(|(_, metrics)| of_step(metrics)).sum();
+    let seconds = history.iter().map(|(_, metrics)| metrics.seconds()).sum();
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 

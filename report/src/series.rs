@@ -5,9 +5,6 @@ use counterpoint::metrics::Metrics;
 /// Points that a curve is drawn with at most; of more, neighbours are averaged.
 const MOST_POINTS: usize = 400;
 
-/// What `time/...` metrics add up to the wall-clock of a step.
-const PHASES: [&str; 3] = ["time/rollout", "time/reward", "time/update"];
-
 /// Where a step is on the two horizontal axes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
@@ -40,8 +37,7 @@ pub struct Series {
 pub fn places(history: &[(u64, Metrics)]) -> Vec<Place> {
     let mut seconds = 0.0;
     let mut place = |(step, metrics): &(u64, Metrics)| {
-        let phases = PHASES.iter().filter_map(|phase| metrics.get(phase));
-        seconds += phases.filter(|s| s.is_finite() && *s > 0.0).sum::<f64>();
+        seconds += metrics.seconds();
         Place { step: *step as f64, seconds }
     };
     history.iter().map(&mut place).collect()

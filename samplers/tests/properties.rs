@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "../../core/tests/common/properties.rs"]
+mod properties;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use common::{Writer, candidates, cases, softmax};
+use common::{Writer, candidates, softmax};
 use counterpoint::{Candidate, Result};
 use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGitConfig, MaskSchedule};
+use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 

@@ -2,9 +2,7 @@
 //! tasks and rewards. Everything is deterministic and takes milliseconds on the CPU.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-mod child;
 mod policy;
-mod properties;
 mod reference;
 mod sampler;
 mod slow;
@@ -19,9 +17,7 @@ use counterpoint::{
     Task, TaskSource, Trainer,
 };
 
-pub use child::child;
 pub use policy::{Fault, Faults, ToyPolicy};
-pub use properties::cases;
 pub use reference::{Decisions, Expected, Recorded};
 pub use sampler::ToySampler;
 pub use slow::Slowly;

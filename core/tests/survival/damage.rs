@@ -9,8 +9,7 @@ use super::{assert_equal, finish, newest, run};
 
 const STEPS: u64 = 8;
 
-#[test]
-fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unchanged() {
+pub(super) fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unchanged() {
     let root = tempfile::tempdir().unwrap();
     let [whole, folder, own] = ["whole", "damaged", "own"].map(|name| root.path().join(name));
     let mut made = run(&folder, STEPS);
@@ -63,8 +62,7 @@ fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unchanged() {
     assert_equal(&folder, &whole, STEPS);
 }
 
-#[test]
-fn a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_longer_counts() {
+pub(super) fn a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_longer_counts() {
     let root = tempfile::tempdir().unwrap();
     let [whole, folder] = ["whole", "damaged"].map(|name| root.path().join(name));
     let mut made = run(&folder, STEPS);
@@ -88,8 +86,7 @@ fn a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_longer_coun
     assert_equal(&folder, &whole, STEPS);
 }
 
-#[test]
-fn a_run_that_was_started_anew_in_an_old_folder_and_killed_does_not_go_on_from_the_old_one() {
+pub(super) fn a_run_that_was_started_anew_in_an_old_folder_and_killed_does_not_go_on_from_the_old_one() {
     let root = tempfile::tempdir().unwrap();
     let [whole, folder] = ["whole", "reused"].map(|name| root.path().join(name));
     finish(run(&folder, STEPS));

@@ -9,7 +9,8 @@ use std::process::Output;
 use counterpoint::checkpoint::Reader;
 use counterpoint::{ErrorKind, StopToken, Trainer};
 
-use super::common::{child, listen, stateful, trainer};
+use super::child::child;
+use super::common::{listen, stateful, trainer};
 use super::{TrainerConfig, assert_equal, finish, logged, newest, resumed, run, tree};
 
 const STEPS: u64 = 8;
@@ -36,18 +37,14 @@ fn named(message: &str) -> Option<&'static str> {
         .find(|name| message.contains(name))
 }
 
-#[test]
-#[ignore = "the process that may write only small files"]
-fn writes_little() {
-    let Some(folder) = std::env::var_os("FOLDER_OF_TEST") else { return };
-    let folder = Path::new(&folder);
+/// Role: the process that may write only small files.
+pub(super) fn writes_little(folder: &Path) {
     let (_, message) = fails(resumed(folder, STEPS), folder);
     println!("\nmessage: {}", message.unwrap());
 }
 
-#[test]
 #[cfg(unix)]
-fn files_that_cannot_grow_stop_the_run_by_name_and_it_goes_on_later() {
+pub(super) fn files_that_cannot_grow_stop_the_run_by_name_and_it_goes_on_later() {
     let root = tempfile::tempdir().unwrap();
     let whole = root.path().join("whole");
     finish(run(&whole, STEPS));
@@ -85,11 +82,8 @@ fn fill(folder: &Path, pages: usize) {
     ballast.set_len(written.saturating_sub(4096 * pages as u64)).unwrap();
 }
 
-#[test]
-#[ignore = "the process that has a small file system of its own"]
-fn fills_the_disk() {
-    let Some(disk) = std::env::var_os("FOLDER_OF_TEST") else { return };
-    let disk = Path::new(&disk);
+/// Role: the process that has a small file system of its own.
+pub(super) fn fills_the_disk(disk: &Path) {
     let elsewhere = tempfile::tempdir().unwrap();
     let whole = elsewhere.path().join("whole");
     finish(run(&whole, STEPS));
@@ -120,11 +114,8 @@ fn fills_the_disk() {
     }
 }
 
-#[test]
-#[ignore = "the process that has a small file system of its own"]
-fn fills_the_disk_and_the_same_trainer_goes_on() {
-    let Some(disk) = std::env::var_os("FOLDER_OF_TEST") else { return };
-    let disk = Path::new(&disk);
+/// Role: the process that has a small file system of its own.
+pub(super) fn fills_the_disk_and_the_same_trainer_goes_on(disk: &Path) {
     let elsewhere = tempfile::tempdir().unwrap();
     let whole = elsewhere.path().join("whole");
     // Its one checkpoint comes last: it is the metrics that fail.
@@ -181,18 +172,16 @@ fn on_a_small_disk(test: &str) -> Option<Vec<String>> {
     Some(messages(&child(&command, test, dir.path()).output().unwrap()))
 }
 
-#[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_stops_the_run_by_name_and_it_goes_on_later() {
+pub(super) fn a_full_disk_stops_the_run_by_name_and_it_goes_on_later() {
     let Some(messages) = on_a_small_disk("disk_full::fills_the_disk") else { return };
     println!("{messages:#?}");
     let seen: BTreeSet<_> = messages.iter().filter_map(|m| named(m)).collect();
     assert!(messages.len() == 10 && seen.len() >= 3 && seen.contains("metrics.jsonl"), "{seen:?}");
 }
 
-#[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_stops_the_run_and_the_same_trainer_goes_on() {
+pub(super) fn a_full_disk_stops_the_run_and_the_same_trainer_goes_on() {
     let Some(messages) = on_a_small_disk("disk_full::fills_the_disk_and_the_same_trainer_goes_on") else { return };
     assert_eq!(messages.len(), 1);
 }

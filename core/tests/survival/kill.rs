@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use counterpoint::trainer::Parts;
 use counterpoint::{Key, StopToken, Stream, Streams, Trainer};
 
-use super::common::{Faults, Slowly, ToyPolicy, child, stateful, trainer};
+use super::child::child;
+use super::common::{Faults, Slowly, ToyPolicy, stateful, trainer};
 use super::{TrainerConfig, assert_equal, newest, tree};
 
 /// More than twenty children get to before they are killed.
@@ -36,12 +37,9 @@ fn go_on(folder: &Path, pause: Duration) {
     trainer.run(&StopToken::new()).unwrap();
 }
 
-#[test]
-#[ignore = "the process that is killed"]
-fn trains() {
-    if let Some(folder) = std::env::var_os("FOLDER_OF_TEST") {
-        go_on(Path::new(&folder), PAUSE);
-    }
+/// Role: the process that is killed.
+pub(super) fn trains(folder: &Path) {
+    go_on(folder, PAUSE);
 }
 
 /// Waits until `until`, as long as the child lives.
@@ -60,8 +58,7 @@ fn up_to(stream: &mut Stream, longest: Duration) {
     sleep(longest.mul_f32(stream.uniform()));
 }
 
-#[test]
-fn a_run_that_is_killed_twenty_times_equals_the_uninterrupted_one() {
+pub(super) fn a_run_that_is_killed_twenty_times_equals_the_uninterrupted_one() {
     let seed = match std::env::var("SEED_OF_TEST") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),

@@ -7,16 +7,14 @@ use std::time::Duration;
 use counterpoint::checkpoint::Writer;
 use counterpoint::{ErrorKind, Result};
 
-use super::common::{child, listen};
+use super::child::child;
+use super::common::listen;
 use super::{assert_equal, finish, newest, resumed, run};
 
 const STEPS: u64 = 6;
 
-#[test]
-#[ignore = "the process that holds the folder"]
-fn holds() {
-    let Some(folder) = std::env::var_os("FOLDER_OF_TEST") else { return };
-    let folder = Path::new(&folder);
+/// Role: the process that holds the folder.
+pub(super) fn holds(folder: &Path) {
     let mut trainer = run(folder, STEPS);
     for _ in 0..3 {
         trainer.step().unwrap();
@@ -32,8 +30,7 @@ fn refused<T>(result: Result<T>) -> String {
     error.to_string()
 }
 
-#[test]
-fn a_second_process_is_refused_by_name_until_the_first_is_killed() {
+pub(super) fn a_second_process_is_refused_by_name_until_the_first_is_killed() {
     let root = tempfile::tempdir().unwrap();
     let [whole, folder] = ["whole", "held"].map(|name| root.path().join(name));
     fs::create_dir(&folder).unwrap();
@@ -70,8 +67,7 @@ fn a_second_process_is_refused_by_name_until_the_first_is_killed() {
     assert_equal(&folder, &whole, STEPS);
 }
 
-#[test]
-fn a_second_trainer_of_the_same_process_is_refused_until_the_first_is_dropped() {
+pub(super) fn a_second_trainer_of_the_same_process_is_refused_until_the_first_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = run(folder.path(), STEPS);
     let mut second = run(folder.path(), STEPS);
@@ -89,8 +85,7 @@ fn a_second_trainer_of_the_same_process_is_refused_until_the_first_is_dropped() 
     finish(resumed(folder.path(), STEPS));
 }
 
-#[test]
-fn a_trainer_reads_the_checkpoints_of_another_without_their_lock() {
+pub(super) fn a_trainer_reads_the_checkpoints_of_another_without_their_lock() {
     let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let mut first = run(folder.path(), STEPS);
     first.step().unwrap();

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod child;
 mod damage;
 mod disk_full;
 mod kill;
@@ -13,12 +14,66 @@ mod read_only;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use common::{stateful, trainer, weights};
 use counterpoint::checkpoint::latest;
 use counterpoint::config::TrainerConfig;
 use counterpoint::{StopToken, Trainer};
+use libtest_mimic::{Arguments, Trial};
 use serde_json::{Map, Value};
+
+/// What a process of its own does with a folder.
+type Role = fn(&Path);
+
+/// Functions with their paths.
+macro_rules! named {
+    ($($(#[$when:meta])* $path:path,)*) => { [$($(#[$when])* (stringify!($path), $path)),*] };
+}
+
+fn main() -> ExitCode {
+    if let Some((role, folder)) = child::role() {
+        let roles: &[(&str, Role)] = &named![
+            disk_full::writes_little,
+            disk_full::fills_the_disk,
+            disk_full::fills_the_disk_and_the_same_trainer_goes_on,
+            kill::trains,
+            lock::holds,
+            read_only::reads_only,
+        ];
+        let (_, play) = roles.iter().find(|(name, _)| *name == role).expect("a role of this program");
+        play(&folder);
+        return ExitCode::SUCCESS;
+    }
+    let tests: &[(&str, fn())] = &named![
+        damage::every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unchanged,
+        damage::a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_longer_counts,
+        damage::a_run_that_was_started_anew_in_an_old_folder_and_killed_does_not_go_on_from_the_old_one,
+        #[cfg(unix)]
+        disk_full::files_that_cannot_grow_stop_the_run_by_name_and_it_goes_on_later,
+        #[cfg(target_os = "linux")]
+        disk_full::a_full_disk_stops_the_run_by_name_and_it_goes_on_later,
+        #[cfg(target_os = "linux")]
+        disk_full::a_full_disk_stops_the_run_and_the_same_trainer_goes_on,
+        kill::a_run_that_is_killed_twenty_times_equals_the_uninterrupted_one,
+        lock::a_second_process_is_refused_by_name_until_the_first_is_killed,
+        lock::a_second_trainer_of_the_same_process_is_refused_until_the_first_is_dropped,
+        lock::a_trainer_reads_the_checkpoints_of_another_without_their_lock,
+        read_only::a_file_where_a_folder_should_be,
+        read_only::a_folder_where_the_metrics_should_be,
+        #[cfg(target_os = "linux")]
+        read_only::file_systems_that_not_even_root_writes_to,
+        #[cfg(target_os = "linux")]
+        read_only::a_read_only_file_system,
+    ];
+    let trial = |&(name, test): &(&str, fn())| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
+    libtest_mimic::run(&Arguments::from_args(), tests.iter().map(trial).collect()).exit_code()
+}
 
 /// A run of `steps` steps in `folder`, of which nothing is written yet, with a checkpoint every two steps.
 fn run(folder: &Path, steps: u64) -> Trainer {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use counterpoint::{ErrorKind, Trainer};
 
-use super::common::{child, config, listen, parts, trainer, weights};
+use super::child::child;
+use super::common::{config, listen, parts, trainer, weights};
 use super::disk_full::small_disk;
 
 /// That the first step fails with the path, before it has drawn anything, and so does every other.
@@ -25,8 +26,7 @@ fn fresh() -> Trainer {
     trainer(parts(), config(3))
 }
 
-#[test]
-fn a_file_where_a_folder_should_be() {
+pub(super) fn a_file_where_a_folder_should_be() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
@@ -40,26 +40,21 @@ fn a_file_where_a_folder_should_be() {
     assert_eq!(fs::read(&file).unwrap(), b"");
 }
 
-#[test]
-fn a_folder_where_the_metrics_should_be() {
+pub(super) fn a_folder_where_the_metrics_should_be() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("metrics.jsonl")).unwrap();
     refused(fresh().with_folder(root.path(), ""), &root.path().join("metrics.jsonl"));
 }
 
-#[test]
 #[cfg(target_os = "linux")]
-fn file_systems_that_not_even_root_writes_to() {
+pub(super) fn file_systems_that_not_even_root_writes_to() {
     for folder in ["/proc/counterpoint", "/sys/counterpoint"] {
         refused(fresh().with_folder(Path::new(folder), ""), Path::new(folder));
     }
 }
 
-#[test]
-#[ignore = "the process that has a file system of its own"]
-fn reads_only() {
-    let Some(disk) = std::env::var_os("FOLDER_OF_TEST") else { return };
-    let disk = Path::new(&disk);
+/// Role: the process that has a file system of its own.
+pub(super) fn reads_only(disk: &Path) {
     let folder = disk.join("run");
     let mut begun = fresh().with_folder(&folder, "");
     begun.step().unwrap();
@@ -79,9 +74,8 @@ fn reads_only() {
     println!("\nmessage: {error}");
 }
 
-#[test]
 #[cfg(target_os = "linux")]
-fn a_read_only_file_system() {
+pub(super) fn a_read_only_file_system() {
     let dir = tempfile::tempdir().unwrap();
     let Some(command) = small_disk(dir.path()) else { return };
     let command: Vec<&str> = command.iter().map(String::as_str).collect();

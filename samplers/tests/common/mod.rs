@@ -4,7 +4,6 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Candidate, Key, Result, Streams};
 use counterpoint_samplers::{ImageModel, TextModel};
-use proptest::test_runner::{Config, RngSeed};
 
 pub fn candidates(range: std::ops::Range<u64>) -> Vec<Candidate> {
     range.map(|candidate| Candidate { streams: Streams::new(7), key: Key { step: 0, task: 0, candidate } }).collect()
@@ -88,18 +87,4 @@ pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
 pub fn chi_square(counts: &[usize], probs: &[f64]) -> f64 {
     let n = counts.iter().sum::<usize>() as f64;
     counts.iter().zip(probs).filter(|(_, p)| **p > 0.0).map(|(&c, p)| (c as f64 - n * p).powi(2) / (n * p)).sum()
-}
-
-/// `count` random cases, the same in every run, so that a change is judged by the same cases as the one before it.
-/// `PROPTEST_CASES` and `PROPTEST_RNG_SEED` in the environment ask for more and for others.
-pub fn cases(count: u32) -> Config {
-    let set = |name: &str| std::env::var_os(name).is_some();
-    let mut config = Config { failure_persistence: None, ..Config::default() };
-    if !set("PROPTEST_CASES") {
-        config.cases = count;
-    }
-    if !set("PROPTEST_RNG_SEED") {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
 }
