@@ -5,10 +5,13 @@
 
 mod blocks;
 mod cache;
+mod concept;
 mod config;
 pub mod lfq;
+mod lora;
 mod magvit;
 mod omni;
+mod peft;
 mod phi;
 pub mod picture;
 mod policy;
@@ -19,12 +22,15 @@ mod rotary;
 mod showo;
 mod text;
 pub mod tokens;
+mod trainable;
 
 pub use cache::KvCache;
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
+pub use lora::{LoraConfig, TARGETS};
 pub use magvit::MagvitV2;
 pub use omni::Allowed;
 pub use policy::ShowoPolicy;
 pub use rollout::{ImagePrompts, TextCache};
 pub use showo::Showo;
 pub use text::TextTokenizer;
+pub use trainable::Trainable;

@@ -8,6 +8,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::config::{Activation, PhiConfig};
+use crate::lora::project;
 use crate::rotary::Rotary;
 
 /// Standard deviation of fresh weights.
@@ -119,7 +120,7 @@ impl Attention {
         let [batch, length, width] = x.dims();
         let split = |y: Tensor<3>| y.reshape([batch, length, self.heads, width / self.heads]);
         let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
-            let y = split(linear.forward(x.clone()));
+            let y = split(project(linear, x.clone()));
             let y = match norm {
                 Some(norm) => norm.forward(y),
                 None => y,
@@ -128,13 +129,13 @@ impl Attention {
         };
         let query = rotated(&self.q_proj, &self.q_layernorm);
         let key = rotated(&self.k_proj, &self.k_layernorm);
-        let value = split(self.v_proj.forward(x.clone())).swap_dims(1, 2);
+        let value = split(project(&self.v_proj, x.clone())).swap_dims(1, 2);
         let (key, value) = match past {
             Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
             None => (key, value),
         };
         let y = attend(query, key.clone(), value.clone(), bias.clone());
-        let y = self.dense.forward(y.swap_dims(1, 2).reshape([batch, length, width]));
+        let y = project(&self.dense, y.swap_dims(1, 2).reshape([batch, length, width]));
         (y, (key, value))
     }
 }
@@ -155,12 +156,12 @@ fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x);
+        let x = project(&self.fc1, x);
         let x = match self.activation {
             Activation::GeluNew => gelu_new(x),
             Activation::Gelu => gelu(x),
         };
-        self.fc2.forward(x)
+        project(&self.fc2, x)
     }
 }
 

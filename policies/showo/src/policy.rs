@@ -1,17 +1,25 @@
 //! Show-o under training: replay of recorded decisions.
 
+use std::cell::OnceCell;
+
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Weights};
+use counterpoint::{
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Stream, Weights,
+};
 
-use crate::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, prompting, tokens};
+use crate::lora::dropped_out;
+use crate::{Allowed, MagvitV2, Showo, ShowoConfig, TextTokenizer, Trainable, prompting, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
 pub struct ShowoPolicy {
     config: ShowoConfig,
     learner: ModuleLearner<Showo>,
     reference: Showo,
+    trainable: Trainable,
+    /// The decoder with its adapters merged, from the first time it is asked for to the next change of parameters.
+    merged: OnceCell<Showo>,
     text: Option<TextTokenizer>,
     image: MagvitV2,
     blank: Vec<u32>,
@@ -19,7 +27,8 @@ pub struct ShowoPolicy {
 }
 
 impl ShowoPolicy {
-    /// Puts a policy together. `decoder` lives on `device`, without autodiff; a copy of it becomes the frozen reference.
+    /// Puts a policy together. `decoder` lives on `device`, without autodiff; it becomes the frozen reference too.
+    /// Everything is trained until [`with_trainable`](Self::with_trainable) says otherwise.
     /// Without a text tokenizer it can be trained and scored on token ids, and draws none from tasks.
     ///
     /// # Errors
@@ -40,11 +49,49 @@ impl ShowoPolicy {
             config,
             learner: ModuleLearner::new(trained),
             reference: decoder.no_grad(),
+            trainable: Trainable::All,
+            merged: OnceCell::new(),
             text,
             image,
             blank,
             device: device.clone(),
         })
+    }
+
+    /// The same policy with just this part of its decoder under training, beginning from the decoder as it is now. The
+    /// reference stays what it is, and frozen parameters share their tensors with it: with LoRA and concept tokens it is
+    /// the base itself, without a second copy. A new optimizer starts: [`configure`](Learner::configure) it again.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config), naming the key, when a number is out of range, a target is unknown or
+    /// the model has no concept tokens to train.
+    pub fn with_trainable(self, trainable: &Trainable) -> Result<Self> {
+        trainable.validate()?;
+        let decoder = trainable.attach(&self.config, &self.merged(), &self.device)?;
+        Ok(self.training(decoder, trainable.clone()))
+    }
+
+    /// The same policy with this decoder under training.
+    pub(crate) fn training(mut self, decoder: Showo, trainable: Trainable) -> Self {
+        self.learner = match trainable {
+            Trainable::All => ModuleLearner::new(decoder),
+            _ => ModuleLearner::on_frozen_base(decoder, trainable.describe()),
+        };
+        (self.trainable, self.merged) = (trainable, OnceCell::new());
+        self
+    }
+
+    /// What is trained.
+    pub fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    /// The decoder as it is now, without autodiff, adapters and concept tokens merged into its weights.
+    pub fn merged(&self) -> Showo {
+        match self.trainable {
+            Trainable::Lora(_) => self.frozen(),
+            _ => self.decoder().merged(),
+        }
     }
 
     /// The model's sizes and ids.
@@ -59,6 +106,8 @@ impl ShowoPolicy {
 
     /// The learner, typed.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Showo> {
+        // Whoever has it may change the parameters.
+        self.merged.take();
         &mut self.learner
     }
 
@@ -90,9 +139,13 @@ impl ShowoPolicy {
         &self.device
     }
 
-    /// A differentiation-free view of the current parameters.
+    /// A differentiation-free view of the current parameters. Adapters are merged into their weights, once per version
+    /// of the parameters.
     pub(crate) fn frozen(&self) -> Showo {
-        self.learner.module().valid()
+        match self.trainable {
+            Trainable::Lora(_) => self.merged.get_or_init(|| self.decoder().merged()).clone(),
+            _ => self.decoder().valid(),
+        }
     }
 
     fn scorer(&self, weights: Weights) -> (Showo, Device) {
@@ -103,9 +156,18 @@ impl ShowoPolicy {
         }
     }
 
+    fn scored(&self, chunk: &[Replay<'_>], scorer: (Showo, Device)) -> Result<LogProbs> {
+        let Some(first) = chunk.first() else {
+            return Err(Error::contract("expected at least one replay in a chunk, got none"));
+        };
+        match first.segment().decoding {
+            Decoding::Autoregressive => self.text_log_probs(chunk, scorer),
+            Decoding::Masked => self.image_log_probs(chunk, scorer),
+        }
+    }
+
     /// Reasoning: one pass over context and answer; logits only where an answer token is predicted.
-    fn text_log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let (model, device) = self.scorer(weights);
+    fn text_log_probs(&self, chunk: &[Replay<'_>], (model, device): (Showo, Device)) -> Result<LogProbs> {
         let mut rows: Vec<Vec<u32>> = chunk
             .iter()
             .map(|r| {
@@ -138,8 +200,7 @@ impl ShowoPolicy {
     }
 
     /// Denoising: each replay is one step; conditional and unconditional rows in one batch, guided as when sampling.
-    fn image_log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let (model, device) = self.scorer(weights);
+    fn image_log_probs(&self, chunk: &[Replay<'_>], (model, device): (Showo, Device)) -> Result<LogProbs> {
         let guidance = common(chunk, "guidance", |s| s.guidance)?;
         let mask = self.config.codebook_size as u32;
         let mut rows = Vec::with_capacity(2 * chunk.len());
@@ -176,17 +237,20 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let Some(first) = chunk.first() else {
-            return Err(Error::contract("expected at least one replay in a chunk, got none"));
-        };
-        match first.segment().decoding {
-            Decoding::Autoregressive => self.text_log_probs(chunk, weights),
-            Decoding::Masked => self.image_log_probs(chunk, weights),
+        self.scored(chunk, self.scorer(weights))
+    }
+
+    /// The scores under [`Weights::Current`], with the adapters' dropout.
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        let (mut model, device) = self.scorer(Weights::Current);
+        if let Trainable::Lora(lora) = &self.trainable {
+            model = dropped_out(model, lora.dropout, noise);
         }
+        self.scored(chunk, (model, device))
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
-        &mut self.learner
+        self.module_learner()
     }
 }
 
