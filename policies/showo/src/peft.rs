@@ -19,6 +19,18 @@ const WEIGHTS: &str = "adapter_model.safetensors";
 const WRAPPED: &str = "base_model.model.";
 const LANGUAGE_MODEL: &str = "showo.";
 
+/// Keys of `adapter_config.json` that say nothing about what an adapter computes.
+const HARMLESS: [&str; 8] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "task_type",
+];
+
 /// The keys of `adapter_config.json` that this crate reads; others must be at rest, see [`PeftConfig::refuse`].
 #[derive(Debug, Serialize, Deserialize)]
 struct PeftConfig {
@@ -55,7 +67,7 @@ impl PeftConfig {
         }
     }
 
-    /// What the adapter is computed with and this crate does not know.
+    /// Refuses variants of LoRA that this crate does not compute: whatever key is neither at rest nor harmless.
     fn refuse(&self) -> Result<()> {
         if self.peft_type != "LORA" {
             return Err(Error::weights(format!("peft_type: expected `LORA`, got `{}`", self.peft_type)));
@@ -65,30 +77,16 @@ impl PeftConfig {
             Value::Array(list) => list.is_empty(),
             Value::Object(map) => map.is_empty(),
             Value::String(text) => text == "none",
-            _ => false,
+            Value::Bool(true) | Value::Number(_) => false,
         };
-        const UNKNOWN: [&str; 17] = [
-            "bias",
-            "use_dora",
-            "use_rslora",
-            "use_qalora",
-            "use_bdlora",
-            "fan_in_fan_out",
-            "lora_bias",
-            "rank_pattern",
-            "alpha_pattern",
-            "modules_to_save",
-            "layers_to_transform",
-            "layer_replication",
-            "exclude_modules",
-            "trainable_token_indices",
-            "target_parameters",
-            "alora_invocation_tokens",
-            "megatron_config",
-        ];
-        match UNKNOWN.iter().find_map(|key| self.others.get(*key).filter(|v| !at_rest(v)).map(|v| (key, v))) {
+        // Some initialisations change the base weights; these do not.
+        let plain_init = |value: &Value| *value == Value::Bool(true) || *value == "gaussian";
+        let wrong = self.others.iter().find(|(key, value)| {
+            !(at_rest(value) || HARMLESS.contains(&key.as_str()) || *key == "init_lora_weights" && plain_init(value))
+        });
+        match wrong {
             Some((key, value)) => Err(Error::weights(format!(
-                "{key}: expected none, got {value}: this kind of adapter is not supported; save it without"
+                "{key}: expected none, got {value}: plain LoRA alone is supported; merge this adapter with `peft`"
             ))),
             None => Ok(()),
         }
