@@ -1,11 +1,16 @@
 //! Parameters, accumulated gradients and the optimizer of a policy.
 
+mod base;
+
 use std::path::Path;
+use std::sync::OnceLock;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 
+use self::base::Trained;
 use crate::{Error, Result};
 
 /// The trainable half of a [`Policy`](crate::Policy). [`ModuleLearner`] implements it for any burn module.
@@ -89,10 +94,20 @@ pub struct OptimizerConfig {
 }
 
 /// [`Learner`] of a burn module: AdamW, gradients accumulated over chunks.
+///
+/// Parameters that do not require gradients are never changed: they have no gradient, no optimizer state and no weight
+/// decay. [`new`](Self::new) writes them into checkpoints all the same, [`on_frozen_base`](Self::on_frozen_base) does not.
 pub struct ModuleLearner<M: Module> {
     module: M,
     optimizer: ModuleOptimizer,
     gradients: GradientsAccumulator<M>,
+    partial: Option<Partial>,
+}
+
+/// What a learner on a frozen base knows of it.
+struct Partial {
+    what: String,
+    trained: OnceLock<Trained>,
 }
 
 const PARAMETERS: &str = "parameters.bpk";
@@ -101,7 +116,16 @@ const OPTIMIZER: &str = "optimizer.bpk";
 impl<M: Module> ModuleLearner<M> {
     /// Takes over a module on an autodiff device.
     pub fn new(module: M) -> Self {
-        Self { module, optimizer: AdamWConfig::new().init(), gradients: GradientsAccumulator::new() }
+        Self { module, optimizer: AdamWConfig::new().init(), gradients: GradientsAccumulator::new(), partial: None }
+    }
+
+    /// Takes over a module on an autodiff device of which only some parameters require gradients. Checkpoints hold those
+    /// alone. Of the others they keep a fingerprint (names, shapes and some values), and they are refused by a learner
+    /// on another base, by one that trains other parameters and by one that describes `what` it trains otherwise.
+    ///
+    /// `what` is for error messages too: "lora of rank 16".
+    pub fn on_frozen_base(module: M, what: impl Into<String>) -> Self {
+        Self { partial: Some(Partial { what: what.into(), trained: OnceLock::new() }), ..Self::new(module) }
     }
 
     /// The module under training.
@@ -118,6 +142,39 @@ impl<M: Module> ModuleLearner<M> {
             }
         });
         found
+    }
+
+    /// What is trained and on which base; `None` when checkpoints hold the whole module.
+    fn trained(&self) -> Result<Option<&Trained>> {
+        let Some(Partial { what, trained }) = &self.partial else { return Ok(None) };
+        // The base never changes: it is read once.
+        match trained.get() {
+            Some(known) => Ok(Some(known)),
+            None => {
+                let found = Trained::of(&self.module, what)?;
+                Ok(Some(trained.get_or_init(|| found)))
+            }
+        }
+    }
+
+    /// Refuses a folder that does not hold just the parameters that this learner saves.
+    fn check(&self, dir: &Path) -> Result<()> {
+        match (self.trained()?, Trained::read(dir)?) {
+            (None, None) => Ok(()),
+            (Some(own), Some(saved)) => own.check(&saved, dir),
+            (None, Some(saved)) => Err(Error::checkpoint(format!(
+                "{}: expected a checkpoint of all parameters, got one of a policy that trains {} alone; resume with the \
+                 settings that it was written with",
+                dir.display(),
+                saved.what
+            ))),
+            (Some(own), None) => Err(Error::checkpoint(format!(
+                "{}: expected a checkpoint of a policy that trains {} alone, got one of all parameters; resume with the \
+                 settings that it was written with",
+                dir.display(),
+                own.what
+            ))),
+        }
     }
 
     /// Calls `f` with the path and the flattened gradient of every parameter that has one.
@@ -176,7 +233,15 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         let write = |file: &str, result: Result<(), String>| {
             result.map_err(|e| Error::io("cannot write", &dir.join(file), std::io::Error::other(e)))
         };
-        write(PARAMETERS, self.module.clone().into_record().save(dir.join(PARAMETERS)).map_err(|e| e.to_string()))?;
+        let module = self.module.clone();
+        let record = match self.trained()? {
+            Some(trained) => {
+                trained.write(dir)?;
+                module.into_record_group(base::trained(&self.module))
+            }
+            None => module.into_record(),
+        };
+        write(PARAMETERS, record.save(dir.join(PARAMETERS)).map_err(|e| e.to_string()))?;
         write(OPTIMIZER, self.optimizer.save(dir.join(OPTIMIZER)).map_err(|e| e.to_string()))
     }
 
@@ -184,8 +249,17 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         let foreign = |file: &str, e: String| {
             Error::checkpoint(format!("{} does not fit this policy", dir.join(file).display())).with_source(e)
         };
-        let module =
-            self.module.clone().try_load_file(dir.join(PARAMETERS)).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
+        self.check(dir)?;
+        let record = ModuleRecord::load(dir.join(PARAMETERS)).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
+        if let Some(trained) = self.trained()?
+            && record.len() != trained.parameters.len()
+        {
+            let counts = format!("expected {} parameters, got {}", trained.parameters.len(), record.len());
+            return Err(foreign(PARAMETERS, counts));
+        }
+        // The base is not in the file; that all of the trained ones are is settled by their number and their names.
+        let record = record.allow_partial(self.partial.is_some());
+        let module = self.module.clone().try_load_record(record).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
         let optimizer =
             self.optimizer.clone().load(dir.join(OPTIMIZER)).map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
         (self.module, self.optimizer) = (module, optimizer);

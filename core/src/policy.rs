@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use crate::{Learner, Result, Segment, Trajectory};
+use crate::{Learner, Result, Segment, Stream, Trajectory};
 
 /// A **policy** owns parameters and a frozen reference, and re-scores recorded decisions.
 ///
@@ -97,6 +97,22 @@ pub trait Policy: Any + Send {
     /// cannot tell: then chunks are given as a number of sequences.
     fn chunk_bytes(&self, _chunk: &[Replay<'_>]) -> Option<u64> {
         None
+    }
+
+    /// The scores that an update back-propagates through: those of [`Weights::Current`], under the noise that regularises
+    /// training (dropout) where the policy has any. Without noise by default.
+    ///
+    /// Every chunk of an update gets the same `noise`, so that results do not depend on how decisions are grouped into
+    /// chunks; the next update gets another. Samplers, the gate, [`Weights::Detached`] and [`Weights::Reference`] see
+    /// none of it.
+    ///
+    /// # Shapes
+    /// As [`log_probs`](Policy::log_probs).
+    ///
+    /// # Errors
+    /// As [`log_probs`](Policy::log_probs).
+    fn training_log_probs(&self, chunk: &[Replay<'_>], _noise: Stream) -> Result<LogProbs> {
+        self.log_probs(chunk, Weights::Current)
     }
 
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
 use common::{Faults, ToyPolicy, config, listen, parts, trainer};
-use counterpoint::config::TrainerConfig;
+use counterpoint::config::{Chunk, MemoryBudget, TrainerConfig};
 use counterpoint::trainer::{Group, Outcome, Parts, accumulate};
 use counterpoint::{
-    Error, Event, GroupFilter, ImagePositions, Learner, Objective, Policy, Replay, Reward, Sampler, StopToken,
-    SyncGrpoConfig, TaskSource, Trainer, Weights,
+    Error, Event, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Policy, Replay, Reward, Sampler, Segment,
+    StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Weights,
 };
 
 #[test]
@@ -133,12 +133,51 @@ fn chunked_gradients_are_those_of_the_whole_graph() {
     }
 }
 
+/// A policy of which every replay takes 2 MiB and every chunk 1 more; keeps the sizes of the chunks it scores.
+struct Weighed {
+    inner: ToyPolicy,
+    sizes: Mutex<Vec<usize>>,
+}
+
+impl Policy for Weighed {
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> counterpoint::Result<LogProbs> {
+        if weights == Weights::Current {
+            self.sizes.lock().unwrap().push(chunk.len());
+        }
+        self.inner.log_probs(chunk, weights)
+    }
+
+    fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
+        Some((2 * chunk.len() as u64 + 1) << 20)
+    }
+
+    fn learner(&mut self) -> &mut dyn Learner {
+        self.inner.learner()
+    }
+}
+
+#[test]
+fn a_chunk_takes_as_many_replays_as_its_memory_budget_allows() {
+    let answer = Trajectory { candidate: 0, segments: vec![Segment::text(vec![1], vec![2, 1], vec![-1.0; 2])] };
+    let group = Group { trajectories: vec![answer; 7], advantages: vec![0.5; 7] };
+    let objective = SyncGrpoConfig::default().init().unwrap();
+    let chunk = |memory_mib| Chunk::Memory(MemoryBudget { memory_mib });
+    for (memory_mib, expected) in [(1, vec![1; 7]), (6, vec![2, 2, 2, 1]), (7, vec![3, 3, 1]), (u64::MAX, vec![7])] {
+        let mut policy = Weighed { inner: ToyPolicy::new(Faults::default()), sizes: Mutex::default() };
+        accumulate(&mut policy, &objective, std::slice::from_ref(&group), chunk(memory_mib), None).unwrap();
+        assert_eq!(*policy.sizes.lock().unwrap(), expected, "{memory_mib} MiB");
+    }
+    let mut silent = ToyPolicy::new(Faults::default());
+    let error = accumulate(&mut silent, &objective, &[group], chunk(7), None).unwrap_err().to_string();
+    assert!(error.contains("trainer.chunk") && error.contains("number of sequences"), "{error}");
+}
+
 #[test]
 fn a_run_does_not_depend_on_the_chunk_size_beyond_rounding() {
     let first =
         |chunk| trainer(parts(), TrainerConfig { chunk, ..config(1) }).step().unwrap().metrics.without_timings();
-    let expected = first(1);
-    for chunk in [3, 1000] {
+    let expected = first(Chunk::Sequences(1));
+    for chunk in [Chunk::Sequences(3), Chunk::Sequences(1000)] {
         let metrics = first(chunk);
         for ((name, got), (_, expected)) in metrics.iter().zip(expected.iter()) {
             assert!(

@@ -6,7 +6,7 @@ use super::Trainer;
 use crate::config::Chunk;
 use crate::{
     Decoding, Error, GroupShape, ImagePositions, Key, LogProbs, LossStats, Objective, Policy, Replay, Result, Segment,
-    Streams, Terms, Trajectory, Weights,
+    Stream, Streams, Terms, Trajectory, Weights,
 };
 
 /// What an update learns from: one group's trajectories and their advantages A_i.
@@ -29,7 +29,8 @@ pub struct Replayed {
     pub non_finite: Option<String>,
 }
 
-/// Draws which denoising steps of each candidate an update scores, for objectives that score a subset of them.
+/// Draws what an update leaves to chance: which denoising steps of each candidate it scores, for objectives that score a
+/// subset of them, and the noise of [`Policy::training_log_probs`].
 #[derive(Debug, Clone, Copy)]
 pub struct StepDraw {
     /// The run's streams.
@@ -40,6 +41,13 @@ pub struct StepDraw {
     pub cursor: u64,
     /// Which update of the same batch this is.
     pub round: u64,
+}
+
+impl StepDraw {
+    /// The noise of the whole update: the same for every chunk.
+    fn noise(&self) -> Stream {
+        self.streams.stream(Key::task(self.step, self.cursor), "update.noise", self.round)
+    }
 }
 
 /// Some steps of a candidate with what the objective needs to know of them.
@@ -81,7 +89,7 @@ impl Trainer {
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the
 /// policy's learner. Stops at the first loss that is not finite.
 ///
-/// Without `draw`, all denoising steps are scored whatever the objective says.
+/// Without `draw`, all denoising steps are scored whatever the objective says, and without dropout.
 ///
 /// # Errors
 /// What the policy or the objective returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the policy's
@@ -115,7 +123,10 @@ pub fn accumulate(
     let mut entropy = Mean::default();
     for chunk in chunks(&items, chunk, policy)? {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-        let scores = policy.log_probs(&replays, Weights::Current)?;
+        let scores = match draw {
+            Some(draw) => policy.training_log_probs(&replays, draw.noise())?,
+            None => policy.log_probs(&replays, Weights::Current)?,
+        };
         let layout = Layout::of(&scores, &replays)?;
         let reference = match objective.needs_reference() {
             true => Some(layout.attach(policy.log_probs(&replays, Weights::Reference)?.log_probs)),

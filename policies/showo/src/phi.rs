@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::attention::Mask;
 use crate::config::{Activation, PhiConfig};
+use crate::lora::project;
 use crate::rotary::Rotary;
 
 /// Standard deviation of fresh weights.
@@ -101,9 +102,9 @@ impl DecoderLayer {
         mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
-        let normed = self.input_layernorm.forward(x.clone());
-        let (attended, seen) = self.self_attn.forward(normed.clone(), rotary, mask, past);
-        (attended + self.mlp.forward(normed) + x, seen)
+        let y = normed(&self.input_layernorm, x.clone());
+        let (attended, seen) = self.self_attn.forward(y.clone(), rotary, mask, past);
+        (attended + self.mlp.forward(y) + x, seen)
     }
 }
 
@@ -118,34 +119,34 @@ impl Attention {
         let [batch, length, width] = x.dims();
         let split = |y: Tensor<3>| y.reshape([batch, length, self.heads, width / self.heads]);
         let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
-            let y = split(linear.forward(x.clone()));
+            let y = split(project(linear, x.clone()));
             let y = match norm {
-                Some(norm) => norm.forward(y),
+                Some(norm) => normed(norm, y),
                 None => y,
             };
             rotary.apply(y).swap_dims(1, 2)
         };
         let query = rotated(&self.q_proj, &self.q_layernorm);
         let key = rotated(&self.k_proj, &self.k_layernorm);
-        let value = split(self.v_proj.forward(x.clone())).swap_dims(1, 2);
+        let value = split(project(&self.v_proj, x.clone())).swap_dims(1, 2);
         let (key, value) = match past {
             Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
             None => (key, value),
         };
         let y = mask.attend(query, key.clone(), value.clone());
-        let y = self.dense.forward(y.swap_dims(1, 2).reshape([batch, length, width]));
+        let y = project(&self.dense, y.swap_dims(1, 2).reshape([batch, length, width]));
         (y, (key, value))
     }
 }
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x);
+        let x = project(&self.fc1, x);
         let x = match self.activation {
             Activation::GeluNew => gelu_new(x),
             Activation::Gelu => gelu(x),
         };
-        self.fc2.forward(x)
+        project(&self.fc2, x)
     }
 }
 
@@ -154,6 +155,12 @@ fn gelu_new(x: Tensor<3>) -> Tensor<3> {
     const TWO_SQRT_2_OVER_PI: f64 = 1.595_769_121_605_730_7;
     let gate = (x.clone() * x.clone() * (0.044_715 * TWO_SQRT_2_OVER_PI) + TWO_SQRT_2_OVER_PI) * x.clone();
     x * sigmoid(gate)
+}
+
+/// `norm` on `x`, computed in f32.
+pub(crate) fn normed<const D: usize>(norm: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
+    let dtype = x.dtype();
+    norm.forward(x.cast(DType::F32)).cast(dtype)
 }
 
 fn linear(from: usize, to: usize, device: &Device) -> Linear {

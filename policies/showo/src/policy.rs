@@ -5,20 +5,25 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Weights};
+use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Stream, Weights};
 
 use crate::image_prompts::ImagePrompts;
+use crate::lora::dropped_out;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
-use crate::{FastPaths, KvCache, MagvitV2, Showo, ShowoConfig, TextTokenizer, tokens};
+use crate::{FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
 pub struct ShowoPolicy {
     config: Arc<ShowoConfig>,
     fast: FastPaths,
+    precision: Precision,
+    trainable: Trainable,
     learner: ModuleLearner<Showo>,
     reference: Showo,
-    /// What rollouts use, until the parameters change.
+    /// Whether the decoder is still the reference: nobody had the chance to change either.
+    fresh: bool,
+    /// What holds until the parameters change.
     rollouts: OnceCell<Rollouts>,
     text: Option<TextTokenizer>,
     image: MagvitV2,
@@ -26,22 +31,16 @@ pub struct ShowoPolicy {
     device: Device,
 }
 
-/// What holds for one state of the parameters.
+/// What is computed once for each state of the parameters.
 struct Rollouts {
+    /// The decoder without gradients, adapters merged into its weights.
     scorer: Scorer,
     empty_prompt: OnceCell<KvCache>,
 }
 
-impl Rollouts {
-    fn new(policy: &ShowoPolicy) -> Self {
-        let model = policy.learner.module().valid().with_fused_attention(policy.fast.fused_attention);
-        let (config, device) = (policy.config.clone(), policy.device.clone());
-        Self { scorer: Scorer { config, model, device, fast: policy.fast }, empty_prompt: OnceCell::new() }
-    }
-}
-
 impl ShowoPolicy {
-    /// Puts a policy together. `decoder` lives on `device`, without autodiff; a copy of it becomes the frozen reference.
+    /// Puts a policy together. `decoder` lives on `device`, without autodiff; it becomes the frozen reference too.
+    /// Everything is trained until [`with_trainable`](Self::with_trainable) says otherwise.
     /// Without a text tokenizer it can be trained and scored on token ids, and draws none from tasks.
     ///
     /// # Errors
@@ -61,8 +60,11 @@ impl ShowoPolicy {
         Ok(Self {
             config: Arc::new(config),
             fast: FastPaths::default(),
+            precision: Precision::default(),
+            trainable: Trainable::All,
             learner: ModuleLearner::new(trained),
             reference: decoder.no_grad(),
+            fresh: true,
             rollouts: OnceCell::new(),
             text,
             image,
@@ -83,6 +85,67 @@ impl ShowoPolicy {
         self.fast
     }
 
+    /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state; what is frozen, the
+    /// reference too, is stored in `precision`.
+    ///
+    /// # Errors
+    /// As [`with_trainable`](Self::with_trainable), which starts anew.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
+        self.precision = precision;
+        self.reference = self.reference.stored_in(precision);
+        let trainable = self.trainable.clone();
+        self.with_trainable(&trainable)
+    }
+
+    /// What it computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same policy with just this part of its decoder under training, beginning from the decoder as it is now. The
+    /// reference stays what it is, and frozen parameters share their tensors with it: with LoRA and concept tokens it is
+    /// the base itself, without a second copy. A new optimizer starts: [`configure`](Learner::configure) it again.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config), naming the key, when a number is out of range, a target is unknown or
+    /// the model has no concept tokens to train.
+    pub fn with_trainable(self, trainable: &Trainable) -> Result<Self> {
+        trainable.validate()?;
+        let decoder = trainable.attach(&self.config, &self.base(trainable), &self.device)?;
+        Ok(self.training(decoder, trainable.clone()))
+    }
+
+    /// The decoder as it is now, as `trainable` builds on it.
+    pub(crate) fn base(&self, trainable: &Trainable) -> Showo {
+        match trainable {
+            // Parameters that are trained keep all their bits.
+            Trainable::All | Trainable::Decoder => self.merged().computing_in(self.precision),
+            _ if self.fresh => self.reference.clone(),
+            _ => self.merged().stored_in(self.precision),
+        }
+    }
+
+    /// The same policy with this decoder under training.
+    pub(crate) fn training(mut self, decoder: Showo, trainable: Trainable) -> Self {
+        self.learner = match trainable {
+            Trainable::All => ModuleLearner::new(decoder),
+            _ => ModuleLearner::on_frozen_base(decoder, trainable.describe()),
+        };
+        self.trainable = trainable;
+        self.rollouts.take();
+        self
+    }
+
+    /// What is trained.
+    pub fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    /// The decoder as it is now, without autodiff, adapters and concept tokens merged into its weights.
+    pub fn merged(&self) -> Showo {
+        self.decoder().merged()
+    }
+
     /// The model's sizes and ids.
     pub fn config(&self) -> &ShowoConfig {
         &self.config
@@ -95,14 +158,16 @@ impl ShowoPolicy {
 
     /// The learner, typed.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Showo> {
-        // The parameters may be about to change.
+        // Whoever has it may change the parameters.
         self.rollouts.take();
+        self.fresh = false;
         &mut self.learner
     }
 
     /// Replaces the frozen reference.
     pub fn set_reference(&mut self, reference: Showo) {
-        self.reference = reference.no_grad();
+        self.reference = reference.no_grad().stored_in(self.precision);
+        self.fresh = false;
     }
 
     /// The text tokenizer.
@@ -132,16 +197,31 @@ impl ShowoPolicy {
     pub(crate) fn scorer(&self, weights: Weights) -> Scorer {
         let (model, device) = match weights {
             Weights::Current => (self.learner.module().clone(), self.device.clone().autodiff()),
-            Weights::Detached => return self.rollouts.get_or_init(|| Rollouts::new(self)).scorer.clone(),
+            Weights::Detached => return self.rollouts().scorer.clone(),
             Weights::Reference => (self.reference.clone(), self.device.clone()),
         };
+        self.scorer_of(model, device)
+    }
+
+    fn scorer_of(&self, model: Showo, device: Device) -> Scorer {
         let model = model.with_fused_attention(self.fast.fused_attention);
         Scorer { config: self.config.clone(), model, device, fast: self.fast }
     }
 
+    fn rollouts(&self) -> &Rollouts {
+        self.rollouts.get_or_init(|| {
+            let model = match self.trainable {
+                Trainable::Lora(_) => self.merged(),
+                _ => self.decoder().valid(),
+            };
+            let scorer = self.scorer_of(model.stored_in(self.precision), self.device.clone());
+            Rollouts { scorer, empty_prompt: OnceCell::new() }
+        })
+    }
+
     /// Keys and values of the empty prompt under the current parameters.
     pub(crate) fn empty_prompt(&self) -> Result<KvCache> {
-        let rollouts = self.rollouts.get_or_init(|| Rollouts::new(self));
+        let rollouts = self.rollouts();
         if let Some(cache) = rollouts.empty_prompt.get() {
             return Ok(cache.clone());
         }
@@ -156,16 +236,29 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let Some(first) = chunk.first() else {
-            return Err(Error::contract("expected at least one replay in a chunk, got none"));
-        };
-        match first.segment().decoding {
-            Decoding::Autoregressive => text_log_probs(&self.scorer(weights), chunk),
-            Decoding::Masked => image_log_probs(&self.scorer(weights), chunk),
+        scored(chunk, &self.scorer(weights))
+    }
+
+    /// The scores under [`Weights::Current`], with the adapters' dropout.
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        let mut scorer = self.scorer(Weights::Current);
+        if let Trainable::Lora(lora) = &self.trainable {
+            scorer.model = dropped_out(scorer.model, lora.dropout, noise);
         }
+        scored(chunk, &scorer)
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
         self.module_learner()
+    }
+}
+
+fn scored(chunk: &[Replay<'_>], scorer: &Scorer) -> Result<LogProbs> {
+    let Some(first) = chunk.first() else {
+        return Err(Error::contract("expected at least one replay in a chunk, got none"));
+    };
+    match first.segment().decoding {
+        Decoding::Autoregressive => text_log_probs(scorer, chunk),
+        Decoding::Masked => image_log_probs(scorer, chunk),
     }
 }

@@ -7,7 +7,7 @@ use counterpoint::{Policy, Result, Sampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
 use serde::Deserialize;
 
-use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
+use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable};
 
 /// `[policy] kind = "showo"`.
 #[derive(Debug, Deserialize)]
@@ -15,6 +15,9 @@ use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
 struct Settings {
     /// Folder of `config.json`, `tokenizer.json`, `model.safetensors` and `magvitv2.safetensors`.
     model: PathBuf,
+    /// What is trained.
+    #[serde(default)]
+    trainable: Trainable,
 }
 
 impl ShowoPolicy {
@@ -35,7 +38,8 @@ impl ShowoPolicy {
 
 fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>> {
     let settings: Settings = settings("policy", table)?;
-    Ok(Box::new(ShowoPolicy::load(&context.resolve(&settings.model), &context.device)?))
+    let policy = ShowoPolicy::load(&context.resolve(&settings.model), &context.device)?;
+    Ok(Box::new(policy.with_trainable(&settings.trainable).map_err(|e| e.at("policy.trainable"))?))
 }
 
 fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampler>> {
