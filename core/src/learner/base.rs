@@ -92,8 +92,7 @@ impl Trained {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let others =
-                if others.is_empty() { String::new() } else { format!("; so do {}{more}", others.join(", ")) };
+            let others = if others.is_empty() { String::new() } else { format!("; so do {}{more}", others.join(", ")) };
             return refuse(format!(
                 "the trained parameters differ: {first}: expected shape {}, got {}{others}",
                 shape(self),
