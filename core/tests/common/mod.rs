@@ -17,7 +17,7 @@ use counterpoint::{
     Task, TaskSource, Trainer,
 };
 
-pub use policy::{Fault, Faults, ToyPolicy};
+pub use policy::{Fault, Faults, Heard, ToyPolicy};
 pub use reference::{Decisions, Expected, Recorded};
 pub use sampler::ToySampler;
 pub use slow::Slowly;

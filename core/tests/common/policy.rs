@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{
-    Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Streams, Weights,
+    Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Stream, Streams, Weights,
 };
 
 use super::slow::{Saving, Slowly};
@@ -90,19 +90,29 @@ pub struct ToyPolicy {
     learner: Saving<Toy>,
     reference: Toy,
     faults: Faults,
+    noise: Option<Heard>,
 }
+
+/// The first uniform of each noise that scores of an update were asked with.
+pub type Heard = Arc<Mutex<Vec<f32>>>;
 
 impl ToyPolicy {
     pub fn new(faults: Faults) -> Self {
         let reference = Toy::new(&Device::flex());
         let trained = Toy::new(&Device::flex().autodiff());
         let learner = Saving { inner: ModuleLearner::new(trained), slowly: None };
-        Self { learner, reference: reference.no_grad(), faults }
+        Self { learner, reference: reference.no_grad(), faults, noise: None }
     }
 
     /// The same, with checkpoints that take time.
     pub fn saving(mut self, slowly: Slowly) -> Self {
         self.learner.slowly = Some(slowly);
+        self
+    }
+
+    /// The same, half a nat too high in updates, where it notes the noise.
+    pub fn noisy(mut self, heard: Heard) -> Self {
+        self.noise = Some(heard);
         self
     }
 
@@ -185,6 +195,15 @@ impl Policy for ToyPolicy {
         let chosen = ids(&chosen, &toy.device()).unsqueeze_dim::<3>(2);
         let log_probs = self.faulty(all.gather(2, chosen).squeeze_dim::<2>(2), chunk);
         Ok(LogProbs { log_probs, entropy: Some(entropy) })
+    }
+
+    fn training_log_probs(&self, chunk: &[Replay<'_>], mut noise: Stream) -> Result<LogProbs> {
+        let mut scores = self.log_probs(chunk, Weights::Current)?;
+        if let Some(heard) = &self.noise {
+            heard.lock().unwrap().push(noise.uniform());
+            scores.log_probs = scores.log_probs + 0.5;
+        }
+        Ok(scores)
     }
 
     fn kind(&self) -> &str {

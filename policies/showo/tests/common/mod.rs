@@ -112,8 +112,12 @@ pub fn weights(policy: &ShowoPolicy) -> BTreeMap<String, (Vec<usize>, Vec<f32>)>
 
 /// An answer of two tokens after a question that has concept tokens in it.
 pub fn answer() -> Trajectory {
-    let first = (config().text_vocab_size - config().num_concept_tokens) as u32;
-    let question = counterpoint_showo::prompting::mmu_prompt(&config(), &[1; 16], &[4, first, first + 1]).unwrap();
+    answer_of(&config())
+}
+
+pub fn answer_of(config: &ShowoConfig) -> Trajectory {
+    let first = (config.text_vocab_size - config.num_concept_tokens) as u32;
+    let question = counterpoint_showo::prompting::mmu_prompt(config, &[1; 16], &[4, first, first + 1]).unwrap();
     Trajectory { candidate: 0, segments: vec![Segment::text(question, vec![7, first + 2], vec![0.0; 2])] }
 }
 
