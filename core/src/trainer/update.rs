@@ -338,9 +338,9 @@ impl Layout {
 
     /// A constant of this layout, in the same autodiff context as the chunk's scores.
     fn attach(&self, constant: Tensor<2>) -> Tensor<2> {
-        match self.device.is_autodiff() {
-            true => constant.inner().autodiff(),
-            false => constant,
+        match self.device.gradient_checkpointing_strategy() {
+            Some(strategy) => constant.inner().autodiff().with_gradient_checkpointing_strategy(strategy),
+            None => constant.inner(),
         }
     }
 }

@@ -161,7 +161,7 @@ impl ShowoPolicy {
             .map_err(|e| Error::weights(format!("{}: damaged or not safetensors", path.display())).with_source(e))?;
         let mut used = 0;
         let trainable = Trainable::Lora(lora.clone());
-        let frozen = Trainable::frozen(&self.base(&trainable), self.device());
+        let frozen = Trainable::frozen(&self.base(&trainable), self.training_device());
         let decoder = lora.attach(frozen, |projection, [from, to]| {
             let mut factor = |part: &str, shape: [usize; 2]| {
                 used += 1;

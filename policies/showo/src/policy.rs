@@ -29,6 +29,8 @@ pub struct ShowoPolicy {
     image: MagvitV2,
     blank: Vec<u32>,
     device: Device,
+    /// The same with autodiff.
+    training_device: Device,
 }
 
 /// What is computed once for each state of the parameters.
@@ -56,7 +58,8 @@ impl ShowoPolicy {
         // Black, as the public code shows it for questions that are about no image.
         let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, device);
         let blank = tokens::to_rows(image.encode(pixels)?)?.remove(0);
-        let trained = decoder.clone().to_device(&device.clone().autodiff()).train();
+        let training_device = device.clone().autodiff();
+        let trained = decoder.clone().to_device(&training_device).train();
         Ok(Self {
             config: Arc::new(config),
             fast: FastPaths::default(),
@@ -70,6 +73,7 @@ impl ShowoPolicy {
             image,
             blank,
             device: device.clone(),
+            training_device,
         })
     }
 
@@ -102,6 +106,23 @@ impl ShowoPolicy {
         self.precision
     }
 
+    /// Whether updates forget the results of cheap operations and compute them again on the way back: less memory, more
+    /// work.
+    ///
+    /// # Errors
+    /// As [`with_trainable`](Self::with_trainable), which starts anew.
+    pub fn with_gradient_checkpointing(mut self, on: bool) -> Result<Self> {
+        let device = self.device.clone().autodiff();
+        self.training_device = if on { device.gradient_checkpointing() } else { device };
+        let trainable = self.trainable.clone();
+        self.with_trainable(&trainable)
+    }
+
+    /// The device of updates, with autodiff.
+    pub(crate) fn training_device(&self) -> &Device {
+        &self.training_device
+    }
+
     /// The same policy with just this part of its decoder under training, beginning from the decoder as it is now. The
     /// reference stays what it is, and frozen parameters share their tensors with it: with LoRA and concept tokens it is
     /// the base itself, without a second copy. A new optimizer starts: [`configure`](Learner::configure) it again.
@@ -111,7 +132,7 @@ impl ShowoPolicy {
     /// the model has no concept tokens to train.
     pub fn with_trainable(self, trainable: &Trainable) -> Result<Self> {
         trainable.validate()?;
-        let decoder = trainable.attach(&self.config, &self.base(trainable), &self.device)?;
+        let decoder = trainable.attach(&self.config, &self.base(trainable), &self.training_device)?;
         Ok(self.training(decoder, trainable.clone()))
     }
 
@@ -196,7 +217,7 @@ impl ShowoPolicy {
     /// What scores under `weights`.
     pub(crate) fn scorer(&self, weights: Weights) -> Scorer {
         let (model, device) = match weights {
-            Weights::Current => (self.learner.module().clone(), self.device.clone().autodiff()),
+            Weights::Current => (self.learner.module().clone(), self.training_device.clone()),
             Weights::Detached => return self.rollouts().scorer.clone(),
             Weights::Reference => (self.reference.clone(), self.device.clone()),
         };

@@ -7,7 +7,7 @@ use counterpoint::{Policy, Result, Sampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
 use serde::Deserialize;
 
-use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable};
+use crate::{FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable};
 
 /// `[policy] kind = "showo"`.
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,15 @@ struct Settings {
     /// What is trained.
     #[serde(default)]
     trainable: Trainable,
+    /// What it computes in: `f32`, `bf16` or `f16`.
+    #[serde(default)]
+    dtype: Precision,
+    /// Whether updates save memory by computing cheap operations twice.
+    #[serde(default)]
+    gradient_checkpointing: bool,
+    /// Short cuts to leave out, all being taken by default.
+    #[serde(default)]
+    fast: FastPaths,
 }
 
 impl ShowoPolicy {
@@ -39,7 +48,13 @@ impl ShowoPolicy {
 fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>> {
     let settings: Settings = settings("policy", table)?;
     let policy = ShowoPolicy::load(&context.resolve(&settings.model), &context.device)?;
-    Ok(Box::new(policy.with_trainable(&settings.trainable).map_err(|e| e.at("policy.trainable"))?))
+    let policy = policy
+        .with_fast(settings.fast)
+        .with_precision(settings.dtype)?
+        .with_gradient_checkpointing(settings.gradient_checkpointing)?
+        .with_trainable(&settings.trainable)
+        .map_err(|e| e.at("policy.trainable"))?;
+    Ok(Box::new(policy))
 }
 
 fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampler>> {

@@ -1,7 +1,7 @@
 //! What of a policy is trained: `[policy] trainable = ...`.
 
-use burn::module::{Module, ParamGroup};
-use burn::tensor::Device;
+use burn::module::{Module, ModuleMapper, Param, ParamGroup};
+use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
 use counterpoint::{Error, Result, config};
 use serde::{Deserialize, Serialize};
 
@@ -52,17 +52,17 @@ impl Trainable {
         }
     }
 
-    /// `base` on `device` with autodiff, none of it trained.
+    /// `base` on `device`, which has autodiff, none of it trained.
     pub(crate) fn frozen(base: &Showo, device: &Device) -> Showo {
-        base.clone().no_grad().to_device(&device.clone().autodiff()).train()
+        on_device(base.clone().no_grad(), device)
     }
 
-    /// `base`, a model without adapters and autodiff, as a module in which just this is trained, on `device` with
-    /// autodiff. What is frozen shares its tensors with `base`.
+    /// `base`, a model without adapters and autodiff, as a module in which just this is trained, on `device`, which
+    /// has autodiff. What is frozen shares its tensors with `base`.
     pub(crate) fn attach(&self, config: &ShowoConfig, base: &Showo, device: &Device) -> Result<Showo> {
         let frozen = || Self::frozen(base, device);
         match self {
-            Self::All => Ok(base.clone().set_require_grad(true).to_device(&device.clone().autodiff()).train()),
+            Self::All => Ok(on_device(base.clone().set_require_grad(true), device)),
             Self::Decoder => {
                 let outside = ParamGroup::from_paths(
                     ["model.embed_tokens.weight", "lm_head.weight", "lm_head.bias"]
@@ -77,6 +77,24 @@ impl Trainable {
                 lora.attach(frozen(), |path, shape| Ok(lora.fresh(path, shape)))
             }
         }
+    }
+}
+
+/// `model` on `device`, which has autodiff, computing gradients in the way that the device says.
+fn on_device(model: Showo, device: &Device) -> Showo {
+    let model = model.to_device(device).train();
+    match device.gradient_checkpointing_strategy() {
+        Some(strategy) => model.map(&mut Checkpointing(strategy)),
+        None => model,
+    }
+}
+
+/// Burn gives a parameter that moves to a device with autodiff the default strategy, whatever the device's.
+struct Checkpointing(GradientCheckpointingStrategy);
+
+impl ModuleMapper for Checkpointing {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.with_gradient_checkpointing_strategy(self.0))
     }
 }
 

@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use counterpoint::trainer::{Group, accumulate};
 use counterpoint::{
     Candidate, Decoding, Key, Learner, Policy, Replay, Sampler, Segment, SegmentKind, Streams, SyncGrpoConfig, Task,
     Trajectory, Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
-use counterpoint_showo::{FastPaths, ShowoPolicy, prompting};
+use counterpoint_showo::{FastPaths, Precision, ShowoPolicy, prompting};
 
 fn policy() -> ShowoPolicy {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
@@ -133,36 +133,76 @@ fn scores_do_not_depend_on_short_cuts() {
     }
 }
 
+/// The gradients of a Sync-GRPO update in chunks of `chunk`, by parameter.
+fn gradients(policy: &mut ShowoPolicy, group: &Group, chunk: usize) -> Vec<(String, Vec<f32>)> {
+    let objective = SyncGrpoConfig::default().init().unwrap();
+    accumulate(policy, &objective, std::slice::from_ref(group), chunk, None).unwrap();
+    let learner = policy.module_learner();
+    let names: Vec<String> = learner.gradient_norms().into_iter().map(|(name, _)| name).collect();
+    let value = |name: &String| learner.gradient(name).unwrap().into_data().try_into_vec::<f32>().unwrap();
+    names.iter().map(value).collect::<Vec<_>>().into_iter().zip(names).map(|(v, n)| (n, v)).collect()
+}
+
+#[track_caller]
+fn assert_gradients(what: &str, expected: &[(String, Vec<f32>)], got: &[(String, Vec<f32>)]) {
+    assert_eq!(expected.len(), got.len(), "{what}");
+    for ((name, a), (other, b)) in expected.iter().zip(got) {
+        assert_eq!(name, other);
+        let scale = a.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-3);
+        let apart = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+        assert!(apart <= 1e-4 * scale, "{what}: gradient of {name} apart by {apart} of {scale}");
+    }
+}
+
 #[test]
 fn gradients_do_not_depend_on_short_cuts() {
     let mut policy = policy();
     let group = group(&policy);
-    let objective = SyncGrpoConfig::default().init().unwrap();
-    let gradients = |policy: &mut ShowoPolicy, chunk: usize| -> Vec<(String, Vec<f32>)> {
-        accumulate(policy, &objective, std::slice::from_ref(&group), chunk, None).unwrap();
-        let learner = policy.module_learner();
-        let names: Vec<String> = learner.gradient_norms().into_iter().map(|(name, _)| name).collect();
-        let values = names.into_iter().map(|name| {
-            let gradient = learner.gradient(&name).unwrap().into_data().try_into_vec::<f32>().unwrap();
-            (name, gradient)
-        });
-        let values = values.collect();
-        learner.discard();
-        values
-    };
-    let expected = gradients(&mut policy, 5);
-    for (setting, fast) in switched_off() {
+    let expected = gradients(&mut policy, &group, 5);
+    for (name, fast) in switched_off() {
+        policy.learner().discard();
         policy = policy.with_fast(fast);
-        for chunk in [1, 12] {
-            for ((name, a), (other, b)) in expected.iter().zip(gradients(&mut policy, chunk)) {
-                assert_eq!(*name, other);
-                let scale = a.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-3);
-                let apart = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
-                assert!(
-                    apart <= 1e-4 * scale,
-                    "{setting}, chunks of {chunk}: gradient of {name} apart by {apart} of {scale}"
-                );
-            }
+        let got = gradients(&mut policy, &group, 12);
+        assert_gradients(name, &expected, &got);
+    }
+    policy.learner().discard();
+    policy = policy.with_fast(FastPaths::default());
+    assert_gradients("chunks of 1", &expected, &gradients(&mut policy, &group, 1));
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_gradient_in_any_update() {
+    let mut plain = policy();
+    let mut saving = policy().with_gradient_checkpointing(true).unwrap();
+    let group = group(&plain);
+    for update in ["first", "second"] {
+        let expected = gradients(&mut plain, &group, 5);
+        assert_gradients(update, &expected, &gradients(&mut saving, &group, 5));
+        plain.learner().apply(1e-3, 1.0).unwrap();
+        saving.learner().apply(1e-3, 1.0).unwrap();
+    }
+}
+
+#[test]
+fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
+    let group = group(&policy());
+    let expected = scores(&policy(), &group, Weights::Current);
+    let objective = SyncGrpoConfig::default().init().unwrap();
+    for precision in [Precision::Bf16, Precision::F16] {
+        let mut policy = policy().with_precision(precision).unwrap();
+        for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
+            let got = scores(&policy, &group, weights);
+            let apart = expected.iter().zip(&got).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>();
+            let apart = apart / expected.len() as f64;
+            assert!(apart > 0.0 && apart < 0.1, "{precision}: mean difference {apart} nats");
         }
+        accumulate(&mut policy, &objective, std::slice::from_ref(&group), 5, None).unwrap();
+        let learner = policy.module_learner();
+        for (name, norm) in learner.gradient_norms() {
+            assert!(norm.is_finite(), "{precision}: {name}");
+            assert_eq!(learner.gradient(&name).unwrap().dtype(), DType::F32, "{precision}: {name}");
+        }
+        learner.apply(1e-4, 1.0).unwrap();
+        assert_ne!(expected, scores(&policy, &group, Weights::Detached));
     }
 }
