@@ -12,6 +12,11 @@ pub enum Tolerance {
     Relative(f64),
     /// Largest relative error, each error divided by its own expected value.
     Each(f64),
+    /// Largest L2 norm of the error relative to that of the expected values.
+    Norm(f64),
+    /// Largest share of numbers that are not equal: what half precision is held to where [`Exact`](Self::Exact) would
+    /// hang on the order of nearly equal scores.
+    Unequal(f64),
 }
 
 /// One compared quantity.
@@ -35,13 +40,15 @@ impl Report {
     /// Compares and prints one line.
     pub fn compare(&mut self, quantity: &str, expected: &[f64], got: &[f64], tolerance: Tolerance) {
         let scale = expected.iter().map(|e| e.abs()).sum::<f64>() / expected.len().max(1) as f64;
-        let (mut absolute, mut relative) = (0.0_f64, 0.0_f64);
+        let (mut absolute, mut relative, mut unequal, mut squares) = (0.0_f64, 0.0_f64, 0, 0.0);
         for (e, g) in expected.iter().zip(got) {
             let error = (e - g).abs();
             // NaN must not pass as small.
             let error = if error.is_nan() { f64::INFINITY } else { error };
             absolute = absolute.max(error);
             if error > 0.0 {
+                unequal += 1;
+                squares += error * error;
                 let floor = if matches!(tolerance, Tolerance::Each(_)) { 0.0 } else { scale };
                 relative = relative.max(error / e.abs().max(floor).max(f64::MIN_POSITIVE));
             }
@@ -49,6 +56,12 @@ impl Report {
         let (limit, within) = match tolerance {
             Tolerance::Exact => (0.0, absolute == 0.0),
             Tolerance::Relative(limit) | Tolerance::Each(limit) => (limit, relative <= limit),
+            Tolerance::Norm(limit) => {
+                let norm = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
+                relative = squares.sqrt() / norm.max(f64::MIN_POSITIVE);
+                (limit, relative <= limit)
+            }
+            Tolerance::Unequal(limit) => (limit, unequal as f64 <= limit * expected.len() as f64),
         };
         let ok = within && expected.len() == got.len() && !expected.is_empty();
         let verdict = if ok { "ok" } else { "FAIL" };

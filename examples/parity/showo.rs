@@ -10,14 +10,42 @@ use counterpoint::{
     Decoding, Error, Learner, LogProbs, Policy, Replay, Result, Segment, SegmentKind, SyncGrpoConfig, Trajectory,
     Weights,
 };
-use counterpoint_samplers::{AutoregressiveConfig, MaskSchedule, least_confident};
-use counterpoint_showo::{Allowed, MagvitV2, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
+use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
+use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
 
 use crate::fixture::{Expected, Golden};
 use crate::report::{Report, Tolerance};
 
-const LOGITS: Tolerance = Tolerance::Relative(1e-4);
-const GRADIENTS: Tolerance = Tolerance::Relative(1e-3);
+/// What the numbers are held to.
+struct Tolerances {
+    logits: Tolerance,
+    gradients: Tolerance,
+    gradient_norms: Tolerance,
+    /// Decisions that hang on the order of scores.
+    decisions: Tolerance,
+}
+
+impl Tolerances {
+    fn of(precision: Precision) -> Self {
+        use Tolerance::{Each, Exact, Norm, Relative, Unequal};
+        match precision {
+            Precision::F32 => {
+                Self { logits: Relative(1e-4), gradients: Relative(1e-3), gradient_norms: Each(1e-3), decisions: Exact }
+            }
+            _ => Self {
+                logits: Relative(HALF),
+                gradients: Norm(2.0 * HALF),
+                gradient_norms: Each(2.0 * HALF),
+                decisions: Unequal(HALF),
+            },
+        }
+    }
+}
+
+const HALF: f64 = 0.1;
+
+/// The image tokenizer computes in f32 whatever the decoder does.
+const IMAGES: Tolerance = Tolerance::Relative(1e-4);
 
 /// Chunk sizes of the replay; the gradients must not depend on them.
 const CHUNKS: [usize; 2] = [1, 5];
@@ -31,16 +59,18 @@ struct Grpo {
     clip_eps: f64,
 }
 
-pub fn run(folder: &Path, device: &Device, report: &mut Report) -> Result<()> {
+pub fn run(folder: &Path, device: &Device, precision: Precision, fast: FastPaths, report: &mut Report) -> Result<()> {
     let expected = Expected::open(folder)?;
     let (config, grpo) = settings(folder)?;
     let decoder = Showo::load(&config, &folder.join("showo.safetensors"), device)?;
     let image = MagvitV2::load(&config.magvitv2, &folder.join("magvitv2.safetensors"), device)?;
-    let run = Parity { config, decoder, expected, device: device.clone() };
-    run.tokenizer(&image, report)?;
-    run.logits(report)?;
-    run.rollout(report)?;
-    let policy = ShowoPolicy::new(run.config.clone(), run.decoder.clone(), None, image, device)?;
+    let policy = ShowoPolicy::new(config.clone(), decoder, None, image, device)?;
+    let policy = policy.with_fast(fast).with_precision(precision)?;
+    let decoder = policy.merged().with_fused_attention(fast.fused_attention);
+    let run = Parity { config, decoder, expected, device: device.clone(), tolerances: Tolerances::of(precision) };
+    run.tokenizer(policy.image_tokenizer(), report)?;
+    run.logits(&policy, report)?;
+    run.rollout(&policy, report)?;
     run.greedy(&policy, report)?;
     let reference = [run.expected.get("grpo.ref_und")?, run.expected.get("grpo.ref_gen")?];
     let mut policy = WithReference { policy, reference, current: RefCell::default() };
@@ -49,9 +79,11 @@ pub fn run(folder: &Path, device: &Device, report: &mut Report) -> Result<()> {
 
 struct Parity {
     config: ShowoConfig,
+    /// The decoder over whole sequences.
     decoder: Showo,
     expected: Expected,
     device: Device,
+    tolerances: Tolerances,
 }
 
 impl Parity {
@@ -65,11 +97,11 @@ impl Parity {
         let shape: [usize; 4] = dims(&pixels, "vq.pixels")?;
         let pixels = Tensor::<4>::from_data(TensorData::new(pixels.floats(), shape), &self.device);
         let codes = image.encode(pixels.clone())?;
-        self.check(report, "vq.encoder_out", &floats(image.latents(pixels)?)?, LOGITS)?;
+        self.check(report, "vq.encoder_out", &floats(image.latents(pixels)?)?, IMAGES)?;
         self.check(report, "vq.codes", &ints(codes)?, Tolerance::Exact)?;
         // Decoded from the golden codes, so that a wrong code cannot hide a wrong decoder.
         let codes = tokens::to_tensor(&self.expected.get("vq.codes")?.id_rows(), &self.device);
-        self.check(report, "vq.decoded", &floats(image.decode(codes)?)?, LOGITS)
+        self.check(report, "vq.decoded", &floats(image.decode(codes)?)?, IMAGES)
     }
 
     /// Hidden states of whole sequences.
@@ -77,16 +109,27 @@ impl Parity {
         self.decoder.forward(tokens::to_tensor(rows, &self.device), allowed.tensor(&self.device))
     }
 
-    fn guided_image_logits(&self, conditional: &[Vec<u32>], unconditional: &[Vec<u32>]) -> Result<Tensor<3>> {
-        let rows = [conditional, unconditional].concat();
-        let span = self.config.t2i_image_span();
-        let hidden = self.forward(&rows, &Allowed::t2i(&self.config, &rows)?).narrow(1, span.start, span.len());
-        let halves = self.decoder.image_logits(hidden).chunk(2, 0);
-        let g = self.config.guidance_scale;
-        Ok(halves[0].clone() * (1.0 + g) - halves[1].clone() * g)
+    /// The prompts' text alone: without padding, task token and end of text, which the policy adds.
+    fn contexts(&self) -> Result<Vec<Vec<u32>>> {
+        let (pad, text) = (self.config.special_token_ids.pad, self.config.t2i_prompt_length());
+        let prompts = self.expected.get("t2i.input_ids")?.id_rows();
+        let context = |row: &Vec<u32>| {
+            let text: Vec<u32> = row[..text].iter().copied().skip_while(|&id| id == pad).skip(1).collect();
+            text[..text.len() - 1].to_vec()
+        };
+        Ok(prompts.iter().map(context).collect())
     }
 
-    fn logits(&self, report: &mut Report) -> Result<()> {
+    /// Image codes of whole sequences, the codebook's size for a masked token.
+    fn codes(&self, rows: &[Vec<u32>]) -> Tensor<2, Int> {
+        let (offset, size) = (self.config.image_token_offset, self.config.codebook_size as u32);
+        let span = self.config.t2i_image_span();
+        let codes: Vec<Vec<u32>> =
+            rows.iter().map(|row| row[span.clone()].iter().map(|&id| (id - offset).min(size)).collect()).collect();
+        tokens::to_tensor(&codes, &self.device)
+    }
+
+    fn logits(&self, policy: &ShowoPolicy, report: &mut Report) -> Result<()> {
         let conditional = self.expected.get("t2i.input_ids")?.id_rows();
         let unconditional = self.expected.get("t2i.uncond_ids")?.id_rows();
         let empty: Vec<f64> = conditional
@@ -100,35 +143,41 @@ impl Parity {
         self.check(report, "t2i.allowed", &flags(&allowed), Tolerance::Exact)?;
         for (name, rows) in [("t2i.cond_logits", &conditional), ("t2i.uncond_logits", &unconditional)] {
             let hidden = self.forward(rows, &Allowed::t2i(&self.config, rows)?);
-            self.check(report, name, &floats(self.decoder.logits(hidden))?, LOGITS)?;
+            self.check(report, name, &floats(self.decoder.logits(hidden))?, self.tolerances.logits)?;
         }
-        let guided = self.guided_image_logits(&conditional, &unconditional)?;
-        self.check(report, "t2i.guided_image_logits", &floats(guided)?, LOGITS)?;
+        let contexts = self.contexts()?;
+        let contexts: Vec<&[u32]> = contexts.iter().map(Vec::as_slice).collect();
+        let prompts = policy.prepare(&contexts, self.config.guidance_scale)?;
+        let guided = policy.image_logits(&prompts, self.codes(&conditional));
+        self.check(report, "t2i.guided_image_logits", &floats(guided)?, self.tolerances.logits)?;
 
         let rows = self.expected.get("mmu.input_ids")?.id_rows();
         let allowed = Allowed::mmu(&self.config, &rows)?;
         self.check(report, "mmu.allowed", &flags(&allowed), Tolerance::Exact)?;
-        self.check(report, "mmu.logits", &floats(self.decoder.logits(self.forward(&rows, &allowed)))?, LOGITS)
+        self.check(
+            report,
+            "mmu.logits",
+            &floats(self.decoder.logits(self.forward(&rows, &allowed)))?,
+            self.tolerances.logits,
+        )
     }
 
-    /// The recorded rollout, step by step: scores of its tokens, how many are masked again, and which.
-    fn rollout(&self, report: &mut Report) -> Result<()> {
+    /// The recorded rollout, step by step as a sampler goes it: scores of its tokens, how many are masked again, and
+    /// which. After the first step the images go on as drafts that are finished.
+    fn rollout(&self, policy: &ShowoPolicy, report: &mut Report) -> Result<()> {
         let inputs = self.expected.get("rollout.input_ids")?;
         let steps = inputs.shape[0];
         let batch = inputs.shape[1];
         let (inputs, chosen) = (inputs.id_rows(), self.expected.get("rollout.chosen_ids")?.id_rows());
-        let unconditional = self.expected.get("t2i.uncond_ids")?.id_rows();
+        let contexts = self.contexts()?;
+        let contexts: Vec<&[u32]> = contexts.iter().map(Vec::as_slice).collect();
+        let mut prompts = policy.prepare(&contexts, self.config.guidance_scale)?;
         let span = self.config.t2i_image_span();
         let (mut log_probs, mut mask_len, mut remasked) = (Vec::new(), Vec::new(), Vec::new());
         for step in 0..steps {
             let rows = &inputs[step * batch..(step + 1) * batch];
             let ids = &chosen[step * batch..(step + 1) * batch];
-            let empty: Vec<Vec<u32>> = rows
-                .iter()
-                .zip(&unconditional)
-                .map(|(row, empty)| [&empty[..span.start], &row[span.start..]].concat())
-                .collect();
-            let all = log_softmax(self.guided_image_logits(rows, &empty)?, 2);
+            let all = log_softmax(policy.image_logits(&prompts, self.codes(rows)), 2);
             let scores = all.gather(2, tokens::to_tensor(ids, &self.device).unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
             log_probs.extend(floats(scores.clone())?);
 
@@ -142,10 +191,17 @@ impl Parity {
             let undecided = TensorData::new(masked.concat(), [batch, span.len()]);
             let undecided = Tensor::<2, Bool>::from_data(undecided, &self.device);
             remasked.extend(ints(least_confident(scores, undecided, count).int())?);
+            if step == 0 {
+                let picked: Vec<(usize, usize)> = (0..batch).map(|image| (0, image)).collect();
+                prompts = match policy.gather(&[&prompts], &picked) {
+                    Some(prompts) => prompts,
+                    None => policy.prepare(&contexts, self.config.guidance_scale)?,
+                };
+            }
         }
-        self.check(report, "rollout.old_logps", &log_probs, LOGITS)?;
+        self.check(report, "rollout.old_logps", &log_probs, self.tolerances.logits)?;
         self.check(report, "rollout.mask_len", &mask_len, Tolerance::Exact)?;
-        self.check(report, "rollout.remasked", &remasked, Tolerance::Exact)
+        self.check(report, "rollout.remasked", &remasked, self.tolerances.decisions)
     }
 
     /// Greedy text through the key/value cache that rollouts use.
@@ -158,8 +214,8 @@ impl Parity {
         let text = config.init()?.generate(policy, &context, &[candidate])?.remove(0);
         let ids: Vec<f64> = text.tokens.iter().map(|&id| f64::from(id)).collect();
         let log_probs: Vec<f64> = text.log_probs.iter().map(|&p| f64::from(p)).collect();
-        self.check(report, "mmu.greedy_ids", &ids, Tolerance::Exact)?;
-        self.check(report, "mmu.greedy_logps", &log_probs, LOGITS)
+        self.check(report, "mmu.greedy_ids", &ids, self.tolerances.decisions)?;
+        self.check(report, "mmu.greedy_logps", &log_probs, self.tolerances.logits)
     }
 
     /// Log-probabilities, loss and gradients of the objective, through the chunked replay of the trainer.
@@ -182,9 +238,9 @@ impl Parity {
             report.compare(&of(name), &self.expected.get(name)?.values, got, tolerance);
             Ok(())
         };
-        compare(report, "grpo.cur_und", &understanding, LOGITS)?;
-        compare(report, "grpo.cur_gen", &generation, LOGITS)?;
-        compare(report, "grpo.loss", &[replayed.stats.loss], GRADIENTS)?;
+        compare(report, "grpo.cur_und", &understanding, self.tolerances.logits)?;
+        compare(report, "grpo.cur_gen", &generation, self.tolerances.logits)?;
+        compare(report, "grpo.loss", &[replayed.stats.loss], self.tolerances.gradients)?;
 
         let norms = policy.learner().gradient_norms();
         let names = self.expected.names("grpo.grad_norm.")?;
@@ -196,7 +252,7 @@ impl Parity {
         for name in &names {
             wanted.extend(self.expected.get(&format!("grpo.grad_norm.{name}"))?.values);
         }
-        report.compare(&of("grpo.grad_norm.*"), &wanted, &got, Tolerance::Each(1e-3));
+        report.compare(&of("grpo.grad_norm.*"), &wanted, &got, self.tolerances.gradient_norms);
         report.compare(&of("grpo.grad_norm.* count"), &[names.len() as f64], &[norms.len() as f64], Tolerance::Exact);
 
         let hidden = self.config.phi.hidden_size;
@@ -204,10 +260,10 @@ impl Parity {
         let embed = learner.gradient("showo.model.embed_tokens.weight");
         let query = learner.gradient("showo.model.layers.0.self_attn.q_proj.weight");
         let missing = || Error::contract("a whole gradient that the fixture has was not computed");
-        compare(report, "grpo.grad.embed_tokens", &floats(embed.ok_or_else(missing)?)?, GRADIENTS)?;
+        compare(report, "grpo.grad.embed_tokens", &floats(embed.ok_or_else(missing)?)?, self.tolerances.gradients)?;
         // Linear weights are transposed in PyTorch.
         let query = query.ok_or_else(missing)?.reshape([hidden, hidden]).transpose();
-        compare(report, "grpo.grad.q_proj0", &floats(query)?, GRADIENTS)?;
+        compare(report, "grpo.grad.q_proj0", &floats(query)?, self.tolerances.gradients)?;
         policy.learner().discard();
         Ok(())
     }
@@ -218,7 +274,7 @@ impl Parity {
         let answers = self.expected.get("grpo.und_ids")?.id_rows();
         let (old_und, old_gen) =
             (self.expected.get("grpo.old_und")?.floats(), self.expected.get("grpo.old_gen")?.floats());
-        let prompts = self.expected.get("t2i.input_ids")?.id_rows();
+        let contexts = self.contexts()?;
         let inputs = self.expected.get("rollout.input_ids")?;
         let (steps, group) = (inputs.shape[0], inputs.shape[1]);
         let inputs = inputs.id_rows();
@@ -227,11 +283,6 @@ impl Parity {
         let per_candidate = |all: &[f32], i: usize| all[i * all.len() / group..(i + 1) * all.len() / group].to_vec();
         Ok((0..group)
             .map(|i| {
-                let special = self.config.special_token_ids;
-                // The prompt's text alone: without padding, task token and end of text, which the policy adds.
-                let text: Vec<u32> =
-                    prompts[i][..span.start - 1].iter().copied().skip_while(|&id| id == special.pad).skip(1).collect();
-                let text = text[..text.len() - 1].to_vec();
                 let (mut ids, mut undecided) = (Vec::new(), Vec::new());
                 for step in 0..steps {
                     let row = &inputs[step * group + i][span.clone()];
@@ -252,7 +303,7 @@ impl Parity {
                 let generation = Segment {
                     kind: SegmentKind::Generation,
                     decoding: Decoding::Masked,
-                    context: text,
+                    context: contexts[i].clone(),
                     per_step: span.len(),
                     chosen: ids,
                     log_probs: per_candidate(&old_gen, i),
@@ -292,8 +343,8 @@ impl Policy for WithReference {
                     })
                     .collect();
                 let shape = [chunk.len(), rows.len() / chunk.len()];
-                let log_probs = Tensor::from_data(TensorData::new(rows, shape), &Device::flex());
-                Ok(LogProbs { log_probs: log_probs.to_device(self.policy.device()), entropy: None })
+                let log_probs = Tensor::from_data(TensorData::new(rows, shape), self.policy.device());
+                Ok(LogProbs { log_probs, entropy: None })
             }
         }
     }
