@@ -33,16 +33,24 @@ def start(showo, prompts):
     return rows, showo.t2i_mask(rows)
 
 
-def paint(showo, prompts, steps, guidance, sliced, until=None, state=None, record=None):
+def paint(showo, prompts, steps, guidance, variant, until=None, state=None, record=None):
     """Codes `[B, N]` of images after `until` of `steps` steps, and the state to go on from."""
     if state is None:
         rows, mask = start(showo, prompts)
         codes = torch.full((len(prompts), showo.tokens), showo.codes, device=showo.device)
         state = {"step": 0, "temperature": 1.0, "rows": rows, "mask": mask, "codes": codes}
     rows, codes, batch = state["rows"], state["codes"], len(prompts)
+    if variant == "prefix":
+        # Not what the public code does: the text is read once.
+        cache = DynamicCache(config=showo.phi.config)
+        past = showo.prefix
+        showo.hidden(rows[:, :past], state["mask"][:, :, :past, :past].contiguous(), past_key_values=cache)
     span = slice(showo.prefix + 1, showo.prefix + 1 + showo.tokens)
     for step in range(state["step"], until or steps):
-        logits = guided(showo, rows, state["mask"], guidance, sliced)
+        if variant == "prefix":
+            logits = prefix_guided(showo, rows, state["mask"], guidance, cache)
+        else:
+            logits = guided(showo, rows, state["mask"], guidance, sliced=variant == "sliced")
         probs = logits.softmax(-1)
         drawn = torch.multinomial(probs.view(-1, showo.codes), 1).view(batch, showo.tokens)
         undecided = codes == showo.codes
@@ -66,11 +74,23 @@ def paint(showo, prompts, steps, guidance, sliced, until=None, state=None, recor
     return chosen, state
 
 
+def prefix_guided(showo, rows, mask, guidance, cache):
+    """As `guided`, with the keys and values of the text that never changes; `cache` is left as it was."""
+    past = showo.prefix
+    hidden = showo.hidden(rows[:, past:], mask[:, :, past:].contiguous(), past_key_values=cache)
+    cache.crop(past)
+    span, codes = slice(1, 1 + showo.tokens), slice(showo.offset, showo.offset + showo.codes)
+    head = showo.phi.lm_head
+    logits = torch.nn.functional.linear(hidden[:, span], head.weight[codes], head.bias[codes])
+    conditional, unconditional = logits.chunk(2)
+    return ((1 + guidance) * conditional - guidance * unconditional).float()
+
+
 def rollout(showo, prompts, steps, guidance, variant):
     if variant == "one":
         # As the public code: one candidate after the other.
-        return torch.cat([paint(showo, [prompt], steps, guidance, sliced=False)[0] for prompt in prompts])
-    return paint(showo, prompts, steps, guidance, sliced=variant == "sliced")[0]
+        return torch.cat([paint(showo, [prompt], steps, guidance, variant)[0] for prompt in prompts])
+    return paint(showo, prompts, steps, guidance, variant)[0]
 
 
 def draw(logits):
