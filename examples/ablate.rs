@@ -10,10 +10,8 @@ use std::time::Instant;
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
-use counterpoint::{Error, Result};
-use counterpoint_examples::{
-    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, device, report_runs, stop_on_ctrl_c,
-};
+use counterpoint::{Error, Result, device};
+use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, stop_on_ctrl_c};
 use counterpoint_unifybench::{AblationTable, Arm, Judged};
 use serde::Deserialize;
 
@@ -86,7 +84,7 @@ fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> R
     }
 
     let stop = stop_on_ctrl_c(progress)?;
-    let device = device(&args.device)?;
+    let device = device::named(&args.device)?;
     let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
         let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use counterpoint::config::RunConfig;
-use counterpoint::{Result, StopToken};
+use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, device, report_runs, stop_on_ctrl_c,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, stop_on_ctrl_c,
 };
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
@@ -43,7 +43,7 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
 
 fn once(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
     let folder = args.folder(config)?;
-    let recipe = Recipe { config, base, device: &device(&args.device)?, stop, before: None };
+    let recipe = Recipe { config, base, device: &device::named(&args.device)?, stop, before: None };
     match recipe.run(folder, &Watch::Run(progress.clone()))? {
         Ended::Stopped(step) => progress.stopped(step, &args.resume_command("sync_r1")),
         Ended::Completed(run) => {
@@ -68,7 +68,7 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
         Ok(Planned { config, folder, before: None })
     });
     let planned = planned.collect::<Result<Vec<_>>>()?;
-    let device = device(&args.device)?;
+    let device = device::named(&args.device)?;
     let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
         progress.stopped_runs(&args.resume_command("sync_r1"));

@@ -86,6 +86,10 @@ impl TextModel for Endless {
         self.0.advance(cache, tokens)
     }
 
+    fn keep(&self, cache: &mut Self::Cache, rows: &[usize]) {
+        self.0.keep(cache, rows);
+    }
+
     fn text_device(&self) -> Device {
         self.0.text_device()
     }

@@ -36,6 +36,7 @@ mod trajectory;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod device;
 pub mod filter;
 pub mod metrics;
 pub mod objective;

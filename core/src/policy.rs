@@ -93,6 +93,12 @@ pub trait Policy: Any + Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
 
+    /// About how many bytes the graph of [`Weights::Current`] scores of `chunk` takes, on the policy's device. None when it
+    /// cannot tell: then chunks are given as a number of sequences.
+    fn chunk_bytes(&self, _chunk: &[Replay<'_>]) -> Option<u64> {
+        None
+    }
+
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.
     fn kind(&self) -> &str {
         std::any::type_name::<Self>()

@@ -6,7 +6,9 @@ mod properties;
 
 use std::collections::BTreeMap;
 
-use counterpoint::config::{Component, DataSection, FilterSection, RunConfig, RunSection, TrainerConfig};
+use counterpoint::config::{
+    Chunk, Component, DataSection, FilterSection, MemoryBudget, RunConfig, RunSection, TrainerConfig,
+};
 use properties::cases;
 use proptest::collection::{btree_map, vec};
 use proptest::num::f64;
@@ -66,8 +68,13 @@ fn data() -> impl Strategy<Value = DataSection> {
     })
 }
 
+fn chunk() -> impl Strategy<Value = Chunk> {
+    let memory = (1..=i64::MAX as u64).prop_map(|memory_mib| Chunk::Memory(MemoryBudget { memory_mib }));
+    prop_oneof![(1..999_usize).prop_map(Chunk::Sequences), memory]
+}
+
 fn trainer() -> impl Strategy<Value = TrainerConfig> {
-    let counts = (1..=i64::MAX as u64, 2..1000_usize, 1..99_usize, 1..99_usize, 1..9_usize, 1..999_usize, 1..9_usize);
+    let counts = (1..=i64::MAX as u64, 2..1000_usize, 1..99_usize, 1..99_usize, 1..9_usize, chunk(), 1..9_usize);
     let positive = || prop_oneof![1e-12..10.0_f64, f64::POSITIVE | f64::NORMAL];
     let fraction = || 0.0..1.0_f64;
     let numbers = (positive(), positive(), positive(), fraction(), fraction(), fraction());

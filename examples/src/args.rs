@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use clap::Parser;
+use counterpoint::Result;
 use counterpoint::config::RunConfig;
-use counterpoint::{Error, Result};
 
 use crate::{OutputMode, RunFolder, cores};
 
@@ -118,25 +117,5 @@ impl RecipeArgs {
             OutputMode::Json => command += " --json",
         }
         command
-    }
-}
-
-/// The device called `name`: `flex`, or `cuda:N` in a build with the feature `cuda`.
-///
-/// # Errors
-/// [`Config`](counterpoint::ErrorKind::Config) when there is no such device in this build.
-pub fn device(name: &str) -> Result<Device> {
-    match name.split_once(':').unwrap_or((name, "0")) {
-        ("flex", "0") => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        ("cuda", index) => match index.parse::<usize>() {
-            Ok(index) => Ok(Device::cuda(index)),
-            Err(_) => Err(Error::config(format!("--device: expected a number after `cuda:`, got `{index}`"))),
-        },
-        #[cfg(not(feature = "cuda"))]
-        ("cuda", _) => Err(Error::config(
-            "--device: this build has no CUDA; build it with `cargo run --release --features cuda --example ...`",
-        )),
-        _ => Err(Error::config(format!("--device: expected `flex` or `cuda:N`, got `{name}`"))),
     }
 }

@@ -13,7 +13,7 @@ mod report;
 mod run;
 mod signal;
 
-pub use args::{RecipeArgs, device};
+pub use args::RecipeArgs;
 pub use build::{parts, tasks};
 pub use evaluate::{Evaluation, HeldOut};
 pub use folder::RunFolder;

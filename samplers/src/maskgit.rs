@@ -11,7 +11,7 @@ use crate::schedule::MaskSchedule;
 /// A model that predicts masked image tokens.
 pub trait ImageModel {
     /// Prompts of a batch, prepared once for all denoising steps.
-    type Prompts;
+    type Prompts: Send + Sync + 'static;
 
     /// Image tokens N per image.
     fn image_tokens(&self) -> usize;
@@ -27,6 +27,13 @@ pub trait ImageModel {
     /// # Errors
     /// When a prompt does not fit the model.
     fn prepare(&self, prompts: &[&[u32]], guidance: f32) -> Result<Self::Prompts>;
+
+    /// The prompts of the images `picked`, each a batch and the image's number in it, put together to one batch; all were
+    /// prepared since the parameters last changed, for one guidance scale. None when they had better be prepared anew.
+    fn gather(&self, batches: &[&Self::Prompts], picked: &[(usize, usize)]) -> Option<Self::Prompts> {
+        let _ = (batches, picked);
+        None
+    }
 
     /// Guided scores of every code at every position, f32.
     ///

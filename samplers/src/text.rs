@@ -27,6 +27,9 @@ pub trait TextModel {
     /// `tokens` `[B, 1]`; the scores of the next token, `[B, vocab]`, f32.
     fn advance(&self, cache: &mut Self::Cache, tokens: Tensor<2, Int>) -> Tensor<2>;
 
+    /// Goes on with the sequences `rows` alone, in that order: the others have ended.
+    fn keep(&self, cache: &mut Self::Cache, rows: &[usize]);
+
     /// Where the model computes.
     fn text_device(&self) -> Device;
 
@@ -118,24 +121,32 @@ impl Autoregressive {
         }
         let device = model.text_device();
         let mut streams: Vec<_> = candidates.iter().map(|c| c.stream("text.token", 0)).collect();
-        let mut stopped = vec![false; candidates.len()];
+        // The candidates that still write, one row each.
+        let mut writing: Vec<usize> = (0..candidates.len()).collect();
         let (mut cache, mut logits) = model.prefill(context, candidates.len())?;
-        for position in 0..self.config.max_new_tokens {
-            let uniforms: Vec<f32> = streams.iter_mut().map(|s| s.uniform()).collect();
-            let uniforms = Tensor::from_data(TensorData::new(uniforms, [candidates.len(), 1]), &device);
+        for position in 1..=self.config.max_new_tokens {
+            let uniforms: Vec<f32> = writing.iter().map(|&candidate| streams[candidate].uniform()).collect();
+            let uniforms = Tensor::from_data(TensorData::new(uniforms, [writing.len(), 1]), &device);
             let log_probs = log_softmax(logits / self.scoring_temperature(), 1);
-            let tokens = self.draw(log_probs.clone(), uniforms);
+            let mut tokens = self.draw(log_probs.clone(), uniforms);
             let chosen = log_probs.gather(1, tokens.clone());
             let (ids, values) = fetch(tokens.clone(), chosen)?;
-            for (row, text) in texts.iter_mut().enumerate() {
-                if !stopped[row] {
-                    text.tokens.push(ids[row]);
-                    text.log_probs.push(values[row]);
-                    stopped[row] = model.stop_tokens().contains(&ids[row]);
+            let mut going = Vec::with_capacity(writing.len());
+            for (row, &candidate) in writing.iter().enumerate() {
+                texts[candidate].tokens.push(ids[row]);
+                texts[candidate].log_probs.push(values[row]);
+                if !model.stop_tokens().contains(&ids[row]) {
+                    going.push(row);
                 }
             }
-            if stopped.iter().all(|&s| s) || position + 1 == self.config.max_new_tokens {
+            if going.is_empty() || position == self.config.max_new_tokens {
                 break;
+            }
+            if going.len() < writing.len() {
+                let rows: Vec<i32> = going.iter().map(|&row| row as i32).collect();
+                tokens = tokens.select(0, Tensor::<1, Int>::from_ints(&rows[..], &device));
+                model.keep(&mut cache, &going);
+                writing = going.into_iter().map(|row| writing[row]).collect();
             }
             logits = model.advance(&mut cache, tokens);
         }

@@ -75,13 +75,15 @@ pub struct UnifiedSampler<P> {
 }
 
 /// A draft between its two phases.
-struct InTheMaking {
+struct InTheMaking<T> {
     question: Vec<u32>,
     text: Continuation,
     response: String,
     prompt: String,
     prompt_ids: Vec<u32>,
     canvas: Canvas,
+    /// The prompts of the batch in which its painting began, and its number there.
+    prompts: Option<(Arc<T>, usize)>,
 }
 
 impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
@@ -100,8 +102,9 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
             let response = policy.text(&text.tokens)?.trim().to_owned();
             let prompt = policy.compound_prompt(task, &response);
             let prompt_ids = policy.generation_prompt(&prompt)?;
+            let question = question.clone();
             let canvas = Canvas::default();
-            states.push(InTheMaking { question: question.clone(), text, response, prompt, prompt_ids, canvas });
+            states.push(InTheMaking { question, text, response, prompt, prompt_ids, canvas, prompts: None });
         }
         let checkpoint = if previews { self.image.checkpoint_step() } else { 0 };
         self.paint(policy, candidates, &mut states, checkpoint)?;
@@ -131,7 +134,7 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
         for draft in drafts {
             let state = draft
                 .state
-                .downcast::<InTheMaking>()
+                .downcast::<InTheMaking<P::Prompts>>()
                 .map_err(|_| Error::contract("a draft was finished by another sampler than the one that drew it"))?;
             states.push(*state);
         }
@@ -147,21 +150,55 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
 }
 
 impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
-    fn paint(&self, policy: &P, candidates: &[Candidate], states: &mut [InTheMaking], until: usize) -> Result<()> {
+    fn paint(
+        &self,
+        policy: &P,
+        candidates: &[Candidate],
+        states: &mut [InTheMaking<P::Prompts>],
+        until: usize,
+    ) -> Result<()> {
         if until == 0 || states.is_empty() {
             return Ok(());
         }
-        let ids: Vec<&[u32]> = states.iter().map(|s| s.prompt_ids.as_slice()).collect();
-        let prompts = policy.prepare(&ids, self.image.config().guidance_scale)?;
+        let prompts = match self.begun(policy, states) {
+            Some(prompts) => prompts,
+            None => {
+                let ids: Vec<&[u32]> = states.iter().map(|s| s.prompt_ids.as_slice()).collect();
+                policy.prepare(&ids, self.image.config().guidance_scale)?
+            }
+        };
         let mut canvases: Vec<Canvas> = states.iter_mut().map(|s| std::mem::take(&mut s.canvas)).collect();
         self.image.advance(policy, &prompts, candidates, &mut canvases, until)?;
-        for (state, canvas) in states.iter_mut().zip(canvases) {
+        let prompts = Arc::new(prompts);
+        for (number, (state, canvas)) in states.iter_mut().zip(canvases).enumerate() {
             state.canvas = canvas;
+            state.prompts = Some((prompts.clone(), number));
         }
         Ok(())
     }
 
-    fn images(&self, policy: &P, states: &[InTheMaking]) -> Result<Vec<Option<Arc<RgbImage>>>> {
+    /// The prompts of drafts whose painting has begun, put together from their batches.
+    fn begun(&self, policy: &P, states: &mut [InTheMaking<P::Prompts>]) -> Option<P::Prompts> {
+        let begun: Vec<(Arc<P::Prompts>, usize)> =
+            states.iter_mut().map(|s| s.prompts.take()).collect::<Option<_>>()?;
+        let mut batches: Vec<&P::Prompts> = Vec::new();
+        let picked: Vec<(usize, usize)> = begun
+            .iter()
+            .map(|(batch, number)| {
+                let known = batches.iter().position(|&b| std::ptr::eq(b, batch.as_ref()));
+                (
+                    known.unwrap_or_else(|| {
+                        batches.push(batch);
+                        batches.len() - 1
+                    }),
+                    *number,
+                )
+            })
+            .collect();
+        policy.gather(&batches, &picked)
+    }
+
+    fn images(&self, policy: &P, states: &[InTheMaking<P::Prompts>]) -> Result<Vec<Option<Arc<RgbImage>>>> {
         let tokens = policy.image_tokens();
         let codes: Vec<&[u32]> = states.iter().map(|s| s.canvas.prediction(tokens)).collect();
         Ok(policy.images(&codes)?.into_iter().map(|image| Some(Arc::new(image))).collect())
@@ -172,7 +209,7 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         policy: &P,
         task: &Task,
         candidate: u64,
-        state: InTheMaking,
+        state: InTheMaking<P::Prompts>,
         image: Option<Arc<RgbImage>>,
     ) -> Rollout {
         let understanding = Segment {

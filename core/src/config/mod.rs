@@ -4,11 +4,13 @@
 //! settings stay a [`toml::Table`] here and are given their type by the component itself, with [`typed`].
 //! A program that embeds the engine may do without TOML: [`TrainerConfig`] has public fields and a `Default`.
 
+mod chunk;
 mod load;
 mod run;
 mod trainer;
 mod typed;
 
+pub use chunk::{Chunk, MemoryBudget};
 pub use run::{Component, DataSection, FilterSection, RunConfig, RunSection};
 pub use trainer::TrainerConfig;
 pub use typed::{nearest, typed};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Chunk;
 use super::typed::Problem;
 use crate::Result;
 
@@ -27,8 +28,8 @@ pub struct TrainerConfig {
     pub max_attempts: usize,
     /// Optimizer updates from one batch of rollouts, 1 or more. Ours: 1.
     pub updates_per_batch: usize,
-    /// Sequences per replay chunk, 1 or more: what the memory of an update grows with. Ours: 8.
-    pub chunk: usize,
+    /// How much of an update is computed at once: sequences, or `{ memory_mib = N }`; 1 or more. Ours: 8 sequences.
+    pub chunk: Chunk,
     /// Peak learning rate, above 0. Paper: 1e-6.
     pub learning_rate: f64,
     /// Steps of linear warm-up before the cosine decay, 0 to `steps`. Ours: 5 (the paper warms up, and does not say how
@@ -61,7 +62,7 @@ impl Default for TrainerConfig {
             tasks_per_step: 1,
             max_attempts: 8,
             updates_per_batch: 1,
-            chunk: 8,
+            chunk: Chunk::Sequences(8),
             learning_rate: 1e-6,
             warmup_steps: 5,
             weight_decay: 1e-3,
@@ -95,7 +96,7 @@ impl TrainerConfig {
         at_least(1, "tasks_per_step", self.tasks_per_step as u64)?;
         at_least(1, "max_attempts", self.max_attempts as u64)?;
         at_least(1, "updates_per_batch", self.updates_per_batch as u64)?;
-        at_least(1, "chunk", self.chunk as u64)?;
+        at_least(1, "chunk", self.chunk.amount())?;
         at_least(1, "max_non_finite", self.max_non_finite as u64)?;
         at_least(1, "keep_last", self.keep_last as u64)?;
 
@@ -142,7 +143,7 @@ mod tests {
             ("trainer.tasks_per_step:", |c| c.tasks_per_step = 0),
             ("trainer.max_attempts:", |c| c.max_attempts = 0),
             ("trainer.updates_per_batch:", |c| c.updates_per_batch = 0),
-            ("trainer.chunk:", |c| c.chunk = 0),
+            ("trainer.chunk:", |c| c.chunk = 0.into()),
             ("trainer.max_non_finite:", |c| c.max_non_finite = 0),
             ("trainer.keep_last:", |c| c.keep_last = 0),
             ("trainer.learning_rate: expected a finite number above 0, got -1", |c| c.learning_rate = -1.0),

@@ -10,7 +10,7 @@ impl Trainer {
     /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly.
     pub(super) fn gate(&self, groups: &[Group]) -> Result<()> {
         let items = items(groups, self.parts.objective.as_ref(), None);
-        for chunk in chunks(&items, self.config.chunk) {
+        for chunk in chunks(&items, self.config.chunk, self.parts.policy.as_ref())? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
             // What is trained is what is checked: the differentiable scores, not the detached ones.
             let scores = self.parts.policy.log_probs(&replays, Weights::Current)?;

@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Trainer;
+use crate::config::Chunk;
 use crate::{
     Decoding, Error, GroupShape, ImagePositions, Key, LogProbs, LossStats, Objective, Policy, Replay, Result, Segment,
     Streams, Terms, Trajectory, Weights,
@@ -77,7 +78,7 @@ impl Trainer {
     }
 }
 
-/// Replays `groups` in chunks of at most `chunk` sequences and accumulates the gradients of the objective in the
+/// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the
 /// policy's learner. Stops at the first loss that is not finite.
 ///
 /// Without `draw`, all denoising steps are scored whatever the objective says.
@@ -90,9 +91,10 @@ pub fn accumulate(
     policy: &mut dyn Policy,
     objective: &dyn Objective,
     groups: &[Group],
-    chunk: usize,
+    chunk: impl Into<Chunk>,
     draw: Option<&StepDraw>,
 ) -> Result<Replayed> {
+    let chunk = chunk.into();
     for group in groups {
         if group.advantages.len() != group.trajectories.len() {
             return Err(Error::contract(format!(
@@ -111,7 +113,7 @@ pub fn accumulate(
     let positions = objective.scope().image_positions;
     let mut stats = LossStats::default();
     let mut entropy = Mean::default();
-    for chunk in chunks(&items, chunk) {
+    for chunk in chunks(&items, chunk, policy)? {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
         let scores = policy.log_probs(&replays, Weights::Current)?;
         let layout = Layout::of(&scores, &replays)?;
@@ -150,12 +152,12 @@ fn sequence_log_ratios(
     policy: &dyn Policy,
     objective: &dyn Objective,
     items: &[Item<'_>],
-    chunk: usize,
+    chunk: Chunk,
 ) -> Result<Vec<f64>> {
     let positions = objective.scope().image_positions;
     let trajectories = items.last().map_or(0, |item| item.trajectory + 1);
     let mut sums = vec![(0.0_f64, 0.0_f64); trajectories];
-    for chunk in chunks(items, chunk) {
+    for chunk in chunks(items, chunk, policy)? {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
         let current = read(policy.log_probs(&replays, Weights::Detached)?, &replays)?;
         for (item, current) in chunk.iter().zip(current) {
@@ -216,8 +218,12 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
     items
 }
 
-/// Cuts `items` into chunks of at most `size` of one segment kind and decoding.
-pub(super) fn chunks<'i, 'a>(items: &'i [Item<'a>], size: usize) -> Vec<Vec<&'i Item<'a>>> {
+/// Cuts `items` into chunks of one segment kind and decoding, candidates in order.
+pub(super) fn chunks<'i, 'a>(
+    items: &'i [Item<'a>],
+    size: Chunk,
+    policy: &dyn Policy,
+) -> Result<Vec<Vec<&'i Item<'a>>>> {
     let sort = |item: &Item<'_>| (item.replay.segment().kind, item.replay.segment().decoding);
     let mut sorts = Vec::new();
     for item in items {
@@ -228,9 +234,39 @@ pub(super) fn chunks<'i, 'a>(items: &'i [Item<'a>], size: usize) -> Vec<Vec<&'i 
     let mut chunks = Vec::new();
     for wanted in sorts {
         let of_sort: Vec<&Item<'a>> = items.iter().filter(|item| sort(item) == wanted).collect();
-        chunks.extend(of_sort.chunks(size).map(<[_]>::to_vec));
+        match size {
+            Chunk::Sequences(count) => chunks.extend(of_sort.chunks(count).map(<[_]>::to_vec)),
+            Chunk::Memory(budget) => fill(&mut chunks, of_sort, budget.memory_mib.saturating_mul(1 << 20), policy)?,
+        }
     }
-    chunks
+    Ok(chunks)
+}
+
+/// As many items into each chunk as fit into `budget` bytes, at least one.
+fn fill<'i, 'a>(
+    chunks: &mut Vec<Vec<&'i Item<'a>>>,
+    items: Vec<&'i Item<'a>>,
+    budget: u64,
+    policy: &dyn Policy,
+) -> Result<()> {
+    let mut replays: Vec<Replay<'_>> = Vec::new();
+    for item in items {
+        replays.push(item.replay.clone());
+        let bytes = policy.chunk_bytes(&replays).ok_or_else(|| {
+            Error::config(
+                "trainer.chunk: this policy does not know how much memory a chunk takes; expected a number of sequences, \
+                 got a memory budget",
+            )
+        })?;
+        match chunks.last_mut() {
+            Some(chunk) if replays.len() > 1 && bytes <= budget => chunk.push(item),
+            _ => {
+                replays.drain(..replays.len() - 1);
+                chunks.push(vec![item]);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Scores fetched to the host, one row of decisions per replay.

@@ -112,7 +112,7 @@ pub fn config(steps: u64) -> TrainerConfig {
         learning_rate: 0.02,
         warmup_steps: 1,
         checkpoint_every: 0,
-        chunk: 3,
+        chunk: 3.into(),
         ..TrainerConfig::default()
     }
 }

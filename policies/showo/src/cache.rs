@@ -1,6 +1,8 @@
 //! Keys and values of tokens that have already been through the decoder.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
+
+use crate::tokens;
 
 /// Per layer, the rotated keys and the values of a prefix.
 #[derive(Debug, Clone)]
@@ -47,13 +49,33 @@ impl KvCache {
     /// If a row is not in the batch.
     pub fn select(&self, rows: &[usize]) -> Self {
         let next = rows.iter().map(|&row| self.next[row]).collect();
-        let Some((key, _)) = self.layers.first() else {
-            return Self { layers: Vec::new(), next };
+        // Runs of one row are copied by expansion, whose gradient is a plain sum.
+        let runs: Vec<&[usize]> = rows.chunk_by(|a, b| a == b).collect();
+        let pick = |tensor: &Tensor<4>| {
+            if rows.iter().copied().eq(0..self.batch()) {
+                return tensor.clone();
+            }
+            if runs.len() == rows.len() && rows.len() > 1 {
+                return tensor.clone().select(0, tokens::index(rows, &tensor.device()));
+            }
+            let [_, heads, keys, width] = tensor.dims();
+            let copies = |run: &&[usize]| tensor.clone().narrow(0, run[0], 1).expand([run.len(), heads, keys, width]);
+            match runs.as_slice() {
+                [run] => copies(run),
+                runs => Tensor::cat(runs.iter().map(copies).collect(), 0),
+            }
         };
-        let index: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
-        let index = Tensor::<1, Int>::from_ints(&index[..], &key.device());
-        let pick = |tensor: &Tensor<4>| tensor.clone().select(0, index.clone());
         Self { layers: self.layers.iter().map(|(key, value)| (pick(key), pick(value))).collect(), next }
+    }
+
+    /// The sequences of all `caches`, which have equally many keys, one after the other.
+    pub fn stack(caches: &[Self]) -> Self {
+        let layers = caches.iter().map(|cache| cache.layers.len()).min().unwrap_or(0);
+        let join = |pick: &dyn Fn(&Self) -> Tensor<4>| Tensor::cat(caches.iter().map(pick).collect(), 0);
+        Self {
+            layers: (0..layers).map(|i| (join(&|c| c.layers[i].0.clone()), join(&|c| c.layers[i].1.clone()))).collect(),
+            next: caches.iter().flat_map(|cache| &cache.next).copied().collect(),
+        }
     }
 
     /// The same numbers without the graph that made them.

@@ -3,9 +3,12 @@
 //! [`ShowoConfig`] describes a model of any size; [`Showo`] is the decoder, [`MagvitV2`] the image tokenizer,
 //! [`TextTokenizer`] the text tokenizer. [`prompting`] lays out token sequences, [`Allowed`] says who may attend whom.
 
+mod attention;
 mod blocks;
 mod cache;
 mod config;
+mod fast;
+mod image_prompts;
 pub mod lfq;
 mod magvit;
 mod omni;
@@ -14,17 +17,21 @@ pub mod picture;
 mod policy;
 pub mod prompting;
 mod register;
+mod replay;
 mod rollout;
 mod rotary;
+mod scorer;
 mod showo;
 mod text;
 pub mod tokens;
 
 pub use cache::KvCache;
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
+pub use fast::FastPaths;
+pub use image_prompts::ImagePrompts;
 pub use magvit::MagvitV2;
 pub use omni::Allowed;
 pub use policy::ShowoPolicy;
-pub use rollout::{ImagePrompts, TextCache};
+pub use rollout::TextCache;
 pub use showo::Showo;
 pub use text::TextTokenizer;

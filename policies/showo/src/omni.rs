@@ -57,6 +57,13 @@ impl Allowed {
         })
     }
 
+    /// The mask of any one understanding sequence of `length` tokens whose image is complete: as [`mmu`](Self::mmu).
+    pub fn text_after_image(config: &ShowoConfig, length: usize) -> Self {
+        let end = config.mmu_image_length() - 1;
+        let flags = (0..length * length).map(|at| at % length <= at / length || at % length <= end).collect();
+        Self { flags, batch: 1, queries: length, keys: length }
+    }
+
     fn build<F: Fn(usize, usize) -> bool>(ids: &[Vec<u32>], rule: impl Fn(&[u32]) -> Result<F>) -> Result<Self> {
         let length = ids.first().map_or(0, Vec::len);
         let mut flags = Vec::with_capacity(ids.len() * length * length);

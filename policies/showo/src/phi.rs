@@ -2,11 +2,10 @@
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, sigmoid, softmax};
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::{Device, Tensor};
 
+use crate::attention::Mask;
 use crate::config::{Activation, PhiConfig};
 use crate::rotary::Rotary;
 
@@ -94,16 +93,16 @@ impl DecoderLayer {
     /// One layer over new tokens, after the keys and values `past`; gives back those of past and new tokens.
     ///
     /// # Shapes
-    /// `x` `[B, L, H]`, `past` `[B, heads, P, D]`, `bias` `[B, 1, L, P + L]` (0 or very negative).
+    /// `x` `[B, L, H]`, `past` `[B, heads, P, D]`, `mask` of L queries and P + L keys.
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        bias: &Tensor<4>,
+        mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
         let normed = self.input_layernorm.forward(x.clone());
-        let (attended, seen) = self.self_attn.forward(normed.clone(), rotary, bias, past);
+        let (attended, seen) = self.self_attn.forward(normed.clone(), rotary, mask, past);
         (attended + self.mlp.forward(normed) + x, seen)
     }
 }
@@ -113,7 +112,7 @@ impl Attention {
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        bias: &Tensor<4>,
+        mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
         let [batch, length, width] = x.dims();
@@ -133,24 +132,10 @@ impl Attention {
             Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
             None => (key, value),
         };
-        let y = attend(query, key.clone(), value.clone(), bias.clone());
+        let y = mask.attend(query, key.clone(), value.clone());
         let y = self.dense.forward(y.swap_dims(1, 2).reshape([batch, length, width]));
         (y, (key, value))
     }
-}
-
-/// Attention with scores and softmax in f32.
-fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
-    let dtype = value.dtype();
-    let (query, key) = (query.cast(DType::F32), key.cast(DType::F32));
-    let mixed = if query.device().is_autodiff() {
-        let scale = (query.dims()[3] as f64).powf(-0.5);
-        let scores = (query * scale).matmul(key.swap_dims(2, 3)) + bias;
-        return softmax(scores, 3).cast(dtype).matmul(value);
-    } else {
-        attention(query, key, value.cast(DType::F32), None, Some(bias), AttentionModuleOptions::default())
-    };
-    mixed.cast(dtype)
 }
 
 impl Mlp {

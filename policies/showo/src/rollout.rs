@@ -1,48 +1,71 @@
 //! Show-o as the samplers see it: text continuation and masked image prediction on the current parameters.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Result, Task};
+use counterpoint::{Result, Task, Weights};
 use counterpoint_samplers::{ImageModel, TextModel, UnifiedModel};
 use image::RgbImage;
 
-use crate::policy::{ShowoPolicy, guide};
-use crate::{Allowed, KvCache, Showo, picture, prompting, tokens};
+use crate::image_prompts::ImagePrompts;
+use crate::policy::ShowoPolicy;
+use crate::scorer::Scorer;
+use crate::{Allowed, KvCache, picture, prompting, tokens};
 
 /// A group's sequences while text is being written.
 pub struct TextCache {
-    model: Showo,
-    cache: KvCache,
+    scorer: Scorer,
+    past: Past,
 }
 
-/// Prompts of a batch whose keys and values are kept over all denoising steps: text never sees the image.
-pub struct ImagePrompts {
-    model: Showo,
-    prefix: KvCache,
-    allowed: Tensor<3, Bool>,
-    guidance: f32,
+/// What was read and written so far.
+enum Past {
+    /// Its keys and values.
+    Cached(KvCache),
+    /// Its ids `[B, L]`, which go through the model again with every token.
+    Plain(Tensor<2, Int>),
 }
 
 impl TextModel for ShowoPolicy {
     type Cache = TextCache;
 
     fn prefill(&self, context: &[u32], copies: usize) -> Result<(TextCache, Tensor<2>)> {
-        let device = ShowoPolicy::device(self);
-        let model = self.frozen();
+        let scorer = self.scorer(Weights::Detached);
         let rows = [context.to_vec()];
-        let allowed = Allowed::mmu(self.config(), &rows)?.tensor(device);
-        let (hidden, cache) = model.prefill(tokens::to_tensor(&rows, device), allowed);
-        let length = context.len();
-        let logits = model.logits(hidden.narrow(1, length - 1, 1)).squeeze_dim::<2>(1);
-        let cache = cache.select(&vec![0; copies]);
-        Ok((TextCache { model, cache }, logits.repeat_dim(0, copies)))
+        let allowed = Allowed::mmu(&scorer.config, &rows)?.tensor(&scorer.device);
+        let ids = tokens::to_tensor(&rows, &scorer.device);
+        let (hidden, cache) = scorer.model.prefill(ids.clone(), allowed);
+        let logits = scorer.next_logits(hidden).repeat_dim(0, copies);
+        let past = match scorer.fast.text_cache {
+            true => Past::Cached(cache.select(&vec![0; copies])),
+            false => Past::Plain(ids.repeat_dim(0, copies)),
+        };
+        Ok((TextCache { scorer, past }, logits))
     }
 
     fn advance(&self, text: &mut TextCache, tokens: Tensor<2, Int>) -> Tensor<2> {
-        let keys = text.cache.len() + 1;
-        let allowed =
-            Tensor::<3, Bool>::from_data(TensorData::new(vec![true; keys], [1, 1, keys]), ShowoPolicy::device(self));
-        let hidden = text.model.forward_cached(tokens, &mut text.cache, allowed);
-        text.model.logits(hidden).squeeze_dim::<2>(1)
+        let TextCache { scorer, past } = text;
+        let hidden = match past {
+            Past::Cached(cache) => {
+                let keys = cache.len() + 1;
+                let open = TensorData::new(vec![true; keys], [1, 1, keys]);
+                let open = Tensor::<3, Bool>::from_data(open, &scorer.device);
+                scorer.model.forward_cached(tokens, cache, open)
+            }
+            Past::Plain(ids) => {
+                *ids = Tensor::cat(vec![ids.clone(), tokens], 1);
+                // What was allowed up to the image's end holds for every row, whatever its text.
+                let length = ids.dims()[1];
+                let allowed = Allowed::text_after_image(&scorer.config, length).tensor(&scorer.device);
+                scorer.model.forward(ids.clone(), allowed)
+            }
+        };
+        scorer.next_logits(hidden)
+    }
+
+    fn keep(&self, text: &mut TextCache, rows: &[usize]) {
+        match &mut text.past {
+            Past::Cached(cache) => *cache = cache.select(rows),
+            Past::Plain(ids) => *ids = ids.clone().select(0, tokens::index(rows, &text.scorer.device)),
+        }
     }
 
     fn text_device(&self) -> Device {
@@ -70,40 +93,19 @@ impl ImageModel for ShowoPolicy {
     }
 
     fn prepare(&self, prompts: &[&[u32]], guidance: f32) -> Result<ImagePrompts> {
-        let (config, device) = (self.config(), ShowoPolicy::device(self));
-        let model = self.frozen();
-        let blank = prompting::masked_image(config);
-        let mut rows: Vec<Vec<u32>> =
-            prompts.iter().map(|prompt| prompting::t2i_sequence(config, prompt, &blank)).collect();
-        // The unconditional prompt is the same for all: it is read once and its keys are copied.
-        let mut order: Vec<usize> = (0..prompts.len()).collect();
-        if guidance > 0.0 {
-            order.extend(vec![prompts.len(); prompts.len()]);
-            rows.push(prompting::t2i_sequence(config, &[], &blank));
+        let scorer = self.scorer(Weights::Detached);
+        match scorer.fast.prefix_cache {
+            true => ImagePrompts::cached(scorer, prompts, guidance, Some(self.empty_prompt()?)),
+            false => ImagePrompts::plain(scorer, prompts, guidance),
         }
-        let length = config.t2i_prompt_length();
-        let all = Allowed::t2i(config, &rows)?;
-        let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..length].to_vec()).collect();
-        let text_allowed = all.queries(0..length).keys_before(length).tensor(device);
-        let (_, prefix) = model.prefill(tokens::to_tensor(&texts, device), text_allowed);
-        let allowed = all.queries(length..config.t2i_length()).select(&order).tensor(device);
-        Ok(ImagePrompts { model, prefix: prefix.select(&order), allowed, guidance })
+    }
+
+    fn gather(&self, batches: &[&ImagePrompts], picked: &[(usize, usize)]) -> Option<ImagePrompts> {
+        self.fast().continued_drafts.then(|| ImagePrompts::gather(batches, picked))
     }
 
     fn image_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
-        let config = self.config();
-        let special = config.special_token_ids;
-        let [batch, tokens] = codes.dims();
-        // Code c is id offset + c; the mask stands after the last code in both numberings.
-        let masked = codes.clone().equal_scalar(config.codebook_size as i64);
-        let ids = (codes + i64::from(config.image_token_offset)).mask_fill(masked, i64::from(config.mask_token_id));
-        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), ShowoPolicy::device(self));
-        let mut ids = Tensor::cat(vec![column(special.soi), ids, column(special.eoi)], 1);
-        if prompts.guidance > 0.0 {
-            ids = ids.repeat_dim(0, 2);
-        }
-        let hidden = prompts.model.forward_with_prefix(ids, &prompts.prefix, prompts.allowed.clone());
-        guide(prompts.model.image_logits(hidden.narrow(1, 1, tokens)), prompts.guidance)
+        prompts.logits(codes)
     }
 }
 

@@ -5,17 +5,16 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::module::linear;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use counterpoint::Result;
+use counterpoint::device::is_cpu;
 use counterpoint::weights::{load_safetensors, save_safetensors};
 
+use crate::attention::Mask;
 use crate::cache::KvCache;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::PhiForCausalLm;
 use crate::rotary::Rotary;
-
-/// What is added to the score of a key that may not be attended.
-const FORBIDDEN: f64 = -1e9;
 
 /// Show-o, with the original's tensor names.
 #[derive(Module, Debug)]
@@ -26,6 +25,7 @@ pub struct Showo {
     image_token_offset: usize,
     codebook_size: usize,
     text_vocab_size: usize,
+    fused_attention: bool,
 }
 
 impl ShowoConfig {
@@ -41,6 +41,7 @@ impl ShowoConfig {
             image_token_offset: self.image_token_offset as usize,
             codebook_size: self.codebook_size,
             text_vocab_size: self.text_vocab_size,
+            fused_attention: true,
         })
     }
 }
@@ -64,7 +65,7 @@ impl Showo {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]))
+        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]), None)
     }
 
     /// Hidden states of whole sequences.
@@ -137,6 +138,19 @@ impl Showo {
         linear(hidden, weight, head.bias.as_ref().map(|bias| bias.val().narrow(0, start, count)))
     }
 
+    /// The same model, with or without the backend's one operation for attention (see
+    /// [`FastPaths::fused_attention`](crate::FastPaths::fused_attention)).
+    pub fn with_fused_attention(self, fused_attention: bool) -> Self {
+        Self { fused_attention, ..self }
+    }
+
+    /// Whether attention to these states runs as one operation: it has no gradient, and off the CPU it rounds to half
+    /// precision.
+    fn attends_fused(&self, hidden: &Tensor<3>) -> bool {
+        let device = hidden.device();
+        self.fused_attention && !device.is_autodiff() && (is_cpu(&device) || hidden.dtype() != DType::F32)
+    }
+
     fn run(
         &self,
         ids: Tensor<2, Int>,
@@ -148,9 +162,9 @@ impl Showo {
         let length = ids.dims()[1];
         let mut hidden = model.embed_tokens.forward(ids);
         let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
-        let bias: Tensor<4> = allowed.bool_not().float().mul_scalar(FORBIDDEN).unsqueeze_dim(1);
+        let mask = Mask::new(allowed, self.attends_fused(&hidden));
         for (i, layer) in model.layers.iter().enumerate() {
-            let (next, pair) = layer.forward(hidden, &rotary, &bias, past.layers.get(i));
+            let (next, pair) = layer.forward(hidden, &rotary, &mask, past.layers.get(i));
             hidden = next;
             if let Some(seen) = seen.as_deref_mut() {
                 seen.push(pair);

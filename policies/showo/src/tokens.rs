@@ -13,6 +13,12 @@ pub fn to_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
 }
 
+/// Row numbers as a tensor, for `select`.
+pub(crate) fn index(rows: &[usize], device: &Device) -> Tensor<1, Int> {
+    let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    Tensor::from_ints(&rows[..], device)
+}
+
 /// Ids `[B, N]` on the host, one row per sequence or image.
 ///
 /// # Errors

@@ -67,6 +67,8 @@ impl TextModel for Writer {
         self.rows(&last)
     }
 
+    fn keep(&self, (): &mut (), _rows: &[usize]) {}
+
     fn text_device(&self) -> Device {
         Device::flex()
     }

@@ -1,0 +1,48 @@
+//! Devices by the names that a command line uses.
+
+use burn::tensor::Device;
+
+use crate::{Error, Result};
+
+/// The device called `name`: `flex`, which is the CPU, or `cuda:N`.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no such device, or it was not compiled in.
+pub fn named(name: &str) -> Result<Device> {
+    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    let index: usize = index.parse().map_err(|_| unknown(name))?;
+    match (kind, index) {
+        ("flex", 0) => flex(),
+        ("cuda", index) => cuda(index),
+        _ => Err(unknown(name)),
+    }
+}
+
+/// Whether `device`, with or without gradients, is the CPU.
+pub fn is_cpu(device: &Device) -> bool {
+    flex().is_ok_and(|cpu| *device == cpu)
+}
+
+fn unknown(name: &str) -> Error {
+    Error::config(format!("device: expected `flex` or `cuda:N`, got `{name}`"))
+}
+
+#[cfg(feature = "flex")]
+fn flex() -> Result<Device> {
+    Ok(Device::flex())
+}
+
+#[cfg(not(feature = "flex"))]
+fn flex() -> Result<Device> {
+    Err(Error::config("device: this build has no `flex`; build it with `--features flex`"))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Result<Device> {
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_index: usize) -> Result<Device> {
+    Err(Error::config("device: this build has no CUDA; build it with `--features cuda`"))
+}

@@ -1,0 +1,47 @@
+//! A decoder that is asked for scores: its parameters, where they are, and which short cuts it takes.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::{FastPaths, Showo, ShowoConfig};
+
+/// A decoder with one set of parameters, for as long as these do not change.
+#[derive(Clone)]
+pub(crate) struct Scorer {
+    pub(crate) config: Arc<ShowoConfig>,
+    pub(crate) model: Showo,
+    /// Of the parameters, with autodiff where their gradients are wanted.
+    pub(crate) device: Device,
+    pub(crate) fast: FastPaths,
+}
+
+impl Scorer {
+    /// Scores of all image codes at `tokens` image positions, the first of which is at `start`.
+    ///
+    /// # Shapes
+    /// `hidden` `[B, L, H]` to f32 `[B, tokens, codebook]`.
+    pub(crate) fn image_logits(&self, hidden: Tensor<3>, start: usize) -> Tensor<3> {
+        let (tokens, codes) = (self.config.num_vq_tokens, self.config.codebook_size);
+        match self.fast.sliced_head {
+            true => self.model.image_logits(hidden.narrow(1, start, tokens)),
+            false => {
+                let first = self.config.image_token_offset as usize;
+                self.model.logits(hidden).narrow(1, start, tokens).narrow(2, first, codes)
+            }
+        }
+    }
+
+    /// Scores of the whole vocabulary after the last of these states.
+    ///
+    /// # Shapes
+    /// `hidden` `[B, L, H]` to f32 `[B, vocab]`.
+    pub(crate) fn next_logits(&self, hidden: Tensor<3>) -> Tensor<2> {
+        let last = hidden.dims()[1] - 1;
+        let logits = match self.fast.sliced_head {
+            true => self.model.logits(hidden.narrow(1, last, 1)),
+            false => self.model.logits(hidden).narrow(1, last, 1),
+        };
+        logits.squeeze_dim(1)
+    }
+}

@@ -1,0 +1,168 @@
+//! Every short cut computes the numbers of the plain way: what is sampled, what is scored, and its gradients.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use counterpoint::trainer::{Group, accumulate};
+use counterpoint::{
+    Candidate, Decoding, Key, Learner, Policy, Replay, Sampler, Segment, SegmentKind, Streams, SyncGrpoConfig, Task,
+    Trajectory, Weights,
+};
+use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
+use counterpoint_showo::{FastPaths, ShowoPolicy, prompting};
+
+fn policy() -> ShowoPolicy {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
+    ShowoPolicy::load(&folder, &Device::flex()).unwrap()
+}
+
+/// All short cuts but one, and none at all.
+fn switched_off() -> Vec<(&'static str, FastPaths)> {
+    let mut settings = vec![("all", FastPaths::all(false))];
+    for name in FastPaths::NAMES {
+        let mut fast = FastPaths::all(true);
+        *fast.switch(name).unwrap() = false;
+        settings.push((name, fast));
+    }
+    settings
+}
+
+fn task() -> Task {
+    Task { base_prompt: "a photo of <ada> by the sea.".into(), ..Task::new(0, "what is with the kite?") }
+}
+
+fn candidates(range: std::ops::Range<u64>) -> Vec<Candidate> {
+    range.map(|candidate| Candidate { streams: Streams::new(3), key: Key { step: 0, task: 0, candidate } }).collect()
+}
+
+/// Two waves of drafts, of which every other one is finished.
+fn rollouts(policy: &ShowoPolicy) -> Vec<Trajectory> {
+    let config = UnifiedConfig {
+        text: AutoregressiveConfig { max_new_tokens: 6, ..Default::default() },
+        image: MaskGitConfig { timesteps: 5, guidance_scale: 2.0, checkpoint_step: 2, ..Default::default() },
+    };
+    let mut sampler = config.init::<ShowoPolicy>().unwrap();
+    let mut drafts = sampler.draft(policy, &task(), &candidates(0..4), true).unwrap();
+    drafts.extend(sampler.draft(policy, &task(), &candidates(4..8), true).unwrap());
+    let admitted = drafts.into_iter().step_by(2).collect();
+    sampler.finish(policy, &task(), admitted).unwrap().into_iter().map(|rollout| rollout.trajectory).collect()
+}
+
+#[track_caller]
+fn assert_close(what: &str, expected: &[f32], got: &[f32], tolerance: f32) {
+    assert_eq!(expected.len(), got.len(), "{what}");
+    let worst = expected.iter().zip(got).map(|(a, b)| (a - b).abs() / (1.0 + a.abs())).fold(0.0, f32::max);
+    assert!(worst <= tolerance, "{what}: apart by {worst}");
+}
+
+#[test]
+fn samples_do_not_depend_on_short_cuts() {
+    let expected = rollouts(&policy());
+    for (name, fast) in switched_off() {
+        let got = rollouts(&policy().with_fast(fast));
+        for (a, b) in expected.iter().zip(&got) {
+            for (a, b) in a.segments.iter().zip(&b.segments) {
+                assert_eq!((&a.chosen, &a.undecided), (&b.chosen, &b.undecided), "{name}");
+                assert_close(name, &a.log_probs, &b.log_probs, 2e-5);
+            }
+        }
+    }
+}
+
+/// Two questions and two prompts, answers of different lengths, three denoising steps.
+fn group(policy: &ShowoPolicy) -> Group {
+    let config = policy.config();
+    let codes: Vec<u32> = (0..config.num_vq_tokens as u32).map(|i| i * 7 % config.codebook_size as u32).collect();
+    let trajectories = (0..4_u32)
+        .map(|i| {
+            let question: Vec<u32> = (1..5 + 3 * (i % 2)).collect();
+            let answer: Vec<u32> = (1..3 + i).map(|k| (k * 5 + i) % 50 + 1).collect();
+            let steps = 3 * config.num_vq_tokens;
+            let understanding = Segment::text(
+                prompting::mmu_prompt(config, &codes, &question).unwrap(),
+                answer.clone(),
+                vec![-3.0; answer.len()],
+            );
+            let generation = Segment {
+                kind: SegmentKind::Generation,
+                decoding: Decoding::Masked,
+                context: (1..6 + i / 2).collect(),
+                per_step: config.num_vq_tokens,
+                chosen: (0..steps as u32).map(|k| (k * 11 + i) % config.codebook_size as u32).collect(),
+                log_probs: vec![-5.0; steps],
+                undecided: (0..steps).map(|k| k % 3 != 0).collect(),
+                guidance: 2.0,
+                temperature: 1.0,
+            };
+            Trajectory { candidate: u64::from(i), segments: vec![understanding, generation] }
+        })
+        .collect();
+    Group { trajectories, advantages: vec![0.7, -0.3, 0.1, -0.5] }
+}
+
+/// Log-probabilities of everything, in chunks of mixed contexts.
+fn scores(policy: &ShowoPolicy, group: &Group, weights: Weights) -> Vec<f32> {
+    let of = |segment: usize, steps: std::ops::Range<usize>| -> Vec<f32> {
+        let chunk: Vec<Replay<'_>> = [2, 0, 3, 1]
+            .map(|i| &group.trajectories[i])
+            .map(|trajectory| {
+                let end = steps.end.min(trajectory.segments[segment].steps());
+                Replay { trajectory, segment, steps: steps.start..end }
+            })
+            .into();
+        let scores = policy.log_probs(&chunk, weights).unwrap().log_probs.inner();
+        let width = scores.dims()[1];
+        let values = scores.into_data().try_into_vec::<f32>().unwrap();
+        chunk.iter().zip(values.chunks(width)).flat_map(|(r, row)| row[..r.decisions().len()].to_vec()).collect()
+    };
+    [of(0, 0..9), of(0, 1..9), of(1, 0..1), of(1, 2..3)].concat()
+}
+
+#[test]
+fn scores_do_not_depend_on_short_cuts() {
+    let policy = policy();
+    let group = group(&policy);
+    let expected = scores(&policy, &group, Weights::Current);
+    let mut policy = policy;
+    for (name, fast) in switched_off() {
+        policy = policy.with_fast(fast);
+        for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
+            assert_close(name, &expected, &scores(&policy, &group, weights), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_short_cuts() {
+    let mut policy = policy();
+    let group = group(&policy);
+    let objective = SyncGrpoConfig::default().init().unwrap();
+    let gradients = |policy: &mut ShowoPolicy, chunk: usize| -> Vec<(String, Vec<f32>)> {
+        accumulate(policy, &objective, std::slice::from_ref(&group), chunk, None).unwrap();
+        let learner = policy.module_learner();
+        let names: Vec<String> = learner.gradient_norms().into_iter().map(|(name, _)| name).collect();
+        let values = names.into_iter().map(|name| {
+            let gradient = learner.gradient(&name).unwrap().into_data().try_into_vec::<f32>().unwrap();
+            (name, gradient)
+        });
+        let values = values.collect();
+        learner.discard();
+        values
+    };
+    let expected = gradients(&mut policy, 5);
+    for (setting, fast) in switched_off() {
+        policy = policy.with_fast(fast);
+        for chunk in [1, 12] {
+            for ((name, a), (other, b)) in expected.iter().zip(gradients(&mut policy, chunk)) {
+                assert_eq!(*name, other);
+                let scale = a.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-3);
+                let apart = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+                assert!(
+                    apart <= 1e-4 * scale,
+                    "{setting}, chunks of {chunk}: gradient of {name} apart by {apart} of {scale}"
+                );
+            }
+        }
+    }
+}
