@@ -1,4 +1,9 @@
-//! What the benchmarks share: recorded groups of any size on the embedded tiny Show-o.
+//! What the benchmarks share: recorded groups of any size on the embedded tiny Show-o, models of other sizes with random
+//! weights, and what the process has used.
+
+pub mod process;
+pub mod random_weights;
+pub mod sizes;
 
 use std::path::Path;
 

@@ -15,7 +15,7 @@ fn run(seed: u64, chunk: usize, noisy: bool) -> (Vec<f32>, Vec<f64>) {
     if noisy {
         policy = policy.noisy(heard.clone());
     }
-    let config = TrainerConfig { updates_per_batch: 2, chunk, ..config(2) };
+    let config = TrainerConfig { updates_per_batch: 2, chunk: chunk.into(), ..config(2) };
     let mut trainer = Trainer::new(Parts { policy: Box::new(policy), ..parts() }, config, seed).unwrap();
     // The gate passes: it compares scores without noise with those of the sampler.
     let ratios = (0..2).map(|_| trainer.step().unwrap().metrics.get("ratio_mean").unwrap()).collect();

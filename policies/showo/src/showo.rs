@@ -73,7 +73,7 @@ impl Showo {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        save_safetensors(&self.merged(), path, &HashMap::from([("format".into(), "pt".into())]))
+        save_safetensors(&self.merged(), path, &HashMap::from([("format".into(), "pt".into())]), None)
     }
 
     /// This model without autodiff, with whatever is trained beside the weights (adapters, concept tokens) put into them.
