@@ -26,8 +26,9 @@ pub struct LoraConfig {
     /// The adapters' output is scaled by `alpha / rank`; above 0.
     pub alpha: f64,
     /// Probability in [0, 1) with which an update leaves out an input channel of an adapter; the others are scaled by
-    /// `1 / (1 - dropout)`. One draw holds for all tokens of an update, and each adapter has its own. Nothing is left
-    /// out when sampling and in scores that are only read.
+    /// `1 / (1 - dropout)`. One draw holds for all tokens of an update (`peft` draws one for each token), and each
+    /// adapter has its own. Nothing is left out when sampling, in the gate and in scores that are only read; so the
+    /// ratios of an update begin near 1 and not at 1.
     pub dropout: f64,
     /// Which of [`TARGETS`] get an adapter in every layer.
     pub targets: Vec<String>,

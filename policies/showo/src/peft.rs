@@ -205,10 +205,13 @@ fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
 
+/// Shape and little-endian f32 values of a tensor.
+type Stored = ([usize; 2], Vec<u8>);
+
 /// Every adapter's factors under `peft`'s names, in PyTorch's layout `[out, in]`.
 struct Collect {
     path: Vec<String>,
-    found: Result<BTreeMap<String, ([usize; 2], Vec<u8>)>>,
+    found: Result<BTreeMap<String, Stored>>,
 }
 
 impl ModuleVisitor for Collect {

@@ -282,3 +282,27 @@ fn training_can_change_its_kind_on_the_way() {
     step(&mut policy);
     assert_eq!(changed(&merged, &weights(&policy)).len(), merged.len());
 }
+
+#[test]
+fn what_samples_is_what_is_trained_after_every_change_of_parameters() {
+    let trajectory = answer();
+    let chunk = [Replay { trajectory: &trajectory, segment: 0, steps: 0..2 }];
+    for trainable in every_sort() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut policy = policy(&trainable);
+        let scores =
+            |policy: &ShowoPolicy, weights| floats(policy.log_probs(&chunk, weights).unwrap().log_probs.inner());
+        let mut seen = vec![scores(&policy, Weights::Detached)];
+        policy.learner_of().save(folder.path()).unwrap();
+        for _ in 0..2 {
+            step(&mut policy);
+            let detached = scores(&policy, Weights::Detached);
+            assert_close("detached", &detached, &scores(&policy, Weights::Current), 1e-5);
+            assert!(!seen.contains(&detached), "{trainable:?}");
+            seen.push(detached);
+        }
+        policy.learner_of().load(folder.path()).unwrap();
+        assert_eq!(scores(&policy, Weights::Detached), seen[0], "{trainable:?}");
+        assert_eq!(scores(&policy, Weights::Reference), seen[0]);
+    }
+}
