@@ -59,6 +59,16 @@ pub trait Learner: Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the loss does not depend on the parameters.
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()>;
 
+    /// Adds the gradients that a [`Replica`](crate::Replica) computed to those accumulated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when this learner is of a policy without replicas: the default.
+    fn add(&mut self, _gradients: GradientsParams) -> Result<()> {
+        Err(Error::contract(
+            "this learner takes no gradients of replicas; a policy that has replicas must implement `add`",
+        ))
+    }
+
     /// L2 norm of the accumulated gradient of each parameter, by its path.
     fn gradient_norms(&mut self) -> Vec<(String, f64)>;
 
@@ -196,12 +206,11 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     }
 
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
-        if !loss.is_tracked() {
-            return Err(Error::contract(
-                "the loss does not depend on the policy's parameters; log_probs must be computed from the module on an autodiff device",
-            ));
-        }
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.module);
+        let gradients = gradients(loss, &self.module)?;
+        self.add(gradients)
+    }
+
+    fn add(&mut self, gradients: GradientsParams) -> Result<()> {
         self.gradients.accumulate(&self.module, gradients);
         Ok(())
     }
@@ -308,4 +317,17 @@ fn scaled<M: Module>(module: &M, gradients: GradientsParams, scale: f64) -> Grad
         module.visit(&mut Scale { gradients: &mut gradients, scale });
     }
     gradients
+}
+
+/// Back-propagates `loss` to the parameters of `module`.
+///
+/// # Errors
+/// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when it does not depend on them.
+pub fn gradients<M: Module>(loss: Tensor<1>, module: &M) -> Result<GradientsParams> {
+    if !loss.is_tracked() {
+        return Err(Error::contract(
+            "the loss does not depend on the policy's parameters; log_probs must be computed from the module on an autodiff device",
+        ));
+    }
+    Ok(GradientsParams::from_grads(loss.backward(), module))
 }

@@ -53,9 +53,9 @@ pub use filter::{
     DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopK,
     TopKConfig,
 };
-pub use learner::{Learner, ModuleLearner, OptimizerConfig};
+pub use learner::{Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
-pub use policy::{LogProbs, Policy, Replay, Weights};
+pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
 pub use reward::{Reward, Score};
 pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler};

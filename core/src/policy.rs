@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ops::Range;
 
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::{Learner, Result, Segment, Stream, Trajectory};
@@ -93,6 +94,12 @@ pub trait Policy: Any + Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
 
+    /// Scorers with the parameters as they are now, which an update uses side by side, each on a thread of its own. None by
+    /// default: the update is computed chunk by chunk. Worth it on the CPU, where many operations use one core.
+    fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        Vec::new()
+    }
+
     /// About how many bytes the graph of [`Weights::Current`] scores of `chunk` takes, on the policy's device. None when it
     /// cannot tell: then chunks are given as a number of sequences.
     fn chunk_bytes(&self, _chunk: &[Replay<'_>]) -> Option<u64> {
@@ -122,6 +129,32 @@ pub trait Policy: Any + Send {
 
     /// The parameters and their optimizer.
     fn learner(&mut self) -> &mut dyn Learner;
+}
+
+/// A **replica** scores for a policy on another thread, in a graph of its own.
+///
+/// *Contract*: its scores and gradients are those of the policy that made it.
+/// *Threading*: `Send`; one thread at a time uses it.
+pub trait Replica: Send {
+    /// As [`Policy::log_probs`].
+    ///
+    /// # Errors
+    /// As [`Policy::log_probs`].
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
+
+    /// As [`Policy::training_log_probs`].
+    ///
+    /// # Errors
+    /// As [`Policy::log_probs`].
+    fn training_log_probs(&self, chunk: &[Replay<'_>], _noise: Stream) -> Result<LogProbs> {
+        self.log_probs(chunk, Weights::Current)
+    }
+
+    /// Back-propagates a loss `[1]` of this replica's scores; for [`Learner::add`] of its policy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the loss does not depend on the parameters.
+    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams>;
 }
 
 /// Which parameters score.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How many replays make a chunk: what the memory of an update grows with.
+/// How many replays make a chunk: what the memory of an update grows with. On the CPU an update computes as many chunks at
+/// once as there are cores, where the policy can.
 ///
 /// In a config, `chunk = 8` or `chunk = { memory_mib = 4096 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +15,9 @@ pub enum Chunk {
     Memory(MemoryBudget),
 }
 
-/// What the activations of one chunk may take, by the policy's estimate
-/// ([`Policy::chunk_bytes`](crate::Policy::chunk_bytes)); one replay is always allowed. Parameters, gradients and optimizer
+/// What the activations of a chunk may take, by the policy's estimate
+/// ([`Policy::chunk_bytes`](crate::Policy::chunk_bytes)), or of all chunks that are computed at once; one replay is always
+/// allowed. Parameters, gradients and optimizer
 /// state come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,16 @@ pub struct MemoryBudget {
 }
 
 impl Chunk {
+    /// What is left for each of `count` chunks that are computed at once.
+    pub(crate) fn shared_by(self, count: usize) -> Self {
+        match self {
+            Self::Memory(budget) if count > 1 => {
+                Self::Memory(MemoryBudget { memory_mib: (budget.memory_mib / count as u64).max(1) })
+            }
+            other => other,
+        }
+    }
+
     /// The number that has to be 1 or more.
     pub(super) fn amount(self) -> u64 {
         match self {

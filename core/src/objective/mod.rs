@@ -67,7 +67,7 @@ use crate::Result;
 /// # Ok(())
 /// # }
 /// ```
-pub trait Objective: Send {
+pub trait Objective: Send + Sync {
     /// Advantages A_i of a group's rewards R_i.
     fn advantages(&self, rewards: &[f64]) -> Vec<f64>;
 

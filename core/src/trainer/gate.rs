@@ -1,7 +1,8 @@
 //! Before the first update: do the log-probabilities recorded while sampling equal those of the replay?
 
-use super::Trainer;
-use super::update::{Group, chunks, items, read};
+use super::items::{chunks, items};
+use super::layout::read;
+use super::{Group, Trainer};
 use crate::{Error, Replay, Result, Weights};
 
 impl Trainer {

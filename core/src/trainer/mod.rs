@@ -3,9 +3,12 @@
 mod event;
 mod files;
 mod gate;
+mod items;
+mod layout;
 mod resume;
 mod rollout;
 mod schedule;
+mod scoring;
 mod step;
 mod update;
 

@@ -1,13 +1,14 @@
 //! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::optim::GradientsParams;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 
 use super::Trainer;
+use super::items::{Item, chunks, is_scored, items};
+use super::layout::read;
+use super::scoring::{Scored, Scoring, Totals};
 use crate::config::Chunk;
-use crate::{
-    Decoding, Error, GroupShape, ImagePositions, Key, LogProbs, LossStats, Objective, Policy, Replay, Result, Segment,
-    Stream, Streams, Terms, Trajectory, Weights,
-};
+use crate::{Error, Key, LossStats, Objective, Policy, Replay, Replica, Result, Stream, Streams, Trajectory, Weights};
 
 /// What an update learns from: one group's trajectories and their advantages A_i.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,18 +51,6 @@ impl StepDraw {
     }
 }
 
-/// Some steps of a candidate with what the objective needs to know of them.
-pub(super) struct Item<'a> {
-    pub(super) replay: Replay<'a>,
-    advantage: f64,
-    /// Weight of each scored decision.
-    weight: f64,
-    /// How many decisions each scored one stands for: T / K where K of T denoising steps are scored, else 1.
-    often: f64,
-    /// Which trajectory of the batch this is part of.
-    trajectory: usize,
-}
-
 impl Trainer {
     /// One optimizer step on `groups`: the replay, and the gradient's norm before clipping.
     pub(super) fn update(&mut self, step: u64, cursor: u64, round: u64, groups: &[Group]) -> Result<(Replayed, f64)> {
@@ -86,8 +75,11 @@ impl Trainer {
     }
 }
 
-/// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the
-/// policy's learner. Stops at the first loss that is not finite.
+/// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner. Stops at the
+/// first loss that is not finite.
+///
+/// Where the policy has replicas, each takes a chunk at a time; their gradients are added in the order of the chunks, so
+/// that results do not depend on how many there are.
 ///
 /// Without `draw`, all denoising steps are scored whatever the objective says, and without dropout.
 ///
@@ -102,7 +94,6 @@ pub fn accumulate(
     chunk: impl Into<Chunk>,
     draw: Option<&StepDraw>,
 ) -> Result<Replayed> {
-    let chunk = chunk.into();
     for group in groups {
         if group.advantages.len() != group.trajectories.len() {
             return Err(Error::contract(format!(
@@ -114,61 +105,79 @@ pub fn accumulate(
         group.trajectories.iter().try_for_each(Trajectory::validate)?;
     }
     let items = items(groups, objective, draw);
+    let replicas = policy.replicas();
+    let chunks = chunks(&items, chunk.into().shared_by(replicas.len()), policy)?;
     let sequence_ratios = match objective.needs_sequence_ratio() {
-        true => Some(sequence_log_ratios(policy, objective, &items, chunk)?),
+        true => Some(sequence_log_ratios(policy, objective, &chunks)?),
         false => None,
     };
-    let positions = objective.scope().image_positions;
-    let mut stats = LossStats::default();
-    let mut entropy = Mean::default();
-    for chunk in chunks(&items, chunk, policy)? {
-        let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-        let scores = match draw {
-            Some(draw) => policy.training_log_probs(&replays, draw.noise())?,
-            None => policy.log_probs(&replays, Weights::Current)?,
-        };
-        let layout = Layout::of(&scores, &replays)?;
-        let reference = match objective.needs_reference() {
-            true => Some(layout.attach(policy.log_probs(&replays, Weights::Reference)?.log_probs)),
-            false => None,
-        };
-        let weights = layout.fill(&chunk, |item, i| match is_scored(item.replay.segment(), i, positions) {
-            true => item.weight,
-            false => 0.0,
-        });
-        if let Some(values) = &scores.entropy {
-            entropy.add(values, &weights)?;
-        }
-        let loss = objective.loss(Terms {
-            log_probs: scores.log_probs,
-            old: layout.fill(&chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
-            reference,
-            advantages: layout.column(&chunk, |item| item.advantage),
-            weights,
-            sequence_log_ratio: sequence_ratios.as_ref().map(|s| layout.column(&chunk, |item| s[item.trajectory])),
-        })?;
-        stats.add(&loss.stats);
-        if !loss.stats.loss.is_finite() {
-            let kind = replays[0].segment().kind;
-            let reason = format!("the loss of a chunk of {} {kind:?} replays is {}", replays.len(), loss.stats.loss);
-            return Ok(Replayed { stats, entropy: None, non_finite: Some(reason) });
-        }
-        policy.learner().accumulate(loss.loss)?;
+    let scoring = Scoring { objective, sequence_ratios: sequence_ratios.as_deref() };
+    let noise = draw.map(StepDraw::noise);
+    match replicas.is_empty() {
+        true => one_by_one(policy, &scoring, &chunks, noise),
+        false => side_by_side(policy, replicas, &scoring, &chunks, noise),
     }
-    Ok(Replayed { stats, entropy: entropy.value(), non_finite: None })
+}
+
+fn one_by_one(
+    policy: &mut dyn Policy,
+    scoring: &Scoring<'_>,
+    chunks: &[Vec<&Item<'_>>],
+    noise: Option<Stream>,
+) -> Result<Replayed> {
+    let mut totals = Totals::default();
+    for chunk in chunks {
+        let current = |replays: &[Replay<'_>]| match &noise {
+            Some(noise) => policy.training_log_probs(replays, noise.clone()),
+            None => policy.log_probs(replays, Weights::Current),
+        };
+        let Scored { loss, sums } =
+            scoring.score(chunk, current, |replays| policy.log_probs(replays, Weights::Reference))?;
+        totals.add(sums);
+        if totals.non_finite.is_some() {
+            break;
+        }
+        policy.learner().accumulate(loss)?;
+    }
+    Ok(totals.replayed())
+}
+
+fn side_by_side(
+    policy: &mut dyn Policy,
+    mut replicas: Vec<Box<dyn Replica>>,
+    scoring: &Scoring<'_>,
+    chunks: &[Vec<&Item<'_>>],
+    noise: Option<Stream>,
+) -> Result<Replayed> {
+    let work = |replica: &mut dyn Replica, chunk: &[&Item<'_>]| -> Result<(Totals, Option<GradientsParams>)> {
+        let current = |replays: &[Replay<'_>]| match &noise {
+            Some(noise) => replica.training_log_probs(replays, noise.clone()),
+            None => replica.log_probs(replays, Weights::Current),
+        };
+        let Scored { loss, sums } =
+            scoring.score(chunk, current, |replays| replica.log_probs(replays, Weights::Reference))?;
+        let gradients = if sums.non_finite.is_none() { Some(replica.gradients(loss)?) } else { None };
+        Ok((sums, gradients))
+    };
+    let mut totals = Totals::default();
+    for wave in chunks.chunks(replicas.len()) {
+        let done = replicas.par_iter_mut().zip(wave.par_iter()).map(|(replica, chunk)| work(replica.as_mut(), chunk));
+        for one in done.collect::<Vec<_>>() {
+            let (sums, gradients) = one?;
+            totals.add(sums);
+            let Some(gradients) = gradients else { return Ok(totals.replayed()) };
+            policy.learner().add(gradients)?;
+        }
+    }
+    Ok(totals.replayed())
 }
 
 /// Mean log-ratio of each trajectory over its scored decisions, without gradients.
-fn sequence_log_ratios(
-    policy: &dyn Policy,
-    objective: &dyn Objective,
-    items: &[Item<'_>],
-    chunk: Chunk,
-) -> Result<Vec<f64>> {
+fn sequence_log_ratios(policy: &dyn Policy, objective: &dyn Objective, chunks: &[Vec<&Item<'_>>]) -> Result<Vec<f64>> {
     let positions = objective.scope().image_positions;
-    let trajectories = items.last().map_or(0, |item| item.trajectory + 1);
+    let trajectories = chunks.iter().flatten().map(|item| item.trajectory + 1).max().unwrap_or(0);
     let mut sums = vec![(0.0_f64, 0.0_f64); trajectories];
-    for chunk in chunks(items, chunk, policy)? {
+    for chunk in chunks {
         let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
         let current = read(policy.log_probs(&replays, Weights::Detached)?, &replays)?;
         for (item, current) in chunk.iter().zip(current) {
@@ -183,188 +192,4 @@ fn sequence_log_ratios(
         }
     }
     Ok(sums.into_iter().map(|(sum, count)| if count > 0.0 { sum / count } else { 0.0 }).collect())
-}
-
-/// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps.
-pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Option<&StepDraw>) -> Vec<Item<'a>> {
-    let scope = objective.scope();
-    let mut items = Vec::new();
-    let mut trajectory = 0;
-    for (g, group) in groups.iter().enumerate() {
-        let shape = GroupShape {
-            scored: group
-                .trajectories
-                .iter()
-                .map(|t| t.segments.iter().map(|s| (s.kind, scored(s, scope.image_positions))).collect())
-                .collect(),
-        };
-        for (i, (one, &advantage)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
-            for (s, segment) in one.segments.iter().enumerate() {
-                let weight = objective.weight(&shape, i, s) / groups.len() as f64;
-                let mut push = |steps: std::ops::Range<usize>, often: f64| {
-                    let replay = Replay { trajectory: one, segment: s, steps };
-                    items.push(Item { replay, advantage, weight: weight * often, often, trajectory });
-                };
-                let all = segment.steps();
-                match segment.decoding {
-                    Decoding::Autoregressive if all == 0 => {}
-                    Decoding::Autoregressive => push(0..all, 1.0),
-                    Decoding::Masked => {
-                        let (steps, often) = match (scope.denoising_steps, draw) {
-                            (Some(k), Some(draw)) if k < all => {
-                                let candidate = one.candidate;
-                                let key = Key { step: draw.step, task: draw.cursor + g as u64, candidate };
-                                let mut stream = draw.streams.stream(key, "update.denoising_steps", draw.round);
-                                (stream.subset(k, all), all as f64 / k as f64)
-                            }
-                            _ => ((0..all).collect(), 1.0),
-                        };
-                        steps.into_iter().for_each(|t| push(t..t + 1, often));
-                    }
-                }
-            }
-            trajectory += 1;
-        }
-    }
-    items
-}
-
-/// Cuts `items` into chunks of one segment kind and decoding, candidates in order.
-pub(super) fn chunks<'i, 'a>(
-    items: &'i [Item<'a>],
-    size: Chunk,
-    policy: &dyn Policy,
-) -> Result<Vec<Vec<&'i Item<'a>>>> {
-    let sort = |item: &Item<'_>| (item.replay.segment().kind, item.replay.segment().decoding);
-    let mut sorts = Vec::new();
-    for item in items {
-        if !sorts.contains(&sort(item)) {
-            sorts.push(sort(item));
-        }
-    }
-    let mut chunks = Vec::new();
-    for wanted in sorts {
-        let of_sort: Vec<&Item<'a>> = items.iter().filter(|item| sort(item) == wanted).collect();
-        match size {
-            Chunk::Sequences(count) => chunks.extend(of_sort.chunks(count).map(<[_]>::to_vec)),
-            Chunk::Memory(budget) => fill(&mut chunks, of_sort, budget.memory_mib.saturating_mul(1 << 20), policy)?,
-        }
-    }
-    Ok(chunks)
-}
-
-/// As many items into each chunk as fit into `budget` bytes, at least one.
-fn fill<'i, 'a>(
-    chunks: &mut Vec<Vec<&'i Item<'a>>>,
-    items: Vec<&'i Item<'a>>,
-    budget: u64,
-    policy: &dyn Policy,
-) -> Result<()> {
-    let mut replays: Vec<Replay<'_>> = Vec::new();
-    for item in items {
-        replays.push(item.replay.clone());
-        let bytes = policy.chunk_bytes(&replays).ok_or_else(|| {
-            Error::config(
-                "trainer.chunk: this policy does not know how much memory a chunk takes; expected a number of sequences, \
-                 got a memory budget",
-            )
-        })?;
-        match chunks.last_mut() {
-            Some(chunk) if replays.len() > 1 && bytes <= budget => chunk.push(item),
-            _ => {
-                replays.drain(..replays.len() - 1);
-                chunks.push(vec![item]);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Scores fetched to the host, one row of decisions per replay.
-pub(super) fn read(scores: LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
-    let layout = Layout::of(&scores, replays)?;
-    let values = scores
-        .log_probs
-        .inner()
-        .try_into_vec_as::<f32>()
-        .map_err(|e| Error::contract("cannot read log-probabilities from the device").with_source(e.to_string()))?;
-    Ok(replays.iter().zip(values.chunks(layout.width)).map(|(r, row)| row[..r.decisions().len()].to_vec()).collect())
-}
-
-fn scored(segment: &Segment, positions: ImagePositions) -> usize {
-    (0..segment.len()).filter(|&i| is_scored(segment, i, positions)).count()
-}
-
-fn is_scored(segment: &Segment, decision: usize, positions: ImagePositions) -> bool {
-    segment.decoding == Decoding::Autoregressive || positions == ImagePositions::All || segment.undecided[decision]
-}
-
-/// Shape and device of a chunk's tensors.
-struct Layout {
-    width: usize,
-    height: usize,
-    device: burn::tensor::Device,
-}
-
-impl Layout {
-    fn of(scores: &LogProbs, replays: &[Replay<'_>]) -> Result<Self> {
-        let [height, width] = scores.log_probs.dims();
-        let longest = replays.iter().map(|r| r.decisions().len()).max().unwrap_or(0);
-        if height != replays.len() || width < longest {
-            return Err(Error::contract(format!(
-                "the policy's log_probs returned shape [{height}, {width}], expected [{}, {longest}]",
-                replays.len()
-            )));
-        }
-        Ok(Self { width, height, device: scores.log_probs.device() })
-    }
-
-    /// `[n, d]` with `value(item, decision)`, the decision an index into the segment's flat vectors; 0 for padding.
-    fn fill(&self, chunk: &[&Item<'_>], value: impl Fn(&Item<'_>, usize) -> f64) -> Tensor<2> {
-        let mut flat = vec![0.0_f32; self.height * self.width];
-        for (item, row) in chunk.iter().zip(flat.chunks_mut(self.width)) {
-            for (cell, decision) in row.iter_mut().zip(item.replay.decisions()) {
-                *cell = value(item, decision) as f32;
-            }
-        }
-        Tensor::from_data(TensorData::new(flat, [self.height, self.width]), &self.device)
-    }
-
-    /// `[n, 1]`.
-    fn column(&self, chunk: &[&Item<'_>], value: impl Fn(&Item<'_>) -> f64) -> Tensor<2> {
-        let values: Vec<f32> = chunk.iter().map(|item| value(item) as f32).collect();
-        Tensor::from_data(TensorData::new(values, [self.height, 1]), &self.device)
-    }
-
-    /// A constant of this layout, in the same autodiff context as the chunk's scores.
-    fn attach(&self, constant: Tensor<2>) -> Tensor<2> {
-        match self.device.gradient_checkpointing_strategy() {
-            Some(strategy) => constant.inner().autodiff().with_gradient_checkpointing_strategy(strategy),
-            None => constant.inner(),
-        }
-    }
-}
-
-/// Mean over scored decisions.
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    count: f64,
-}
-
-impl Mean {
-    fn add(&mut self, values: &Tensor<2>, weights: &Tensor<2>) -> Result<()> {
-        let scored = weights.clone().inner().not_equal_scalar(0.0_f32).float();
-        let sum = (values.clone().inner() * scored.clone()).sum();
-        let both = Tensor::cat(vec![sum, scored.sum()], 0)
-            .try_into_vec_as::<f32>()
-            .map_err(|e| Error::contract("cannot read the entropy from the device").with_source(e.to_string()))?;
-        self.sum += f64::from(both[0]);
-        self.count += f64::from(both[1]);
-        Ok(())
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.count > 0.0).then(|| self.sum / self.count)
-    }
 }

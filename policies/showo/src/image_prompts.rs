@@ -2,20 +2,29 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 use counterpoint::Result;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::scorer::Scorer;
 use crate::{Allowed, KvCache, prompting, tokens};
 
-/// The prompts of a batch of images, conditional rows first, then as many unconditional ones if there is guidance.
+/// The prompts of a batch of images.
 pub struct ImagePrompts {
     scorer: Scorer,
+    guidance: f32,
+    /// Consecutive images, computed side by side. More than one on the CPU, where many operations use one core.
+    parts: Vec<Part>,
+}
+
+/// The prompts of some images, conditional rows first, then as many unconditional ones if there is guidance.
+struct Part {
+    images: usize,
     texts: Texts,
     /// `[rows, queries, keys]`.
     allowed: Tensor<3, Bool>,
-    guidance: f32,
 }
 
 /// The text part of every row.
+#[derive(Clone)]
 enum Texts {
     /// Its keys and values.
     Cached(KvCache),
@@ -47,15 +56,13 @@ impl ImagePrompts {
         let allowed = Allowed::t2i(config, &rows)?;
         let known = if guidance > 0.0 { empty } else { None };
         let computed = rows.len() - usize::from(known.is_some());
-        let texts: Vec<Vec<u32>> = rows[..computed].iter().map(|row| row[..split].to_vec()).collect();
-        let among_texts = allowed.queries(0..split).keys_before(split).select(&(0..computed).collect::<Vec<_>>());
-        let (_, mut cache) =
-            scorer.model.prefill(tokens::to_tensor(&texts, &scorer.device), among_texts.tensor(&scorer.device));
+        let mut cache = prefill(&scorer, &rows[..computed])?;
         if let Some(empty) = known {
             cache = KvCache::stack(&[cache, empty]);
         }
         let allowed = allowed.queries(split..length).select(&order).tensor(&scorer.device);
-        Ok(Self { texts: Texts::Cached(cache.select(&order)), scorer, allowed, guidance })
+        let whole = Part { images: contexts.len(), texts: Texts::Cached(cache.select(&order)), allowed };
+        Ok(Self::split(scorer, guidance, whole))
     }
 
     /// The same, computed in full with every image.
@@ -69,46 +76,53 @@ impl ImagePrompts {
         let allowed = Allowed::t2i(config, &rows)?.tensor(&scorer.device);
         let split = config.t2i_prompt_length();
         let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..split].to_vec()).collect();
-        Ok(Self { texts: Texts::Plain(tokens::to_tensor(&texts, &scorer.device)), scorer, allowed, guidance })
+        let texts = Texts::Plain(tokens::to_tensor(&texts, &scorer.device));
+        Ok(Self::split(scorer, guidance, Part { images: contexts.len(), texts, allowed }))
     }
 
     /// The keys and values of the empty prompt, one row.
     pub(crate) fn empty(scorer: &Scorer) -> Result<KvCache> {
-        let config = &scorer.config;
-        let row = prompting::t2i_sequence(config, &[], &prompting::masked_image(config));
-        let split = config.t2i_prompt_length();
-        let allowed = Allowed::t2i(config, std::slice::from_ref(&row))?.queries(0..split).keys_before(split);
-        let text = [row[..split].to_vec()];
-        let (_, cache) = scorer.model.prefill(tokens::to_tensor(&text, &scorer.device), allowed.tensor(&scorer.device));
-        Ok(cache)
+        let row = prompting::t2i_sequence(&scorer.config, &[], &prompting::masked_image(&scorer.config));
+        prefill(scorer, &[row])
     }
 
     /// Prompts of the images `picked`, each the batch and the image's number in it. All batches are of one policy with
     /// one set of parameters and one guidance.
     pub(crate) fn gather(batches: &[&Self], picked: &[(usize, usize)]) -> Self {
-        let images: Vec<usize> = batches.iter().map(|batch| batch.images()).collect();
-        // Row of each image when all batches are stacked, conditional and unconditional.
-        let start = |batch: usize| batches[..batch].iter().map(|b| b.allowed.dims()[0]).sum::<usize>();
-        let conditional = picked.iter().map(|&(batch, image)| start(batch) + image);
-        let unconditional = picked.iter().map(|&(batch, image)| start(batch) + images[batch] + image);
-        let guided = batches.iter().any(|batch| batch.guidance > 0.0);
-        let rows: Vec<usize> = match guided {
-            true => conditional.chain(unconditional).collect(),
-            false => conditional.collect(),
-        };
-        let index = tokens::index(&rows, &batches[0].scorer.device);
-        // Through integers: burn's CPU backend loses the type of a selection of flags.
-        let allowed = Tensor::cat(batches.iter().map(|b| b.allowed.clone().int()).collect(), 0);
-        let allowed = allowed.select(0, index.clone()).not_equal_scalar(0);
-        let texts = match &batches[0].texts {
-            Texts::Cached(_) => Texts::Cached(
-                KvCache::stack(&batches.iter().filter_map(|b| b.cache()).cloned().collect::<Vec<_>>()).select(&rows),
-            ),
-            Texts::Plain(_) => {
-                Texts::Plain(Tensor::cat(batches.iter().filter_map(|b| b.ids()).cloned().collect(), 0).select(0, index))
-            }
-        };
-        Self { scorer: batches[0].scorer.clone(), texts, allowed, guidance: batches[0].guidance }
+        let first = batches[0];
+        let parts: Vec<&Part> = batches.iter().flat_map(|batch| &batch.parts).collect();
+        let images = |batch: &Self| batch.parts.iter().map(|part| part.images).sum::<usize>();
+        // The part of each picked image and its number there.
+        let picked: Vec<(usize, usize)> = picked
+            .iter()
+            .map(|&(batch, image)| {
+                let mut image = batches[..batch].iter().map(|b| images(b)).sum::<usize>() + image;
+                let part = parts
+                    .iter()
+                    .take_while(|part| {
+                        part.images <= image && {
+                            image -= part.images;
+                            true
+                        }
+                    })
+                    .count();
+                (part, image)
+            })
+            .collect();
+        let whole = Part::pick(&parts, &picked, first.guidance > 0.0, &first.scorer);
+        Self::split(first.scorer.clone(), first.guidance, whole)
+    }
+
+    /// As many parts as there are cores, on the CPU; gradients flow through one.
+    fn split(scorer: Scorer, guidance: f32, whole: Part) -> Self {
+        let count = scorer.side_by_side(whole.images);
+        if count < 2 {
+            return Self { scorer, guidance, parts: vec![whole] };
+        }
+        let images: Vec<(usize, usize)> = (0..whole.images).map(|image| (0, image)).collect();
+        let pick = |images: &[(usize, usize)]| Part::pick(&[&whole], images, guidance > 0.0, &scorer);
+        let parts = images.chunks(whole.images.div_ceil(count)).map(pick).collect();
+        Self { scorer, guidance, parts }
     }
 
     /// Guided scores of all codes at all image positions.
@@ -116,48 +130,80 @@ impl ImagePrompts {
     /// # Shapes
     /// `codes` `[images, N]`, in `0..=K` with K for a masked token; output `[images, N, K]`, f32.
     pub(crate) fn logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
-        let config = &self.scorer.config;
+        if let [part] = self.parts.as_slice() {
+            return part.logits(&self.scorer, self.guidance, codes);
+        }
+        let mut start = 0;
+        let mut work = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            work.push((part, codes.clone().narrow(0, start, part.images)));
+            start += part.images;
+        }
+        let logits = work.par_iter().map(|(part, codes)| part.logits(&self.scorer, self.guidance, codes.clone()));
+        Tensor::cat(logits.collect(), 0)
+    }
+}
+
+impl Part {
+    /// The prompts of the images `picked`, each a part and the image's number in it.
+    fn pick(parts: &[&Self], picked: &[(usize, usize)], guided: bool, scorer: &Scorer) -> Self {
+        // Row of each image when all parts are stacked, conditional and unconditional.
+        let start = |part: usize| parts[..part].iter().map(|p| p.allowed.dims()[0]).sum::<usize>();
+        let conditional = picked.iter().map(|&(part, image)| start(part) + image);
+        let unconditional = picked.iter().map(|&(part, image)| start(part) + parts[part].images + image);
+        let rows: Vec<usize> = match guided {
+            true => conditional.chain(unconditional).collect(),
+            false => conditional.collect(),
+        };
+        let index = tokens::index(&rows, &scorer.device);
+        // Through integers: burn's CPU backend loses the type of a selection of flags.
+        let allowed = Tensor::cat(parts.iter().map(|p| p.allowed.clone().int()).collect(), 0);
+        let allowed = allowed.select(0, index.clone()).not_equal_scalar(0);
+        let (mut caches, mut ids) = (Vec::new(), Vec::new());
+        for part in parts {
+            match &part.texts {
+                Texts::Cached(cache) => caches.push(cache.clone()),
+                Texts::Plain(texts) => ids.push(texts.clone()),
+            }
+        }
+        let texts = match ids.is_empty() {
+            true => Texts::Cached(KvCache::stack(&caches).select(&rows)),
+            false => Texts::Plain(Tensor::cat(ids, 0).select(0, index)),
+        };
+        Self { images: picked.len(), texts, allowed }
+    }
+
+    fn logits(&self, scorer: &Scorer, guidance: f32, codes: Tensor<2, Int>) -> Tensor<3> {
+        let config = &scorer.config;
         let special = config.special_token_ids;
         let batch = codes.dims()[0];
         // Code c is id offset + c; the mask stands after the last code in both numberings.
         let masked = codes.clone().equal_scalar(config.codebook_size as i64);
         let ids = (codes + i64::from(config.image_token_offset)).mask_fill(masked, i64::from(config.mask_token_id));
-        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), &self.scorer.device);
+        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), &scorer.device);
         let mut ids = Tensor::cat(vec![column(special.soi), ids, column(special.eoi)], 1);
-        if self.guidance > 0.0 {
+        if guidance > 0.0 {
             ids = ids.repeat_dim(0, 2);
         }
         let allowed = self.allowed.clone();
         let logits = match &self.texts {
-            Texts::Cached(prefix) => {
-                let hidden = self.scorer.model.forward_with_prefix(ids, prefix, allowed);
-                self.scorer.image_logits(hidden, 1)
-            }
+            Texts::Cached(prefix) => scorer.image_logits(scorer.model.forward_with_prefix(ids, prefix, allowed), 1),
             Texts::Plain(texts) => {
-                let hidden = self.scorer.model.forward(Tensor::cat(vec![texts.clone(), ids], 1), allowed);
-                self.scorer.image_logits(hidden, config.t2i_image_span().start)
+                let hidden = scorer.model.forward(Tensor::cat(vec![texts.clone(), ids], 1), allowed);
+                scorer.image_logits(hidden, config.t2i_image_span().start)
             }
         };
-        guide(logits, self.guidance)
+        guide(logits, guidance)
     }
+}
 
-    fn images(&self) -> usize {
-        self.allowed.dims()[0] / if self.guidance > 0.0 { 2 } else { 1 }
-    }
-
-    fn cache(&self) -> Option<&KvCache> {
-        match &self.texts {
-            Texts::Cached(cache) => Some(cache),
-            Texts::Plain(_) => None,
-        }
-    }
-
-    fn ids(&self) -> Option<&Tensor<2, Int>> {
-        match &self.texts {
-            Texts::Cached(_) => None,
-            Texts::Plain(ids) => Some(ids),
-        }
-    }
+/// Keys and values of the text part of text-to-image sequences.
+fn prefill(scorer: &Scorer, rows: &[Vec<u32>]) -> Result<KvCache> {
+    let split = scorer.config.t2i_prompt_length();
+    let allowed = Allowed::t2i(&scorer.config, rows)?.queries(0..split).keys_before(split);
+    let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..split].to_vec()).collect();
+    let (_, cache) = scorer.model.prefill(tokens::to_tensor(&texts, &scorer.device), allowed.tensor(&scorer.device));
+    Ok(cache)
 }
 
 /// `(1 + g) conditional - g unconditional`, the first half of the batch being conditional; as it is when g is 0.

@@ -4,8 +4,12 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use counterpoint::{Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Stream, Weights};
+use counterpoint::device::is_cpu;
+use counterpoint::{
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Replica, Result, Stream, Weights, gradients,
+};
 
 use crate::image_prompts::ImagePrompts;
 use crate::lora::dropped_out;
@@ -269,8 +273,59 @@ impl Policy for ShowoPolicy {
         scored(chunk, &scorer)
     }
 
+    fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        let count = match self.fast.cores && is_cpu(&self.device) {
+            true => rayon::current_num_threads(),
+            false => 1,
+        };
+        // One would be the policy itself.
+        if count < 2 { Vec::new() } else { (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect() }
+    }
+
     fn learner(&mut self) -> &mut dyn Learner {
         self.module_learner()
+    }
+}
+
+impl ShowoPolicy {
+    fn replica(&self) -> ShowoReplica {
+        let mut current = self.scorer(Weights::Current);
+        // Shares the values of the parameters and has a graph of its own.
+        current.model = current.model.fork(&self.training_device);
+        let dropout = match &self.trainable {
+            Trainable::Lora(lora) => lora.dropout,
+            _ => 0.0,
+        };
+        let (detached, reference) = (self.scorer(Weights::Detached), self.scorer(Weights::Reference));
+        ShowoReplica { current, detached, reference, dropout }
+    }
+}
+
+/// A [`ShowoPolicy`] for one thread.
+struct ShowoReplica {
+    current: Scorer,
+    detached: Scorer,
+    reference: Scorer,
+    dropout: f64,
+}
+
+impl Replica for ShowoReplica {
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+        let scorer = match weights {
+            Weights::Current => &self.current,
+            Weights::Detached => &self.detached,
+            Weights::Reference => &self.reference,
+        };
+        scored(chunk, scorer)
+    }
+
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        let model = dropped_out(self.current.model.clone(), self.dropout, noise);
+        scored(chunk, &Scorer { model, ..self.current.clone() })
+    }
+
+    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
+        gradients(loss, &self.current.model)
     }
 }
 
