@@ -2,29 +2,27 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 use counterpoint::Result;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::scorer::Scorer;
 use crate::{Allowed, KvCache, prompting, tokens};
 
-/// The prompts of a batch of images.
+/// The prompts of a batch of images: conditional rows first, then as many unconditional ones if there is guidance.
 pub struct ImagePrompts {
     scorer: Scorer,
     guidance: f32,
-    /// Consecutive images, computed side by side. More than one on the CPU, where many operations use one core.
+    /// Consecutive rows, computed side by side. More than one part on the CPU, where many operations use one core.
     parts: Vec<Part>,
 }
 
-/// The prompts of some images, conditional rows first, then as many unconditional ones if there is guidance.
+/// The prompts of some rows.
 struct Part {
-    images: usize,
     texts: Texts,
     /// `[rows, queries, keys]`.
     allowed: Tensor<3, Bool>,
 }
 
 /// The text part of every row.
-#[derive(Clone)]
 enum Texts {
     /// Its keys and values.
     Cached(KvCache),
@@ -61,7 +59,7 @@ impl ImagePrompts {
             cache = KvCache::stack(&[cache, empty]);
         }
         let allowed = allowed.queries(split..length).select(&order).tensor(&scorer.device);
-        let whole = Part { images: contexts.len(), texts: Texts::Cached(cache.select(&order)), allowed };
+        let whole = Part { texts: Texts::Cached(cache.select(&order)), allowed };
         Ok(Self::split(scorer, guidance, whole))
     }
 
@@ -77,7 +75,7 @@ impl ImagePrompts {
         let split = config.t2i_prompt_length();
         let texts: Vec<Vec<u32>> = rows.iter().map(|row| row[..split].to_vec()).collect();
         let texts = Texts::Plain(tokens::to_tensor(&texts, &scorer.device));
-        Ok(Self::split(scorer, guidance, Part { images: contexts.len(), texts, allowed }))
+        Ok(Self::split(scorer, guidance, Part { texts, allowed }))
     }
 
     /// The keys and values of the empty prompt, one row.
@@ -89,39 +87,27 @@ impl ImagePrompts {
     /// Prompts of the images `picked`, each the batch and the image's number in it. All batches are of one policy with
     /// one set of parameters and one guidance.
     pub(crate) fn gather(batches: &[&Self], picked: &[(usize, usize)]) -> Self {
-        let first = batches[0];
+        let ImagePrompts { scorer, guidance, .. } = batches[0];
         let parts: Vec<&Part> = batches.iter().flat_map(|batch| &batch.parts).collect();
-        let images = |batch: &Self| batch.parts.iter().map(|part| part.images).sum::<usize>();
-        // The part of each picked image and its number there.
-        let picked: Vec<(usize, usize)> = picked
-            .iter()
-            .map(|&(batch, image)| {
-                let mut image = batches[..batch].iter().map(|b| images(b)).sum::<usize>() + image;
-                let part = parts
-                    .iter()
-                    .take_while(|part| {
-                        part.images <= image && {
-                            image -= part.images;
-                            true
-                        }
-                    })
-                    .count();
-                (part, image)
-            })
-            .collect();
-        let whole = Part::pick(&parts, &picked, first.guidance > 0.0, &first.scorer);
-        Self::split(first.scorer.clone(), first.guidance, whole)
+        let rows: Vec<usize> = batches.iter().map(|batch| batch.parts.iter().map(Part::rows).sum()).collect();
+        let start = |batch: usize| rows[..batch].iter().sum::<usize>();
+        let conditional = picked.iter().map(|&(batch, image)| start(batch) + image);
+        let unconditional = picked.iter().map(|&(batch, image)| start(batch) + rows[batch] / 2 + image);
+        let rows: Vec<usize> = match *guidance > 0.0 {
+            true => conditional.chain(unconditional).collect(),
+            false => conditional.collect(),
+        };
+        Self::split(scorer.clone(), *guidance, Part::pick(&parts, &rows, scorer))
     }
 
-    /// As many parts as there are cores, on the CPU; gradients flow through one.
+    /// As many parts as are best computed side by side.
     fn split(scorer: Scorer, guidance: f32, whole: Part) -> Self {
-        let count = scorer.side_by_side(whole.images);
-        if count < 2 {
-            return Self { scorer, guidance, parts: vec![whole] };
-        }
-        let images: Vec<(usize, usize)> = (0..whole.images).map(|image| (0, image)).collect();
-        let pick = |images: &[(usize, usize)]| Part::pick(&[&whole], images, guidance > 0.0, &scorer);
-        let parts = images.chunks(whole.images.div_ceil(count)).map(pick).collect();
+        let rows: Vec<usize> = (0..whole.rows()).collect();
+        let count = scorer.side_by_side(rows.len());
+        let parts = match count {
+            0 | 1 => vec![whole],
+            _ => rows.chunks(rows.len().div_ceil(count)).map(|rows| Part::pick(&[&whole], rows, &scorer)).collect(),
+        };
         Self { scorer, guidance, parts }
     }
 
@@ -130,32 +116,45 @@ impl ImagePrompts {
     /// # Shapes
     /// `codes` `[images, N]`, in `0..=K` with K for a masked token; output `[images, N, K]`, f32.
     pub(crate) fn logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
-        if let [part] = self.parts.as_slice() {
-            return part.logits(&self.scorer, self.guidance, codes);
-        }
-        let mut start = 0;
-        let mut work = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            work.push((part, codes.clone().narrow(0, start, part.images)));
-            start += part.images;
-        }
-        let logits = work.par_iter().map(|(part, codes)| part.logits(&self.scorer, self.guidance, codes.clone()));
-        Tensor::cat(logits.collect(), 0)
+        let ids = self.ids(codes);
+        let logits = match self.parts.as_slice() {
+            [part] => part.logits(&self.scorer, ids),
+            parts => {
+                let mut start = 0;
+                let mut work = Vec::with_capacity(parts.len());
+                for part in parts {
+                    work.push((part, ids.clone().narrow(0, start, part.rows())));
+                    start += part.rows();
+                }
+                let logits = work.into_par_iter().map(|(part, ids)| part.logits(&self.scorer, ids));
+                Tensor::cat(logits.collect(), 0)
+            }
+        };
+        guide(logits, self.guidance)
+    }
+
+    /// The ids of every row from soi on.
+    fn ids(&self, codes: Tensor<2, Int>) -> Tensor<2, Int> {
+        let config = &self.scorer.config;
+        let special = config.special_token_ids;
+        let batch = codes.dims()[0];
+        // Code c is id offset + c; the mask stands after the last code in both numberings.
+        let masked = codes.clone().equal_scalar(config.codebook_size as i64);
+        let ids = (codes + i64::from(config.image_token_offset)).mask_fill(masked, i64::from(config.mask_token_id));
+        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), &self.scorer.device);
+        let ids = Tensor::cat(vec![column(special.soi), ids, column(special.eoi)], 1);
+        if self.guidance > 0.0 { ids.repeat_dim(0, 2) } else { ids }
     }
 }
 
 impl Part {
-    /// The prompts of the images `picked`, each a part and the image's number in it.
-    fn pick(parts: &[&Self], picked: &[(usize, usize)], guided: bool, scorer: &Scorer) -> Self {
-        // Row of each image when all parts are stacked, conditional and unconditional.
-        let start = |part: usize| parts[..part].iter().map(|p| p.allowed.dims()[0]).sum::<usize>();
-        let conditional = picked.iter().map(|&(part, image)| start(part) + image);
-        let unconditional = picked.iter().map(|&(part, image)| start(part) + parts[part].images + image);
-        let rows: Vec<usize> = match guided {
-            true => conditional.chain(unconditional).collect(),
-            false => conditional.collect(),
-        };
-        let index = tokens::index(&rows, &scorer.device);
+    fn rows(&self) -> usize {
+        self.allowed.dims()[0]
+    }
+
+    /// The rows `picked` of all `parts`, counted through.
+    fn pick(parts: &[&Self], picked: &[usize], scorer: &Scorer) -> Self {
+        let index = tokens::index(picked, &scorer.device);
         // Through integers: burn's CPU backend loses the type of a selection of flags.
         let allowed = Tensor::cat(parts.iter().map(|p| p.allowed.clone().int()).collect(), 0);
         let allowed = allowed.select(0, index.clone()).not_equal_scalar(0);
@@ -167,33 +166,22 @@ impl Part {
             }
         }
         let texts = match ids.is_empty() {
-            true => Texts::Cached(KvCache::stack(&caches).select(&rows)),
+            true => Texts::Cached(KvCache::stack(&caches).select(picked)),
             false => Texts::Plain(Tensor::cat(ids, 0).select(0, index)),
         };
-        Self { images: picked.len(), texts, allowed }
+        Self { texts, allowed }
     }
 
-    fn logits(&self, scorer: &Scorer, guidance: f32, codes: Tensor<2, Int>) -> Tensor<3> {
-        let config = &scorer.config;
-        let special = config.special_token_ids;
-        let batch = codes.dims()[0];
-        // Code c is id offset + c; the mask stands after the last code in both numberings.
-        let masked = codes.clone().equal_scalar(config.codebook_size as i64);
-        let ids = (codes + i64::from(config.image_token_offset)).mask_fill(masked, i64::from(config.mask_token_id));
-        let column = |id: u32| Tensor::<2, Int>::full([batch, 1], i64::from(id), &scorer.device);
-        let mut ids = Tensor::cat(vec![column(special.soi), ids, column(special.eoi)], 1);
-        if guidance > 0.0 {
-            ids = ids.repeat_dim(0, 2);
-        }
+    /// Scores of all codes at all image positions, not guided.
+    fn logits(&self, scorer: &Scorer, ids: Tensor<2, Int>) -> Tensor<3> {
         let allowed = self.allowed.clone();
-        let logits = match &self.texts {
+        match &self.texts {
             Texts::Cached(prefix) => scorer.image_logits(scorer.model.forward_with_prefix(ids, prefix, allowed), 1),
             Texts::Plain(texts) => {
                 let hidden = scorer.model.forward(Tensor::cat(vec![texts.clone(), ids], 1), allowed);
-                scorer.image_logits(hidden, config.t2i_image_span().start)
+                scorer.image_logits(hidden, scorer.config.t2i_image_span().start)
             }
-        };
-        guide(logits, guidance)
+        }
     }
 }
 
