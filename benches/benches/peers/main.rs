@@ -136,8 +136,7 @@ fn write(common: &Common, size: Size) -> Result<serde_json::Value> {
         Dtype::F32 => Format::F32,
         Dtype::Bf16 => Format::Bf16,
     };
-    std::fs::create_dir_all(&common.folder)
-        .map_err(|e| counterpoint::Error::io("cannot create", &common.folder, e))?;
+    std::fs::create_dir_all(&common.folder).map_err(|e| counterpoint::Error::io("cannot create", &common.folder, e))?;
     config.save(&common.folder.join("config.json"))?;
     write_decoder(&config, &common.folder.join("model.safetensors"), format, 0)?;
     write_decoder(&config, &common.folder.join("reference.safetensors"), format, 1)?;

@@ -9,8 +9,8 @@ use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGit, M
 use counterpoint_showo::ShowoPolicy;
 use serde_json::{Value, json};
 
-use crate::inputs::{Inputs, Record};
 use crate::Common;
+use crate::inputs::{Inputs, Record};
 
 /// How many numbers of a tensor are compared.
 const COMPARED: usize = 200;
@@ -92,11 +92,8 @@ pub fn record(common: &Common) -> Result<Value> {
 }
 
 pub(crate) fn sampler(common: &Common) -> Result<MaskGit> {
-    let config = MaskGitConfig {
-        timesteps: common.timesteps,
-        guidance_scale: common.guidance,
-        ..MaskGitConfig::default()
-    };
+    let config =
+        MaskGitConfig { timesteps: common.timesteps, guidance_scale: common.guidance, ..MaskGitConfig::default() };
     config.init()
 }
 
