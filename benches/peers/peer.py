@@ -1,6 +1,6 @@
 """PyTorch's half of the comparison; run.py runs both halves.
 
-    python3 benches/peers/peer.py rollout|text|update --folder DIR --variant V
+    python3 benches/peers/peer.py rollout|text|update|step --folder DIR --variant V
 
 Prints one JSON object: seconds and user CPU seconds of each repeat, peak memory, and numbers that must equal the other
 half's.
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 import rollout
+import step
 from showo import Showo
 from update import Update
 
@@ -72,7 +73,8 @@ def run_text(args, showo, inputs):
 def run_update(args, showo, inputs):
     reference = Showo(args.folder, "reference.safetensors", args.device, args.dtype)
     record = json.loads((Path(args.folder) / "group.json").read_text())
-    update = Update(showo, reference, inputs, record, args.timesteps, args.guidance)
+    update = Update(showo, reference, inputs, args.timesteps, args.guidance)
+    update.learn_from(record, inputs["answers"])
     before = memory_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     check = []
@@ -90,7 +92,20 @@ def run_update(args, showo, inputs):
     return {"check": check, "peak_mib": peak, "before_mib": before, "repeats": times}
 
 
-WORK = {"rollout": run_rollout, "text": run_text, "update": run_update}
+def run_step(args, showo, inputs):
+    file = Path(args.folder) / "reference.safetensors"
+    reference = Showo(args.folder, file.name, args.device, args.dtype) if file.exists() else showo
+    update = Update(showo, reference, inputs, args.timesteps, args.guidance)
+    with torch.inference_mode():
+        rows, mask = rollout.start(showo, inputs["prompts"])
+        check = spread(rollout.guided(showo, rows, mask, args.guidance, sliced=True))
+    step.step(showo, update, inputs, args)
+    phases = [step.step(showo, update, inputs, args) for _ in range(args.repeats)]
+    times = [[sum(one.values()), 0.0] for one in phases]
+    return {"check": check, "repeats": times, "phases": phases}
+
+
+WORK = {"rollout": run_rollout, "text": run_text, "update": run_update, "step": run_step}
 
 
 def main():
@@ -103,6 +118,7 @@ def main():
     parser.add_argument("--timesteps", type=int, default=12)
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--new-tokens", type=int, default=32)
+    parser.add_argument("--waves", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +24,7 @@ VARIANTS = {
     "rollout": ["one", "batched", "sliced", "(prefix)"],
     "text": ["one", "one_last", "batched", "(cached)"],
     "update": ["whole", "per_step"],
-    "step": ["per_step"],
+    "step": ["sliced", "(prefix)"],
 }
 TOLERANCE = {"f32": 1e-4, "bf16": 5e-2}
 
@@ -44,10 +45,28 @@ def build(args):
 
 def call(command, args):
     env = dict(os.environ, RAYON_NUM_THREADS=str(args.threads), OMP_NUM_THREADS=str(args.threads))
+    stop, peaks = threading.Event(), []
+    watch = threading.Thread(target=gpu_peak, args=(args.device, stop, peaks))
+    if args.device != "cpu":
+        watch.start()
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    stop.set()
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
+    if args.device != "cpu":
+        # The same measure for both halves: all that is in use on the card, allocators' reserves included.
+        watch.join()
+        result["peak_mib"] = max(peaks, default=0.0)
+    return result
+
+
+def gpu_peak(device, stop, peaks):
+    """The largest memory in use on the card, polled."""
+    index = device.split(":")[1] if ":" in device else "0"
+    query = ["nvidia-smi", "-i", index, "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    while not stop.wait(0.2):
+        peaks.append(float(subprocess.run(query, stdout=subprocess.PIPE, text=True, check=True).stdout))
 
 
 def difference(ours, theirs):
@@ -122,6 +141,11 @@ def report(work, results, args):
         row = "".join(f"{n:>{w}.{d}f}" for n, w, d in zip(numbers, (8, 8, 8, 9), (2, 2, 2, 0)))
         row += "".join(f"{r:>{w}.2f}" for r, w in zip(ratios, (8, 7, 7, 8)))
         print(f"{variant:14}{row}  {worst:.1e}")
+    phases = {variant: [p for run in results[work, variant] for p in run.get("phases", [])] for variant in ["ours", *VARIANTS[work]]}
+    for variant, rows in phases.items():
+        if rows:
+            medians = {phase: statistics.median(row[phase] for row in rows) for phase in rows[0]}
+            print(f"  {variant}: " + ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in medians.items()))
     public = [variant for variant in VARIANTS[work] if not variant.startswith("(")]
     best = min(public, key=lambda variant: statistics.median(column(variant, 0)))
     ratio = statistics.median(column(best, 0)) / statistics.median(column("ours", 0))

@@ -7,24 +7,26 @@ CLIP, BETA, A_UND, A_GEN = 0.2, 0.01, 0.4, 0.6
 
 
 class Update:
-    def __init__(self, showo, reference, inputs, record, steps, guidance):
+    def __init__(self, showo, reference, inputs, steps, guidance):
         self.showo, self.reference, self.guidance = showo, reference, guidance
         self.group, self.steps = len(inputs["prompts"]), steps
-        device = showo.device
-        shape = (self.group, steps, showo.tokens)
-        self.chosen = torch.tensor(record["chosen"], device=device).view(shape)
-        self.undecided = torch.tensor(record["undecided"], device=device).view(shape)
-        self.old = torch.tensor(record["image_log_probs"], device=device).view(shape)
-        self.advantages = torch.tensor(record["advantages"], dtype=torch.float32, device=device).view(-1, 1)
-        self.answers = torch.tensor(inputs["answers"], device=device)
-        self.old_text = torch.tensor(record["text_log_probs"], device=device)
-        self.question = torch.tensor([inputs["question"]], device=device).repeat(self.group, 1)
+        self.question = torch.tensor([inputs["question"]], device=showo.device).repeat(self.group, 1)
         self.rows = showo.t2i_rows([*inputs["prompts"], *[[] for _ in inputs["prompts"]]])
         self.mask = showo.t2i_mask(self.rows)
         parameters = list(showo.phi.parameters())
         self.optimizer = torch.optim.AdamW(
             parameters, lr=1e-6, betas=(0.9, 0.999), weight_decay=1e-3, fused=True
         )
+
+    def learn_from(self, record, answers):
+        """What was recorded in advance."""
+        device, shape = self.showo.device, (self.group, self.steps, self.showo.tokens)
+        self.chosen = torch.tensor(record["chosen"], device=device).view(shape)
+        self.undecided = torch.tensor(record["undecided"], device=device).view(shape)
+        self.old = torch.tensor(record["image_log_probs"], device=device).view(shape)
+        self.advantages = torch.tensor(record["advantages"], dtype=torch.float32, device=device).view(-1, 1)
+        self.answers = torch.tensor(answers, device=device)
+        self.old_text = torch.tensor(record["text_log_probs"], device=device)
 
     def image_log_probs(self, model, step):
         """Log-probabilities of one denoising step's choices under guided logits, `[G, N]`."""

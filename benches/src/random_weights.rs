@@ -61,7 +61,11 @@ struct Random {
 /// # Errors
 /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
 pub fn write_decoder(config: &ShowoConfig, path: &Path, format: Format, seed: u64) -> Result<()> {
-    stream(&decoder(config), path, format, seed).map_err(|e| Error::io("cannot write", path, e))
+    // Under its name only when it is whole.
+    let part = path.with_extension("part");
+    stream(&decoder(config), &part, format, seed)
+        .and_then(|()| std::fs::rename(&part, path))
+        .map_err(|e| Error::io("cannot write", path, e))
 }
 
 fn stream(tensors: &[Random], path: &Path, format: Format, seed: u64) -> std::io::Result<()> {

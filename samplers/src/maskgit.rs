@@ -35,6 +35,12 @@ pub trait ImageModel {
         None
     }
 
+    /// As [`image_logits`](Self::image_logits) while every token is masked, right after the prompts were prepared: images
+    /// with equal prompts have equal scores, which a model may compute once.
+    fn first_logits(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> Tensor<3> {
+        self.image_logits(prompts, codes)
+    }
+
     /// Guided scores of every code at every position, f32.
     ///
     /// # Shapes
@@ -192,7 +198,11 @@ impl<'a> Batch<'a> {
     fn step<M: ImageModel>(&mut self, config: &MaskGitConfig, model: &M, prompts: &M::Prompts, step: usize) {
         let [batch, tokens] = self.codes.dims();
         let classes = self.mask as usize;
-        let log_probs = log_softmax(model.image_logits(prompts, self.codes.clone()), 2);
+        let logits = match step {
+            0 => model.first_logits(prompts, self.codes.clone()),
+            _ => model.image_logits(prompts, self.codes.clone()),
+        };
+        let log_probs = log_softmax(logits, 2);
         let uniforms = self.uniforms("image.token", step).reshape([batch * tokens, 1]);
         let probs = log_probs.clone().exp().reshape([batch * tokens, classes]);
         let drawn = invert_cdf(probs, uniforms).reshape([batch, tokens]);

@@ -7,15 +7,17 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod inputs;
-mod model;
+mod step;
 mod work;
 
 use std::path::PathBuf;
 
+use burn::tensor::FloatDType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
 use counterpoint_benches::random_weights::{Format, write_decoder};
-use counterpoint_benches::sizes;
+use counterpoint_benches::{load, sizes};
+use counterpoint_showo::{FastPaths, ShowoPolicy};
 
 #[derive(Parser)]
 struct Cli {
@@ -43,6 +45,8 @@ enum Command {
     Text(Common),
     /// A Sync-GRPO update from the recorded group.
     Update(Common),
+    /// A whole step with Dynamic Group Scaling, phase by phase.
+    Step(Common),
 }
 
 #[derive(Args, Clone)]
@@ -71,9 +75,27 @@ struct Common {
     /// Sequences per replay chunk; the engine's default is 8.
     #[arg(long, default_value_t = 8)]
     chunk: usize,
+    /// Waves of G drafts of which one is finished: 4 is a pass rate of a quarter.
+    #[arg(long, default_value_t = 4)]
+    waves: usize,
+    /// Takes none of the short cuts.
+    #[arg(long)]
+    plain: bool,
     /// Timed repeats, after one that is not timed.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
+}
+
+impl Common {
+    /// The policy of the folder.
+    fn policy(&self) -> Result<ShowoPolicy> {
+        let dtype = match self.dtype {
+            Dtype::F32 => FloatDType::F32,
+            Dtype::Bf16 => FloatDType::BF16,
+        };
+        let policy = load::policy(&self.folder, dtype, &counterpoint::device::named(&self.device)?)?;
+        Ok(policy.with_fast(FastPaths::all(!self.plain)))
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq)]
@@ -99,6 +121,7 @@ fn main() -> Result<()> {
         Command::Rollout(common) => work::rollout(&common)?,
         Command::Text(common) => work::text(&common)?,
         Command::Update(common) => work::update(&common)?,
+        Command::Step(common) => step::step(&common)?,
     };
     println!("{report}");
     Ok(())

@@ -9,8 +9,8 @@ use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGit, M
 use counterpoint_showo::ShowoPolicy;
 use serde_json::{Value, json};
 
+use crate::Common;
 use crate::inputs::{Inputs, Record};
-use crate::{Common, model};
 
 /// How many numbers of a tensor are compared.
 const COMPARED: usize = 200;
@@ -19,7 +19,7 @@ const MOVED: f32 = 0.3;
 
 /// Guided MaskGIT rollouts of G candidates over T steps.
 pub fn rollout(common: &Common) -> Result<Value> {
-    let policy = model::load(common)?;
+    let policy = common.policy()?;
     let inputs = Inputs::load(&common.folder)?;
     let check = first_logits(&policy, common, &inputs)?;
     let repeats = repeats(common, || paint(&policy, common, &inputs).map(drop))?;
@@ -28,7 +28,7 @@ pub fn rollout(common: &Common) -> Result<Value> {
 
 /// Reasoning text of G candidates on one question.
 pub fn text(common: &Common) -> Result<Value> {
-    let policy = model::load(common)?;
+    let policy = common.policy()?;
     let inputs = Inputs::load(&common.folder)?;
     let (_, logits) = policy.prefill(&inputs.question, 1)?;
     let check = spread(logits.reshape([-1]))?;
@@ -41,7 +41,7 @@ pub fn text(common: &Common) -> Result<Value> {
 
 /// Replay of the recorded group, gradients, clipping by the norm, one AdamW step.
 pub fn update(common: &Common) -> Result<Value> {
-    let mut policy = model::load(common)?;
+    let mut policy = common.policy()?;
     let (inputs, record) = (Inputs::load(&common.folder)?, Record::load(&common.folder)?);
     let trajectories = record.trajectories(policy.config(), &inputs, common.guidance);
     let groups = [Group { trajectories, advantages: record.advantages }];
@@ -64,7 +64,7 @@ pub fn update(common: &Common) -> Result<Value> {
 
 /// Paints the group's images and records their log-probabilities, moved a little so that ratios differ from 1.
 pub fn record(common: &Common) -> Result<Value> {
-    let policy = model::load(common)?;
+    let policy = common.policy()?;
     let inputs = Inputs::load(&common.folder)?;
     let canvases = paint(&policy, common, &inputs)?;
     let mut record = Record {
@@ -91,13 +91,13 @@ pub fn record(common: &Common) -> Result<Value> {
     Ok(json!({ "recorded": common.group }))
 }
 
-fn sampler(common: &Common) -> Result<MaskGit> {
+pub(crate) fn sampler(common: &Common) -> Result<MaskGit> {
     let config =
         MaskGitConfig { timesteps: common.timesteps, guidance_scale: common.guidance, ..MaskGitConfig::default() };
     config.init()
 }
 
-fn prompts(inputs: &Inputs) -> Vec<&[u32]> {
+pub(crate) fn prompts(inputs: &Inputs) -> Vec<&[u32]> {
     inputs.prompts.iter().map(Vec::as_slice).collect()
 }
 
@@ -110,7 +110,7 @@ fn paint(policy: &ShowoPolicy, common: &Common, inputs: &Inputs) -> Result<Vec<C
 }
 
 /// Guided logits of the first step.
-fn first_logits(policy: &ShowoPolicy, common: &Common, inputs: &Inputs) -> Result<Vec<f32>> {
+pub(crate) fn first_logits(policy: &ShowoPolicy, common: &Common, inputs: &Inputs) -> Result<Vec<f32>> {
     let prompts = policy.prepare(&prompts(inputs), common.guidance)?;
     let mask = policy.codebook_size() as i32;
     let codes = Tensor::<2, Int>::full([common.group, policy.image_tokens()], mask, policy.device());

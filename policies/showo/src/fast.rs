@@ -21,6 +21,8 @@ pub struct FastPaths {
     /// Attention without gradients runs as one operation of the backend: on the CPU, and in half precision elsewhere
     /// (there the operation rounds to half precision, whatever it is given).
     pub fused_attention: bool,
+    /// The first denoising step, when nothing is decided yet, is computed once for candidates with equal prompts.
+    pub shared_first_step: bool,
     /// On the CPU, parts of a batch are computed side by side, one for each core.
     pub cores: bool,
 }
@@ -41,13 +43,22 @@ impl FastPaths {
             text_cache: on,
             continued_drafts: on,
             fused_attention: on,
+            shared_first_step: on,
             cores: on,
         }
     }
 
     /// Each short cut's name.
-    pub const NAMES: [&'static str; 7] =
-        ["prefix_cache", "shared_prefix", "sliced_head", "text_cache", "continued_drafts", "fused_attention", "cores"];
+    pub const NAMES: [&'static str; 8] = [
+        "prefix_cache",
+        "shared_prefix",
+        "sliced_head",
+        "text_cache",
+        "continued_drafts",
+        "fused_attention",
+        "shared_first_step",
+        "cores",
+    ];
 
     /// The switch of the short cut `name`.
     pub fn switch(&mut self, name: &str) -> Option<&mut bool> {
@@ -58,6 +69,7 @@ impl FastPaths {
             "text_cache" => &mut self.text_cache,
             "continued_drafts" => &mut self.continued_drafts,
             "fused_attention" => &mut self.fused_attention,
+            "shared_first_step" => &mut self.shared_first_step,
             "cores" => &mut self.cores,
             _ => return None,
         })

@@ -13,6 +13,15 @@ pub struct ImagePrompts {
     guidance: f32,
     /// Consecutive rows, computed side by side. More than one part on the CPU, where many operations use one core.
     parts: Vec<Part>,
+    /// While every token is masked, rows with equal prompts are equal.
+    distinct: Option<Distinct>,
+}
+
+/// The prompts without repetition.
+struct Distinct {
+    prompts: Part,
+    /// Which of them each row has.
+    order: Vec<usize>,
 }
 
 /// The prompts of some rows.
@@ -58,9 +67,15 @@ impl ImagePrompts {
         if let Some(empty) = known {
             cache = KvCache::stack(&[cache, empty]);
         }
-        let allowed = allowed.queries(split..length).select(&order).tensor(&scorer.device);
-        let whole = Part { texts: Texts::Cached(cache.select(&order)), allowed };
-        Ok(Self::split(scorer, guidance, whole))
+        let allowed = allowed.queries(split..length);
+        let part = |cache: KvCache, allowed: Allowed| Part {
+            texts: Texts::Cached(cache),
+            allowed: allowed.tensor(&scorer.device),
+        };
+        let whole = part(cache.select(&order), allowed.select(&order));
+        let distinct = (scorer.fast.shared_first_step && distinct.len() < order.len())
+            .then(|| Distinct { prompts: part(cache, allowed), order });
+        Ok(Self { distinct, ..Self::split(scorer.clone(), guidance, whole) })
     }
 
     /// The same, computed in full with every image.
@@ -108,7 +123,7 @@ impl ImagePrompts {
             0 | 1 => vec![whole],
             _ => rows.chunks(rows.len().div_ceil(count)).map(|rows| Part::pick(&[&whole], rows, &scorer)).collect(),
         };
-        Self { scorer, guidance, parts }
+        Self { scorer, guidance, parts, distinct: None }
     }
 
     /// Guided scores of all codes at all image positions.
@@ -131,6 +146,17 @@ impl ImagePrompts {
             }
         };
         guide(logits, self.guidance)
+    }
+
+    /// The same while every code is K.
+    ///
+    /// # Shapes
+    /// As [`logits`](Self::logits).
+    pub(crate) fn first_logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
+        let Some(Distinct { prompts, order }) = &self.distinct else { return self.logits(codes) };
+        let ids = self.ids(codes).narrow(0, 0, 1).repeat_dim(0, prompts.rows());
+        let logits = prompts.logits(&self.scorer, ids);
+        guide(logits.select(0, tokens::index(order, &self.scorer.device)), self.guidance)
     }
 
     /// The ids of every row from soi on.

@@ -104,6 +104,10 @@ impl ImageModel for ShowoPolicy {
         self.fast().continued_drafts.then(|| ImagePrompts::gather(batches, picked))
     }
 
+    fn first_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
+        prompts.first_logits(codes)
+    }
+
     fn image_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
         prompts.logits(codes)
     }
