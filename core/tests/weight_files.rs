@@ -12,6 +12,8 @@ use counterpoint::weights::{
 };
 
 type Tensors = Vec<(String, TensorData)>;
+/// Name to dtype, shape and bytes in hexadecimal.
+type Expected = BTreeMap<String, (String, Vec<usize>, String)>;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name)
@@ -66,8 +68,7 @@ fn refused(path: &Path, parts: &[&str]) {
 #[test]
 fn files_that_torch_wrote_are_read_bit_for_bit() {
     let text = std::fs::read(fixture("expected.json")).unwrap();
-    let expected: BTreeMap<String, BTreeMap<String, (String, Vec<usize>, String)>> =
-        serde_json::from_slice(&text).unwrap();
+    let expected: BTreeMap<String, Expected> = serde_json::from_slice(&text).unwrap();
     assert_eq!(expected.len(), 6);
     for (file, tensors) in expected {
         let files = WeightFiles::open(&fixture(&file)).unwrap();
@@ -286,6 +287,25 @@ fn a_truncated_file_of_any_format_is_refused_by_name() {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             refused(&path, &[&name, "fetch it again"]);
         }
+    }
+}
+
+/// Zip files have checksums: a damaged number is an error that names its tensor.
+#[test]
+fn a_flipped_bit_in_the_numbers_of_a_torch_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, tensor) in [("written.pt", "b.weight"), ("written_tensor.pt", "tensor")] {
+        let path = folder.path().join(name);
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        let number = 6.25_f32.to_le_bytes();
+        let at = bytes.windows(4).position(|window| window == number).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let files = WeightFiles::open(&path).unwrap();
+        let error = files.read(tensor).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights);
+        assert!(error.to_string().contains(&format!("cannot read {tensor}")), "{error}");
+        assert!(error.to_string().to_lowercase().contains("checksum"), "{error}");
     }
 }
 
