@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cache;
+mod concepts;
 mod config;
 pub mod lfq;
 mod magvit;
@@ -13,6 +14,7 @@ mod phi;
 pub mod picture;
 mod policy;
 pub mod prompting;
+mod public;
 mod register;
 mod rollout;
 mod rotary;
@@ -21,6 +23,7 @@ mod text;
 pub mod tokens;
 
 pub use cache::KvCache;
+pub use concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
 pub use magvit::MagvitV2;
 pub use omni::Allowed;

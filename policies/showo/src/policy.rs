@@ -1,5 +1,7 @@
 //! Show-o under training: replay of recorded decisions.
 
+use std::sync::OnceLock;
+
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -14,7 +16,7 @@ pub struct ShowoPolicy {
     reference: Showo,
     text: Option<TextTokenizer>,
     image: MagvitV2,
-    blank: Vec<u32>,
+    blank: OnceLock<Vec<u32>>,
     device: Device,
 }
 
@@ -23,7 +25,7 @@ impl ShowoPolicy {
     /// Without a text tokenizer it can be trained and scored on token ids, and draws none from tasks.
     ///
     /// # Errors
-    /// [`Contract`](counterpoint::ErrorKind::Contract) when the blank image cannot be encoded.
+    /// [`Config`](counterpoint::ErrorKind::Config) when the numbers of `config` do not agree with each other.
     pub fn new(
         config: ShowoConfig,
         decoder: Showo,
@@ -31,10 +33,7 @@ impl ShowoPolicy {
         image: MagvitV2,
         device: &Device,
     ) -> Result<Self> {
-        let size = config.image_size();
-        // Black, as the public code shows it for questions that are about no image.
-        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, device);
-        let blank = tokens::to_rows(image.encode(pixels)?)?.remove(0);
+        config.validate()?;
         let trained = decoder.clone().to_device(&device.clone().autodiff()).train();
         Ok(Self {
             config,
@@ -42,7 +41,7 @@ impl ShowoPolicy {
             reference: decoder.no_grad(),
             text,
             image,
-            blank,
+            blank: OnceLock::new(),
             device: device.clone(),
         })
     }
@@ -80,9 +79,16 @@ impl ShowoPolicy {
         &self.image
     }
 
-    /// Image codes of a black image, shown for questions that are about none.
-    pub(crate) fn blank(&self) -> &[u32] {
-        &self.blank
+    /// Image codes of a black image, as the public code shows it for questions that are about none; encoded when first
+    /// asked for.
+    pub(crate) fn blank(&self) -> Result<&[u32]> {
+        if let Some(codes) = self.blank.get() {
+            return Ok(codes);
+        }
+        let size = self.config.image_size();
+        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, &self.device);
+        let codes = tokens::to_rows(self.image.encode(pixels)?)?.remove(0);
+        Ok(self.blank.get_or_init(|| codes))
     }
 
     /// Device of the model, without autodiff.

@@ -1,0 +1,6 @@
+//! The published files of Show-o, Phi-1.5, MAGVIT-v2 and UniCTokens, read and written as they are.
+
+mod config;
+mod tokenizer;
+
+pub(crate) use tokenizer::{complete as complete_tokenizer, read as read_tokenizer};
