@@ -13,6 +13,7 @@ mod omni;
 mod phi;
 pub mod picture;
 mod policy;
+mod projector;
 pub mod prompting;
 mod public;
 mod register;

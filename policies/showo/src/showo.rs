@@ -6,12 +6,13 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, Device, Int, Tensor};
-use counterpoint::Result;
 use counterpoint::weights::{load_safetensors, save_safetensors};
+use counterpoint::{Error, Result};
 
 use crate::cache::KvCache;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::PhiForCausalLm;
+use crate::projector::{self, Projector};
 use crate::rotary::Rotary;
 
 /// What is added to the score of a key that may not be attended.
@@ -21,6 +22,7 @@ const FORBIDDEN: f64 = -1e9;
 #[derive(Module, Debug)]
 pub struct Showo {
     showo: PhiForCausalLm,
+    mm_projector: Projector,
     #[module(skip)]
     phi: PhiConfig,
     image_token_offset: usize,
@@ -37,6 +39,10 @@ impl ShowoConfig {
         self.validate()?;
         Ok(Showo {
             showo: PhiForCausalLm::init(&self.phi, self.vocab_size, device),
+            mm_projector: match self.w_clip_vit {
+                true => projector::init(self.clip_width, self.phi.hidden_size, device),
+                false => Projector::new(),
+            },
             phi: self.phi.clone(),
             image_token_offset: self.image_token_offset as usize,
             codebook_size: self.codebook_size,
@@ -73,7 +79,46 @@ impl Showo {
     /// `ids` `[B, L]`; `allowed` `[B, L, L]` or `[1, L, L]`, true where a query may attend a key; output `[B, L, H]`.
     pub fn forward(&self, ids: Tensor<2, Int>, allowed: Tensor<3, Bool>) -> Tensor<3> {
         let batch = ids.dims()[0];
-        self.run(ids, allowed, &KvCache::empty(batch), None)
+        self.run(self.embed(ids), allowed, &KvCache::empty(batch), None)
+    }
+
+    /// Embeddings of tokens, to be put together with others for [`forward_embeddings`](Self::forward_embeddings).
+    ///
+    /// # Shapes
+    /// `[B, L]` to `[B, L, H]`.
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.showo.model.embed_tokens.forward(ids)
+    }
+
+    /// Embeddings of the features of a CLIP tower (the last layer but one of ViT-L/14 at 336 pixels, its class token left
+    /// out), which stand for an image in the checkpoints `w-clip-vit`. The tower itself and the layout of these prompts
+    /// are not part of this crate: samplers and [`ShowoPolicy`](crate::ShowoPolicy) show images as MAGVIT-v2 codes.
+    ///
+    /// # Shapes
+    /// `[B, P, clip_width]` to `[B, P, H]`.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when the model has no projector or the features another width.
+    pub fn project_clip(&self, features: Tensor<3>) -> Result<Tensor<3>> {
+        let Some(Some(first)) = self.mm_projector.first() else {
+            return Err(Error::contract(
+                "expected a model with a projector for CLIP features, got one without; load a checkpoint w-clip-vit",
+            ));
+        };
+        let (expected, got) = (first.weight.dims()[0], features.dims()[2]);
+        if expected != got {
+            return Err(Error::contract(format!("expected CLIP features of width {expected}, got {got}")));
+        }
+        Ok(projector::forward(&self.mm_projector, features))
+    }
+
+    /// Hidden states of whole sequences of embeddings.
+    ///
+    /// # Shapes
+    /// `embeddings` `[B, L, H]`; `allowed` and output as [`forward`](Self::forward).
+    pub fn forward_embeddings(&self, embeddings: Tensor<3>, allowed: Tensor<3, Bool>) -> Tensor<3> {
+        let batch = embeddings.dims()[0];
+        self.run(embeddings, allowed, &KvCache::empty(batch), None)
     }
 
     /// Hidden states of whole sequences, and their keys and values for what follows.
@@ -91,7 +136,7 @@ impl Showo {
     /// # Shapes
     /// `ids` `[B, L]`, `prefix` of P keys, `allowed` `[B or 1, L, P + L]`; output `[B, L, H]`.
     pub fn forward_with_prefix(&self, ids: Tensor<2, Int>, prefix: &KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
-        self.run(ids, allowed, prefix, None)
+        self.run(self.embed(ids), allowed, prefix, None)
     }
 
     /// Hidden states of the next tokens, whose keys and values are appended to the cache.
@@ -101,7 +146,7 @@ impl Showo {
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
         let length = ids.dims()[1];
         let mut layers = Vec::with_capacity(self.showo.model.layers.len());
-        let hidden = self.run(ids, allowed, cache, Some(&mut layers));
+        let hidden = self.run(self.embed(ids), allowed, cache, Some(&mut layers));
         cache.layers = layers;
         cache.next.iter_mut().for_each(|next| *next += length);
         hidden
@@ -139,14 +184,13 @@ impl Showo {
 
     fn run(
         &self,
-        ids: Tensor<2, Int>,
+        mut hidden: Tensor<3>,
         allowed: Tensor<3, Bool>,
         past: &KvCache,
         mut seen: Option<&mut Vec<(Tensor<4>, Tensor<4>)>>,
     ) -> Tensor<3> {
         let model = &self.showo.model;
-        let length = ids.dims()[1];
-        let mut hidden = model.embed_tokens.forward(ids);
+        let length = hidden.dims()[1];
         let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
         let bias: Tensor<4> = allowed.bool_not().float().mul_scalar(FORBIDDEN).unsqueeze_dim(1);
         for (i, layer) in model.layers.iter().enumerate() {
