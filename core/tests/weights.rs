@@ -30,7 +30,7 @@ struct Bare {
 }
 
 fn save(module: &impl Module, path: &Path) {
-    save_safetensors(module, path, &HashMap::from([("format".to_owned(), "pt".to_owned())])).unwrap();
+    save_safetensors(module, path, &HashMap::from([("format".to_owned(), "pt".to_owned())]), None).unwrap();
 }
 
 fn numbers(model: &Model) -> Vec<f32> {

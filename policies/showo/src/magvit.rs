@@ -90,7 +90,7 @@ impl MagvitV2 {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]))
+        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]), None)
     }
 
     /// The encoder's output before quantisation.

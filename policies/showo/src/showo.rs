@@ -70,7 +70,7 @@ impl Showo {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]))
+        save_safetensors(self, path, &HashMap::from([("format".into(), "pt".into())]), None)
     }
 
     /// Hidden states of whole sequences.

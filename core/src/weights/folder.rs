@@ -1,0 +1,89 @@
+//! Which file of a folder holds the weights, and the index of weights that are spread over several.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::format::extension;
+use crate::{Error, Result};
+
+/// The names that a folder's weights go by, in the order in which they are looked for.
+const NAMES: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// The endings by which a folder's only weight file is known.
+const ENDINGS: [&str; 6] = ["safetensors", "bpk", "bin", "pt", "pth", "ckpt"];
+
+/// The file of `folder` that holds or indexes its weights.
+pub(super) fn weights_in(folder: &Path) -> Result<PathBuf> {
+    if let Some(path) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
+        return Ok(path);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("cannot read the folder", folder, e))?;
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("cannot read the folder", folder, e))?.path();
+        if path.is_file() && ENDINGS.contains(&extension(&path).as_str()) {
+            found.insert(path);
+        }
+    }
+    let looked_for = format!("{} or a single file ending in .{}", NAMES.join(", "), ENDINGS.join(", ."));
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Error::weights(format!(
+            "no weights in {}: expected {looked_for}; give the folder or the file that holds them",
+            folder.display()
+        ))),
+        (Some(first), Some(second)) => Err(Error::weights(format!(
+            "{} has {} weight files ({}, {}, ...): expected {looked_for}; name the file",
+            folder.display(),
+            found.count() + 2,
+            base_name(&first),
+            base_name(&second)
+        ))),
+    }
+}
+
+/// The index of a sharded file: which tensor is in which file beside it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
+        let index: Self = serde_json::from_slice(&text).map_err(|e| {
+            Error::weights(format!(
+                "{}: expected the index of a sharded weight file, {{\"weight_map\": {{tensor: file}}}}",
+                path.display()
+            ))
+            .with_source(e)
+        })?;
+        if index.weight_map.is_empty() {
+            return Err(Error::weights(format!("{}: the index names no tensor", path.display())));
+        }
+        Ok(index)
+    }
+
+    /// The shards, each with the tensors that it must hold.
+    pub(super) fn shards(&self, path: &Path) -> Result<BTreeMap<PathBuf, BTreeSet<&str>>> {
+        let mut shards: BTreeMap<PathBuf, BTreeSet<&str>> = BTreeMap::new();
+        for (tensor, file) in &self.weight_map {
+            // A shard lies beside its index: no index may point elsewhere.
+            if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
+                return Err(Error::weights(format!(
+                    "{}: expected the name of a file in the same folder for {tensor}, got {file:?}",
+                    path.display()
+                )));
+            }
+            shards.entry(path.with_file_name(file)).or_default().insert(tensor);
+        }
+        Ok(shards)
+    }
+}
+
+pub(super) fn base_name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,186 @@
+//! Weights into a module.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::module::Module;
+use burn::store::burn_pack::{Error as PackError, Tensor as Source};
+use burn::store::{Applier, FloatCastAdapter, KeyRemapper, ModuleAdapter, ModuleContext, PyTorchToBurnAdapter, bridge};
+use burn::tensor::FloatDType;
+
+use super::expected::expected;
+use super::files::{Layout, WeightFiles, complaints};
+use super::finite::non_finite;
+use crate::{Error, Result};
+
+/// What may differ between a file and the module that it is loaded into.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Pairs of a regular expression and its replacement (`$1` is the first group), applied to the names in the file one
+    /// after the other.
+    pub renamed: &'a [(&'a str, &'a str)],
+    /// Names, or how they begin, that may be in the file without being used; after renaming.
+    pub ignored: &'a [&'a str],
+    /// The dtype that float parameters get; they are cast one by one as they are read. `None` keeps the file's, so that a
+    /// bf16 file makes a bf16 module.
+    pub dtype: Option<FloatDType>,
+    /// Whether a tensor with infinities or NaN, in the file or after the cast, is an error. On by default: such a number
+    /// is what a damaged file shows, as most formats have no checksum.
+    pub reject_non_finite: bool,
+}
+
+impl Default for LoadOptions<'_> {
+    fn default() -> Self {
+        Self { renamed: &[], ignored: &[], dtype: None, reject_non_finite: true }
+    }
+}
+
+/// Loads `files` into `module`, whose parameter paths are the original's tensor names.
+///
+/// Names and shapes are compared before any number is read. Parameters that were never used are made from the file
+/// directly; those of a module in use are kept until the whole file is read.
+///
+/// # Errors
+/// [`ErrorKind::Weights`](crate::ErrorKind::Weights) with the names, expected and actual shapes of all tensors that are
+/// missing, unexpected, of another shape or not numbers of the right kind, or that hold non-finite numbers or cannot be
+/// read; [`ErrorKind::Config`](crate::ErrorKind::Config) when a pattern of `how` is no regular expression. `module` is
+/// then unchanged.
+pub fn load<M: Module>(module: &mut M, files: &WeightFiles, how: &LoadOptions<'_>) -> Result<()> {
+    let sources = renamed(files, how.renamed)?;
+    let sources = fitting(module, files, sources, how.ignored)?;
+
+    let failed = Arc::new(Mutex::new(Vec::new()));
+    let reader = Reading {
+        layout: files.layout(),
+        dtype: how.dtype,
+        reject_non_finite: how.reject_non_finite,
+        failed: Arc::clone(&failed),
+    };
+    let mut applier = Applier::new(sources, None, Some(Box::new(reader)), true);
+    let loaded = module.clone().map(&mut applier);
+    let result = applier.into_result();
+    let failed = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
+    let cannot = |what: String| Error::weights(format!("cannot load {}: {what}", files.path().display()));
+    if !failed.is_empty() {
+        return Err(cannot(complaints([("unreadable", failed)])));
+    }
+    if !result.errors.is_empty() || !result.missing.is_empty() {
+        return Err(cannot(result.to_string()));
+    }
+    *module = loaded;
+    Ok(())
+}
+
+/// Loads the safetensors file at `path` into `module`; [`load`] with the names of the file `renamed` and some `ignored`.
+///
+/// # Errors
+/// As [`WeightFiles::open`] and [`load`].
+pub fn load_safetensors<M: Module>(
+    module: &mut M,
+    path: &Path,
+    renamed: &[(&str, &str)],
+    ignored: &[&str],
+) -> Result<()> {
+    load(module, &WeightFiles::open(path)?, &LoadOptions { renamed, ignored, ..LoadOptions::default() })
+}
+
+/// The tensors of `files` under the names that the patterns make of theirs.
+pub(super) fn renamed(files: &WeightFiles, patterns: &[(&str, &str)]) -> Result<Vec<Source>> {
+    let remapper = KeyRemapper::from_patterns(patterns.to_vec())
+        .map_err(|e| Error::config("expected regular expressions to rename tensors").with_source(e))?;
+    let (sources, mut names) = remapper.remap(files.sources().to_vec());
+    names.sort();
+    match names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        None => Ok(sources),
+        Some(pair) => Err(Error::weights(format!(
+            "{}: {} and {} are both renamed to {}",
+            files.path().display(),
+            pair[0].1,
+            pair[1].1,
+            pair[0].0
+        ))),
+    }
+}
+
+/// The sources that `module` uses, if they are all that it needs.
+fn fitting<M: Module>(module: &M, files: &WeightFiles, sources: Vec<Source>, ignored: &[&str]) -> Result<Vec<Source>> {
+    let mut wanted = expected(module, files.layout());
+    let (mut used, mut wrong, mut unexpected) = (Vec::new(), Vec::new(), Vec::new());
+    for source in sources {
+        match wanted.remove(&source.name) {
+            Some(parameter) if *source.shape != *parameter.shape => wrong.push(format!(
+                "{} (expected shape {:?}, got {:?})",
+                source.name,
+                parameter.shape,
+                source.shape.to_vec()
+            )),
+            Some(parameter) if !parameter.numbers.accept(source.dtype) => {
+                wrong.push(format!(
+                    "{} (expected {:?} numbers, got {:?})",
+                    source.name, parameter.numbers, source.dtype
+                ));
+            }
+            Some(_) => used.push(source),
+            None if ignored.iter().any(|i| source.name.starts_with(i)) => {}
+            None => unexpected.push(format!("{} (got shape {:?})", source.name, source.shape.to_vec())),
+        }
+    }
+    let missing: Vec<String> =
+        wanted.into_iter().map(|(name, parameter)| format!("{name} (expected shape {:?})", parameter.shape)).collect();
+    if wrong.is_empty() && missing.is_empty() && unexpected.is_empty() {
+        return Ok(used);
+    }
+    Err(Error::weights(format!(
+        "{} does not fit this model: {}; check that the weights and the model's config belong together",
+        files.path().display(),
+        complaints([("wrong", wrong), ("missing", missing), ("unexpected", unexpected)])
+    )))
+}
+
+/// What happens to a tensor between the file and its parameter. Burn's stores call it where they need it.
+#[derive(Clone)]
+struct Reading {
+    layout: Layout,
+    dtype: Option<FloatDType>,
+    reject_non_finite: bool,
+    failed: Arc<Mutex<Vec<String>>>,
+}
+
+impl ModuleAdapter for Reading {
+    fn adapt(&self, tensor: Source, context: ModuleContext<'_>) -> Source {
+        let name = tensor.name.clone();
+        let tensor = match self.layout {
+            Layout::Torch => PyTorchToBurnAdapter.adapt(tensor, context),
+            Layout::Burn => tensor,
+        };
+        let tensor = match self.dtype {
+            Some(dtype) => FloatCastAdapter::to(dtype.into()).adapt(tensor, context),
+            None => tensor,
+        };
+        let (reject, failed) = (self.reject_non_finite, Arc::clone(&self.failed));
+        bridge::deferred(tensor.name.clone(), tensor.dtype, tensor.shape.clone(), tensor.param_id, move || {
+            let read = bridge::to_data(&tensor).and_then(|data| match reject.then(|| non_finite(&data)) {
+                Some(bad) if bad > 0 => Err(PackError::ValidationError(format!(
+                    "{bad} of {} numbers are not finite",
+                    data.shape().num_elements()
+                ))),
+                _ => Ok(data),
+            });
+            if let Err(error) = &read {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name} ({error})"));
+            }
+            read
+        })
+    }
+
+    fn get_alternative_param_name(&self, name: &str, container: &str) -> Option<String> {
+        match self.layout {
+            Layout::Torch => PyTorchToBurnAdapter.get_alternative_param_name(name, container),
+            Layout::Burn => None,
+        }
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
+}
