@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cache;
+mod concept_tokens;
 mod concepts;
 mod config;
 pub mod lfq;
@@ -24,11 +25,13 @@ mod text;
 pub mod tokens;
 
 pub use cache::KvCache;
+pub use concept_tokens::ConceptTokens;
 pub use concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
 pub use magvit::MagvitV2;
 pub use omni::Allowed;
 pub use policy::ShowoPolicy;
+pub use public::{ConceptFiles, ModelFiles};
 pub use rollout::{ImagePrompts, TextCache};
 pub use showo::Showo;
 pub use text::TextTokenizer;

@@ -7,7 +7,7 @@ use counterpoint::{Policy, Result, Sampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
 use serde::Deserialize;
 
-use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
+use crate::ShowoPolicy;
 
 /// `[policy] kind = "showo"`.
 #[derive(Debug, Deserialize)]
@@ -15,22 +15,6 @@ use crate::{MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
 struct Settings {
     /// Folder of `config.json`, `tokenizer.json`, `model.safetensors` and `magvitv2.safetensors`.
     model: PathBuf,
-}
-
-impl ShowoPolicy {
-    /// The policy whose files are in `folder`: `config.json`, `tokenizer.json`, `model.safetensors` (decoder) and
-    /// `magvitv2.safetensors` (image tokenizer). `device` is without autodiff.
-    ///
-    /// # Errors
-    /// [`Config`](counterpoint::ErrorKind::Config) or [`Weights`](counterpoint::ErrorKind::Weights) naming the file and
-    /// what in it is wrong; nothing is half loaded.
-    pub fn load(folder: &std::path::Path, device: &burn::tensor::Device) -> Result<Self> {
-        let config = ShowoConfig::load(&folder.join("config.json"))?;
-        let text = TextTokenizer::load(&folder.join("tokenizer.json"), &config)?;
-        let decoder = Showo::load(&config, &folder.join("model.safetensors"), device)?;
-        let image = MagvitV2::load(&config.magvitv2, &folder.join("magvitv2.safetensors"), device)?;
-        Self::new(config, decoder, Some(text), image, device)
-    }
 }
 
 fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>> {

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::module::linear;
-use burn::tensor::{Bool, Device, Int, Tensor};
-use counterpoint::weights::{load_safetensors, save_safetensors};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
 
 use crate::cache::KvCache;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::PhiForCausalLm;
 use crate::projector::{self, Projector};
+use crate::public;
 use crate::rotary::Rotary;
 
 /// What is added to the score of a key that may not be attended.
@@ -54,15 +55,67 @@ impl ShowoConfig {
 /// Token ids are below the vocabulary's size and positions below `max_position_embeddings`; the functions of
 /// [`prompting`](crate::prompting) give only such.
 impl Showo {
-    /// A model with the weights of a safetensors file in the original's layout.
+    /// A model with the weights of a file or folder in the original's layout, of any format that
+    /// [`WeightFiles`] reads.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when
     /// any tensor is missing, unexpected or of another shape than the config says.
     pub fn load(config: &ShowoConfig, path: &Path, device: &Device) -> Result<Self> {
         let mut model = config.init(device)?;
-        load_safetensors(&mut model, path, &[], &[])?;
+        let files = WeightFiles::open(path)?;
+        public::check_variant(config, &files)?;
+        load(&mut model, &files, &LoadOptions::default())?;
         Ok(model)
+    }
+
+    /// Width of the residual stream.
+    pub(crate) fn width(&self) -> usize {
+        self.phi.hidden_size
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.showo.model.embed_tokens.weight.val().device()
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.showo.model.embed_tokens.weight.val().dtype()
+    }
+
+    /// What belongs to `count` tokens from the id `first` on: embeddings, weights and biases of the head.
+    ///
+    /// # Shapes
+    /// `[count, H]`, `[count, H]` and `[count]`.
+    pub(crate) fn token_rows(&self, first: usize, count: usize) -> Result<(Tensor<2>, Tensor<2>, Tensor<1>)> {
+        let PhiForCausalLm { model, lm_head } = &self.showo;
+        let bias = lm_head.bias.as_ref().ok_or_else(no_bias)?.val();
+        Ok((
+            model.embed_tokens.weight.val().narrow(0, first, count),
+            lm_head.weight.val().transpose().narrow(0, first, count),
+            bias.narrow(0, first, count),
+        ))
+    }
+
+    /// The model of `config` that this one becomes when the rows of `removed` tokens from the id `at` on give way to
+    /// these, shaped as those of [`token_rows`](Self::token_rows).
+    pub(crate) fn with_rows(
+        mut self,
+        at: usize,
+        removed: usize,
+        embed: Vec<Tensor<2>>,
+        weight: Vec<Tensor<2>>,
+        bias: Vec<Tensor<1>>,
+        config: &ShowoConfig,
+    ) -> Result<Self> {
+        let PhiForCausalLm { model, lm_head } = &mut self.showo;
+        let old = lm_head.bias.take().ok_or_else(no_bias)?;
+        let weight = weight.into_iter().map(Tensor::transpose).collect();
+        model.embed_tokens.weight = model.embed_tokens.weight.clone().map(|w| spliced(w, 0, at, removed, embed));
+        lm_head.weight = lm_head.weight.clone().map(|w| spliced(w, 1, at, removed, weight));
+        lm_head.bias = Some(old.map(|b| spliced(b, 0, at, removed, bias)));
+        self.image_token_offset = config.image_token_offset as usize;
+        self.text_vocab_size = config.text_vocab_size;
+        Ok(self)
     }
 
     /// Writes the weights in the original's layout.
@@ -202,4 +255,23 @@ impl Showo {
         }
         model.final_layernorm.forward(hidden)
     }
+}
+
+/// `tensor` along `dim` with `inserted` in place of `removed` indices from `at` on.
+fn spliced<const D: usize>(
+    tensor: Tensor<D>,
+    dim: usize,
+    at: usize,
+    removed: usize,
+    inserted: Vec<Tensor<D>>,
+) -> Tensor<D> {
+    let rest = tensor.dims()[dim] - at - removed;
+    let mut parts = vec![tensor.clone().narrow(dim, 0, at)];
+    parts.extend(inserted);
+    parts.push(tensor.narrow(dim, at + removed, rest));
+    Tensor::cat(parts, dim)
+}
+
+fn no_bias() -> Error {
+    Error::contract("expected an output head with a bias, got none")
 }
