@@ -100,7 +100,9 @@ impl ConceptTokens {
         for word in words {
             let ids = tokenizer.encode(word)?;
             if !ids.is_empty() {
-                means.push(model.embed(crate::tokens::to_tensor(&[ids], &model.device())).mean_dim(1).squeeze_dim::<2>(1));
+                means.push(
+                    model.embed(crate::tokens::to_tensor(&[ids], &model.device())).mean_dim(1).squeeze_dim::<2>(1),
+                );
             }
         }
         let Some(class) = means.first().cloned() else {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use common::{Expected, Folder, bits, last_logits};
 use counterpoint::weights::{WeightFiles, save_torch};
 use counterpoint_showo::{Concept, ConceptTokens, Showo, ShowoConfig, ShowoPolicy};
@@ -53,9 +53,8 @@ fn other_names_formats_and_places_are_read_alike() {
     }
     let magvit = folder.path("magvitv2/model.safetensors");
     let files = WeightFiles::open(&magvit).unwrap();
-    let mut tensors: Vec<_> = files.tensors().iter().map(|t| (t.name.clone(), files.read(&t.name).unwrap())).collect();
-    tensors.push(("quantize.embedding".into(), TensorData::zeros::<f32, _>([64, 6])));
-    tensors.push(("quantize.power_vals".into(), TensorData::zeros::<i64, _>([6])));
+    let tensors: Vec<_> = files.tensors().iter().map(|t| (t.name.clone(), files.read(&t.name).unwrap())).collect();
+    assert!(tensors.iter().any(|(name, data)| name == "quantize.power_vals" && data.dtype().is_int()));
     std::fs::remove_file(&magvit).unwrap();
     save_torch(&folder.path("magvitv2/pytorch_model.bin"), &tensors).unwrap();
     let policy = folder.load().unwrap();
@@ -72,7 +71,8 @@ fn concept_files_are_inserted_as_unictokens_does_and_written_bit_for_bit() {
     expected.assert_close("concept_logits", last_logits(&policy, expected.ids("concept_ids")));
 
     let bo = ConceptTokens::of(&common::decoder(&policy), &config, "bo").unwrap();
-    for (key, data) in [("embed", &bo.embed), ("lm_head_weight", &bo.lm_head_weight), ("lm_head_bias", &bo.lm_head_bias)]
+    for (key, data) in
+        [("embed", &bo.embed), ("lm_head_weight", &bo.lm_head_weight), ("lm_head_bias", &bo.lm_head_bias)]
     {
         assert_eq!(bits(data), bits(&expected.data(key)), "{key} in the model");
         let file = WeightFiles::open(&common::fixtures().join(format!("published_tiny/epoch_15_{key}.pt"))).unwrap();

@@ -40,19 +40,23 @@ pub(crate) fn check_variant(config: &ShowoConfig, files: &WeightFiles) -> Result
                     ),
                 },
             };
-            return wrong(format!("{EMBEDDING} has {rows} rows, the config says vocab_size {}; {hint}", config.vocab_size));
+            return wrong(format!(
+                "{EMBEDDING} has {rows} rows, the config says vocab_size {}; {hint}",
+                config.vocab_size
+            ));
         }
     }
     match (config.w_clip_vit, shape(PROJECTOR)) {
         (false, Some(_)) => {
             wrong(format!("it has {PROJECTOR}, the config says w_clip_vit false; take the config.json of w-clip-vit"))
         }
-        (true, None) => {
-            wrong(format!("it has no {PROJECTOR}, the config says w_clip_vit true; take a config.json without clip-vit"))
-        }
-        (true, Some([_, width])) if *width != config.clip_width => {
-            wrong(format!("{PROJECTOR} takes features of width {width}, the config says clip_width {}", config.clip_width))
-        }
+        (true, None) => wrong(format!(
+            "it has no {PROJECTOR}, the config says w_clip_vit true; take a config.json without clip-vit"
+        )),
+        (true, Some([_, width])) if *width != config.clip_width => wrong(format!(
+            "{PROJECTOR} takes features of width {width}, the config says clip_width {}",
+            config.clip_width
+        )),
         _ => Ok(()),
     }
 }
