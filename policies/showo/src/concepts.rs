@@ -84,8 +84,10 @@ impl ShowoConfig {
         let mut config = self.clone();
         config.concepts.extend_from_slice(concepts);
         config.resize(self.num_concept_tokens + more);
-        // UniCTokens asks without the line feed that Show-o has before a question.
-        config.question_template = config.question_template.replace("USER: \n", "USER: ");
+        if !concepts.is_empty() {
+            // UniCTokens asks without the line feed that Show-o has before a question.
+            config.question_template = config.question_template.replace("USER: \n", "USER: ");
+        }
         config.validate()?;
         Ok(config)
     }

@@ -31,7 +31,7 @@ pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens
 pub use magvit::MagvitV2;
 pub use omni::Allowed;
 pub use policy::ShowoPolicy;
-pub use public::{ConceptFiles, ModelFiles};
+pub use public::{ConceptFiles, FreshConcept, ModelFiles};
 pub use rollout::{ImagePrompts, TextCache};
 pub use showo::Showo;
 pub use text::TextTokenizer;

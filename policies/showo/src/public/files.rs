@@ -34,6 +34,20 @@ pub struct ModelFiles {
     pub tokenizer: PathBuf,
     /// Concepts that are not in the weights yet.
     pub concepts: Vec<ConceptFiles>,
+    /// Concepts that nobody has trained yet; they follow the others.
+    pub fresh: Vec<FreshConcept>,
+}
+
+/// A concept to be learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreshConcept {
+    /// Its name and numbers of tokens.
+    pub concept: Concept,
+    /// Words that describe it, its class first, for [`ConceptTokens::from_words`](crate::ConceptTokens::from_words);
+    /// without them its rows are random.
+    pub words: Option<Vec<String>>,
+    /// Seed of random rows.
+    pub seed: u64,
 }
 
 /// The learned tokens of one concept in UniCTokens' files `epoch_N_embed.pt`, `epoch_N_lm_head_weight.pt` and
@@ -104,7 +118,7 @@ impl ModelFiles {
         };
         let llm_config = tokenizer.join("config.json");
         let llm_config = (llm_config != config && llm_config.is_file()).then_some(llm_config);
-        Ok(Self { config, llm_config, weights, image_tokenizer, tokenizer, concepts })
+        Ok(Self { config, llm_config, weights, image_tokenizer, tokenizer, concepts, fresh: Vec::new() })
     }
 }
 

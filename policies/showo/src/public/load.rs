@@ -1,9 +1,9 @@
 //! A policy from the files of a model.
 
 use burn::tensor::Device;
-use counterpoint::Result;
+use counterpoint::{Key, Result, Streams};
 
-use super::files::{ConceptFiles, ModelFiles};
+use super::files::{ConceptFiles, FreshConcept, ModelFiles};
 use crate::{ConceptTokens, MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
 
 impl ModelFiles {
@@ -14,17 +14,35 @@ impl ModelFiles {
     /// what in it is wrong; nothing is half loaded.
     pub fn load(&self, device: &Device) -> Result<ShowoPolicy> {
         let base = ShowoConfig::load_with(&self.config, self.llm_config.as_deref())?;
-        let concepts = self.concepts.iter().map(ConceptFiles::load).collect::<Result<Vec<_>>>()?;
+        let mut concepts = self.concepts.iter().map(ConceptFiles::load).collect::<Result<Vec<_>>>()?;
         // The tokenizer is checked before gigabytes are read.
-        let config = base.with_concepts(&self.concepts.iter().map(ConceptFiles::concept).collect::<Vec<_>>())?;
+        let named = self.concepts.iter().map(ConceptFiles::concept);
+        let config =
+            base.with_concepts(&named.chain(self.fresh.iter().map(|f| f.concept.clone())).collect::<Vec<_>>())?;
         let text = TextTokenizer::load(&self.tokenizer, &config)?;
-        let decoder = Showo::load(&base, &self.weights, device)?;
-        let (config, decoder) = match concepts.is_empty() {
-            true => (base, decoder),
-            false => decoder.with_concepts(&base, &concepts)?,
-        };
+        let mut decoder = Showo::load(&base, &self.weights, device)?;
+        for fresh in &self.fresh {
+            concepts.push(fresh.rows(&base, &decoder, &text)?);
+        }
+        if !concepts.is_empty() {
+            decoder = decoder.with_concepts(&base, &concepts)?.1;
+        }
         let image = MagvitV2::load(&config.magvitv2, &self.image_tokenizer, device)?;
         ShowoPolicy::new(config, decoder, Some(text), image, device)
+    }
+}
+
+impl FreshConcept {
+    fn rows(&self, config: &ShowoConfig, model: &Showo, text: &TextTokenizer) -> Result<ConceptTokens> {
+        let concept = self.concept.clone();
+        match &self.words {
+            Some(words) => ConceptTokens::from_words(concept, config, model, text, words),
+            None => {
+                let mut noise =
+                    Streams::new(self.seed).stream(Key::task(0, 0), &format!("concept.{}", concept.name), 0);
+                Ok(ConceptTokens::random(concept, model, &mut noise))
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Folders in the published layout, and what torch computed with them.
+#![allow(dead_code)] // each test file uses some of it
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
