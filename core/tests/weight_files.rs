@@ -289,6 +289,25 @@ fn a_truncated_file_of_any_format_is_refused_by_name() {
     }
 }
 
+/// Zip files have checksums: a damaged number is an error that names its tensor.
+#[test]
+fn a_flipped_bit_in_the_numbers_of_a_torch_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, tensor) in [("written.pt", "b.weight"), ("written_tensor.pt", "tensor")] {
+        let path = folder.path().join(name);
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        let number = 6.25_f32.to_le_bytes();
+        let at = bytes.windows(4).position(|window| window == number).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let files = WeightFiles::open(&path).unwrap();
+        let error = files.read(tensor).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights);
+        assert!(error.to_string().contains(&format!("cannot read {tensor}")), "{error}");
+        assert!(error.to_string().to_lowercase().contains("checksum"), "{error}");
+    }
+}
+
 /// Whatever byte is hit. The headers, and the checksums of zip files, notice what they can.
 #[test]
 fn a_flipped_bit_is_an_error_or_another_number_and_never_a_panic() {

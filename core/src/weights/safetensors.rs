@@ -118,7 +118,7 @@ pub(super) fn write(
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
     out.write_all(&header).map_err(io)?;
     for (_, entry) in typed {
-        out.write_all(&entry.read(path)?).map_err(io)?;
+        entry.with_bytes(path, |bytes| out.write_all(bytes))?;
     }
     out.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)
 }

@@ -1,6 +1,5 @@
 //! Writing weights: a file appears complete or not at all.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -10,6 +9,7 @@ use burn::store::burn_pack::{AtomicFile, Tensor as Source};
 use burn::store::{BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot};
 use burn::tensor::{DType, FloatDType, TensorData};
 
+use super::bare::NAME;
 use super::{safetensors, torch_write};
 use crate::{Error, Result};
 
@@ -27,9 +27,9 @@ enum Numbers<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn here((name, data): &'a (String, TensorData)) -> Self {
+    fn here(name: &str, data: &'a TensorData) -> Self {
         let (dtype, shape) = (data.dtype(), data.shape().to_vec());
-        Self { name: name.clone(), dtype, shape, numbers: Numbers::Here(data) }
+        Self { name: name.to_owned(), dtype, shape, numbers: Numbers::Here(data) }
     }
 
     pub(super) fn there(source: Source) -> Self {
@@ -37,32 +37,21 @@ impl<'a> Entry<'a> {
         Self { name, dtype, shape, numbers: Numbers::There(source) }
     }
 
-    /// How many bytes [`read`](Self::read) gives.
+    /// How many bytes the elements take.
     pub(super) fn bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
 
-    /// The elements, row-major, for a file at `path`.
-    pub(super) fn read(&self, path: &Path) -> Result<Cow<'_, [u8]>> {
-        let bytes = match &self.numbers {
-            Numbers::Here(data) => Cow::Borrowed(data.as_bytes()),
-            Numbers::There(source) => {
-                let bytes = source.to_bytes().map_err(|e| {
-                    Error::weights(format!("cannot write {} to {}", self.name, path.display()))
-                        .with_source(e.to_string())
-                })?;
-                Cow::Owned(bytes.to_vec())
-            }
+    /// Hands the elements, row-major, to `write`; `path` is the file that they are for.
+    pub(super) fn with_bytes(&self, path: &Path, write: impl FnOnce(&[u8]) -> std::io::Result<()>) -> Result<()> {
+        let bad = |what: String| Error::weights(format!("cannot write {} to {}: {what}", self.name, path.display()));
+        let write = |bytes: &[u8]| match bytes.len() == self.bytes() {
+            true => write(bytes).map_err(|e| Error::io("cannot write", path, e)),
+            false => Err(bad(format!("expected {} bytes, got {}", self.bytes(), bytes.len()))),
         };
-        match bytes.len() == self.bytes() {
-            true => Ok(bytes),
-            false => Err(Error::weights(format!(
-                "cannot write {} to {}: expected {} bytes, got {}",
-                self.name,
-                path.display(),
-                self.bytes(),
-                bytes.len()
-            ))),
+        match &self.numbers {
+            Numbers::Here(data) => write(data.as_bytes()),
+            Numbers::There(source) => write(&source.to_bytes().map_err(|e| bad(e.to_string()))?),
         }
     }
 }
@@ -113,8 +102,7 @@ pub fn save_torch(path: &Path, tensors: &[(String, TensorData)]) -> Result<()> {
 /// # Errors
 /// As [`save_torch`].
 pub fn save_torch_tensor(path: &Path, tensor: &TensorData) -> Result<()> {
-    let named = (String::from("tensor"), tensor.clone());
-    atomically(path, true, |file| torch_write::bare(file, path, Entry::here(&named)))
+    atomically(path, true, |file| torch_write::bare(file, path, Entry::here(NAME, tensor)))
 }
 
 fn distinct<'a>(path: &Path, tensors: &'a [(String, TensorData)]) -> Result<Vec<Entry<'a>>> {
@@ -124,7 +112,7 @@ fn distinct<'a>(path: &Path, tensors: &'a [(String, TensorData)]) -> Result<Vec<
             return Err(Error::weights(format!("cannot write {}: {name} is given twice", path.display())));
         }
     }
-    Ok(tensors.iter().map(Entry::here).collect())
+    Ok(tensors.iter().map(|(name, data)| Entry::here(name, data)).collect())
 }
 
 /// Lets `write` fill a new file beside `path` and moves it there when it is complete.

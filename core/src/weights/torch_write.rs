@@ -48,7 +48,7 @@ fn write(file: File, path: &Path, mut pickle: Pickle, entries: &[Entry<'_>]) -> 
     add(format!("{ROOT}/data.pkl"), &pickle.0).map_err(io)?;
     add(format!("{ROOT}/byteorder"), b"little").map_err(io)?;
     for (at, entry) in entries.iter().enumerate() {
-        add(format!("{ROOT}/data/{at}"), &entry.read(path)?).map_err(io)?;
+        entry.with_bytes(path, |bytes| add(format!("{ROOT}/data/{at}"), bytes))?;
     }
     add(format!("{ROOT}/version"), b"3\n").map_err(io)?;
     let out = zip.finish().map_err(|e| io(e.into()))?;

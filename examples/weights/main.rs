@@ -1,0 +1,111 @@
+//! `cargo run --release --example weights -- inspect PATH`: what is in a weight file of any public format.
+//!
+//! PATH is a file or a folder: safetensors, files of `torch.save` (`.pt`, `.pth`, `.bin`, `.ckpt`, also old pickles, which
+//! are never run), burnpack, or the index of a sharded file. `diff A B` compares two of them (exit status 1 when they
+//! differ), `convert A B` writes B in the format that its ending says. Everything is done one tensor at a time.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod diff;
+mod inspect;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn::tensor::FloatDType;
+use clap::{Parser, Subcommand, ValueEnum};
+use counterpoint::Result;
+use counterpoint::weights::{ConvertOptions, WeightFiles};
+
+#[derive(Parser)]
+#[command(about = "Shows, compares and converts weight files of any public format")]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Every tensor's name, shape, dtype, mean, standard deviation and count of non-finite numbers.
+    Inspect {
+        /// A file, an index or a folder.
+        path: PathBuf,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What two weight files do not have in common. Exit status 1 when they differ.
+    Diff {
+        a: PathBuf,
+        b: PathBuf,
+        /// The largest absolute difference that counts as equal; dtypes may then differ too.
+        #[arg(long, value_name = "NUMBER", value_parser = tolerance)]
+        tolerance: Option<f64>,
+        /// One JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes A as B, whose ending says the format: .safetensors, .bpk, .pt, .pth, .bin or .ckpt.
+    Convert {
+        a: PathBuf,
+        b: PathBuf,
+        /// Casts all float tensors.
+        #[arg(long)]
+        dtype: Option<Float>,
+        /// Renames tensors; `$1` in TEXT is the first group. Repeat it for more, which apply one after the other.
+        #[arg(long, value_name = "REGEX=TEXT", value_parser = rename)]
+        rename: Vec<(String, String)>,
+        /// Overwrites B.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Float {
+    F32,
+    Bf16,
+    F16,
+}
+
+fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err("expected a number that is not negative".into()),
+    }
+}
+
+fn rename(text: &str) -> std::result::Result<(String, String), String> {
+    let (from, to) = text.split_once('=').ok_or("expected REGEX=TEXT")?;
+    Ok((from.into(), to.into()))
+}
+
+fn convert(a: &PathBuf, b: &PathBuf, dtype: Option<Float>, rename: &[(String, String)], force: bool) -> Result<()> {
+    let dtype = dtype.map(|dtype| match dtype {
+        Float::F32 => FloatDType::F32,
+        Float::Bf16 => FloatDType::BF16,
+        Float::F16 => FloatDType::F16,
+    });
+    let renamed: Vec<(&str, &str)> = rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let files = WeightFiles::open(a)?;
+    files.convert(b, &ConvertOptions { renamed: &renamed, dtype, overwrite: force })?;
+    files.notes().iter().for_each(|note| println!("note: {note}"));
+    println!("{}: {} tensors", b.display(), files.tensors().len());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().what {
+        What::Inspect { path, json } => inspect::run(&path, json).map(|()| true),
+        What::Diff { a, b, tolerance, json } => diff::run(&a, &b, tolerance, json),
+        What::Convert { a, b, dtype, rename, force } => convert(&a, &b, dtype, &rename, force).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
