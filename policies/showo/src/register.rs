@@ -118,10 +118,19 @@ impl ConceptSettings {
     }
 }
 
+impl ShowoPolicy {
+    /// The policy that the table `[policy]` of a config describes, without its `kind`.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key, and as [`ModelFiles::in_folder`] and
+    /// [`ModelFiles::load`].
+    pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
+        settings::<Settings>("policy", table)?.files(context)?.load(&context.device)
+    }
+}
+
 fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>> {
-    let settings: Settings = settings("policy", table)?;
-    let policy: ShowoPolicy = settings.files(context)?.load(&context.device)?;
-    Ok(Box::new(policy))
+    Ok(Box::new(ShowoPolicy::from_settings(table, context)?))
 }
 
 fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampler>> {
