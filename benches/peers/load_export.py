@@ -1,6 +1,6 @@
 """Loads an exported Show-o with PyTorch and transformers, and compares its logits with the engine's.
 
-    cargo run --release --example export -- --logits OUT
+    cargo run --release --example export -- --logits OUT   (in f32: with --dtype the engine computes in that type)
     pip install torch transformers safetensors; python benches/peers/load_export.py OUT
 
 The decoder is transformers' PhiForCausalLM with normalised queries and keys, which is what Show-o's own phi.py is.
