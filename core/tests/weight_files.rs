@@ -12,6 +12,8 @@ use counterpoint::weights::{
 };
 
 type Tensors = Vec<(String, TensorData)>;
+/// Name to dtype, shape and bytes in hexadecimal.
+type Expected = BTreeMap<String, (String, Vec<usize>, String)>;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name)
@@ -66,8 +68,7 @@ fn refused(path: &Path, parts: &[&str]) {
 #[test]
 fn files_that_torch_wrote_are_read_bit_for_bit() {
     let text = std::fs::read(fixture("expected.json")).unwrap();
-    let expected: BTreeMap<String, BTreeMap<String, (String, Vec<usize>, String)>> =
-        serde_json::from_slice(&text).unwrap();
+    let expected: BTreeMap<String, Expected> = serde_json::from_slice(&text).unwrap();
     assert_eq!(expected.len(), 6);
     for (file, tensors) in expected {
         let files = WeightFiles::open(&fixture(&file)).unwrap();

@@ -162,7 +162,7 @@ fn numbers_are_cast_on_the_way_in_and_out() {
     save_safetensors(&saved, &path, &HashMap::new(), Some(FloatDType::BF16)).unwrap();
     let files = WeightFiles::open(&path).unwrap();
     assert!(files.tensors().iter().all(|info| info.dtype == DType::BF16));
-    let rounded: Vec<f32> = numbers(&saved).into_iter().map(|x| bf16(x)).collect();
+    let rounded: Vec<f32> = numbers(&saved).into_iter().map(bf16).collect();
     for (dtype, expected) in
         [(None, DType::BF16), (Some(FloatDType::F32), DType::F32), (Some(FloatDType::F16), DType::F16)]
     {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
@@ -52,7 +53,7 @@ fn dtype(name: &str) -> FloatDType {
     }
 }
 
-/// The child: makes a file, or loads one and prints its peak before and after.
+/// The child: makes a file, or loads one and prints its peak before and after, and the seconds.
 fn play(role: &str) {
     let parts: Vec<&str> = role.split(' ').collect();
     match parts.as_slice() {
@@ -62,12 +63,13 @@ fn play(role: &str) {
         ["load", path, kind] => {
             let mut model = model(&Device::flex());
             let bare = peak();
+            let begun = Instant::now();
             let files = WeightFiles::open(Path::new(path)).unwrap();
             load(&mut model, &files, &LoadOptions { dtype: Some(dtype(kind)), ..LoadOptions::default() }).unwrap();
-            let loaded = peak();
+            let (loaded, seconds) = (peak(), begun.elapsed().as_secs_f64());
             let last = model.layers[layers() - 1].weight.val();
             assert_eq!((last.dims(), last.dtype()), ([WIDTH, WIDTH], dtype(kind).into()));
-            println!("{bare} {loaded}");
+            println!("{bare} {loaded} {seconds}");
         }
         _ => panic!("unknown role {role}"),
     }
@@ -101,8 +103,9 @@ fn measure() -> Result<(), Failed> {
                 let ratio = (peaks[1] - peaks[0]) / bytes;
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 println!(
-                    "{name} as {kind}: {:.0} MB loaded, peak {:.0} MB over a bare process of {:.0} MB, {ratio:.3} times",
+                    "{name} as {kind}: {:.0} MB loaded in {:.2} s, peak {:.0} MB over a bare process of {:.0} MB, {ratio:.3} times",
                     bytes / 1e6,
+                    peaks[2],
                     (peaks[1] - peaks[0]) / 1e6,
                     peaks[0] / 1e6
                 );

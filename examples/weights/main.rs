@@ -2,14 +2,15 @@
 //!
 //! PATH is a file or a folder: safetensors, files of `torch.save` (`.pt`, `.pth`, `.bin`, `.ckpt`, also old pickles, which
 //! are never run), burnpack, or the index of a sharded file. `diff A B` compares two of them (exit status 1 when they
-//! differ), `convert A B` writes B in the format that its ending says. Everything is done one tensor at a time.
+//! differ), `convert A B` writes B in the format that its ending says. Everything is done one tensor at a time. Exit status 2
+//! when a file cannot be read or written.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod diff;
 mod inspect;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::FloatDType;
@@ -36,7 +37,9 @@ enum What {
     },
     /// What two weight files do not have in common. Exit status 1 when they differ.
     Diff {
+        /// A file, an index or a folder.
         a: PathBuf,
+        /// Another.
         b: PathBuf,
         /// The largest absolute difference that counts as equal; dtypes may then differ too.
         #[arg(long, value_name = "NUMBER", value_parser = tolerance)]
@@ -47,7 +50,9 @@ enum What {
     },
     /// Writes A as B, whose ending says the format: .safetensors, .bpk, .pt, .pth, .bin or .ckpt.
     Convert {
+        /// A file, an index or a folder.
         a: PathBuf,
+        /// The file to write.
         b: PathBuf,
         /// Casts all float tensors.
         #[arg(long)]
@@ -80,7 +85,7 @@ fn rename(text: &str) -> std::result::Result<(String, String), String> {
     Ok((from.into(), to.into()))
 }
 
-fn convert(a: &PathBuf, b: &PathBuf, dtype: Option<Float>, rename: &[(String, String)], force: bool) -> Result<()> {
+fn convert(a: &Path, b: &Path, dtype: Option<Float>, rename: &[(String, String)], force: bool) -> Result<()> {
     let dtype = dtype.map(|dtype| match dtype {
         Float::F32 => FloatDType::F32,
         Float::Bf16 => FloatDType::BF16,

@@ -8,11 +8,12 @@ use std::path::Path;
 
 use burn::store::bridge;
 use burn::store::burn_pack::{Error as PackError, Tensor as Source};
-use burn::tensor::{BoolStore, Bytes, DType, Shape, TensorData};
+use burn::tensor::{Bytes, DType, Shape, TensorData};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipResult;
 
+use super::storage::dtype_of;
 use crate::{Error, Result};
 
 /// The name that a tensor without one gets.
@@ -299,27 +300,4 @@ fn sizes(values: &[Value]) -> Result<Vec<usize>, String> {
         _ => None,
     };
     values.iter().map(size).collect::<Option<_>>().ok_or_else(|| format!("expected sizes, got {values:?}"))
-}
-
-/// Torch's storage classes and their elements.
-const STORAGES: [(&str, DType); 10] = [
-    ("torch.DoubleStorage", DType::F64),
-    ("torch.FloatStorage", DType::F32),
-    ("torch.HalfStorage", DType::F16),
-    ("torch.BFloat16Storage", DType::BF16),
-    ("torch.LongStorage", DType::I64),
-    ("torch.IntStorage", DType::I32),
-    ("torch.ShortStorage", DType::I16),
-    ("torch.CharStorage", DType::I8),
-    ("torch.ByteStorage", DType::U8),
-    ("torch.BoolStorage", DType::Bool(BoolStore::Native)),
-];
-
-fn dtype_of(class: &str) -> Option<DType> {
-    STORAGES.iter().find(|(name, _)| *name == class).map(|(_, dtype)| *dtype)
-}
-
-/// The storage class, without its module, that holds `dtype`.
-pub(super) fn storage_of(dtype: DType) -> Option<&'static str> {
-    STORAGES.iter().find(|(_, other)| *other == dtype).and_then(|(name, _)| name.strip_prefix("torch."))
 }

@@ -25,6 +25,7 @@ mod format;
 mod load;
 mod safetensors;
 mod save;
+mod storage;
 mod torch;
 mod torch_write;
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::bare::storage_of;
 use super::save::Entry;
+use super::storage::storage_of;
 use crate::{Error, Result};
 
 /// The folder inside the zip file.
