@@ -1,12 +1,12 @@
 //! Checkpoints in the published layouts, at a tiny size, against what torch and transformers make of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
+mod official;
 
 use burn::tensor::Tensor;
-use common::{Expected, Folder, bits, last_logits};
 use counterpoint::weights::{WeightFiles, save_torch};
 use counterpoint_showo::{Concept, ConceptTokens, Showo, ShowoConfig, ShowoPolicy};
+use official::{Expected, Folder, bits, last_logits};
 use serde_json::json;
 
 #[test]
@@ -23,12 +23,12 @@ fn a_published_folder_gives_the_logits_of_transformers() {
 fn clip_features_are_projected_and_read_as_torch_does() {
     let expected = Expected::open();
     let policy = Folder::published().load().unwrap();
-    let (model, features) = (common::decoder(&policy), expected.tensor::<3>("clip"));
+    let (model, features) = (official::decoder(&policy), expected.tensor::<3>("clip"));
     let projected = model.project_clip(features.clone()).unwrap();
     expected.assert_close("projected", projected.clone());
     let text = model.embed(expected.ids("ids").narrow(1, 0, 4));
     let embeddings = Tensor::cat(vec![text, projected], 1);
-    let hidden = model.forward_embeddings(embeddings, common::causal(9)).narrow(1, 6, 3);
+    let hidden = model.forward_embeddings(embeddings, official::causal(9)).narrow(1, 6, 3);
     expected.assert_close("clip_logits", model.logits(hidden).squeeze_dim::<2>(0));
 
     let error = model.project_clip(features.narrow(2, 0, 8)).unwrap_err().to_string();
@@ -70,12 +70,12 @@ fn concept_files_are_inserted_as_unictokens_does_and_written_bit_for_bit() {
     assert_eq!((config.vocab_size, config.image_token_offset, config.mask_token_id), (895, 830, 894));
     expected.assert_close("concept_logits", last_logits(&policy, expected.ids("concept_ids")));
 
-    let bo = ConceptTokens::of(&common::decoder(&policy), &config, "bo").unwrap();
+    let bo = ConceptTokens::of(&official::decoder(&policy), &config, "bo").unwrap();
     for (key, data) in
         [("embed", &bo.embed), ("lm_head_weight", &bo.lm_head_weight), ("lm_head_bias", &bo.lm_head_bias)]
     {
         assert_eq!(bits(data), bits(&expected.data(key)), "{key} in the model");
-        let file = WeightFiles::open(&common::fixtures().join(format!("published_tiny/epoch_15_{key}.pt"))).unwrap();
+        let file = WeightFiles::open(&official::fixtures().join(format!("published_tiny/epoch_15_{key}.pt"))).unwrap();
         assert_eq!(bits(&file.read(&file.tensors()[0].name).unwrap()), bits(data), "{key} of torch.save");
     }
     let out = folder.path("out");
@@ -96,7 +96,7 @@ fn concept_files_are_inserted_as_unictokens_does_and_written_bit_for_bit() {
 fn a_concept_from_words_begins_as_in_unictokens() {
     let expected = Expected::open();
     let policy = Folder::published().load().unwrap();
-    let (config, model, text) = (policy.config(), common::decoder(&policy), policy.text_tokenizer().unwrap());
+    let (config, model, text) = (policy.config(), official::decoder(&policy), policy.text_tokenizer().unwrap());
     let words = ["cat", "of", "the", "white", "house"].map(String::from);
     let made = ConceptTokens::from_words(Concept::new("bo"), config, &model, text, &words).unwrap();
     expected.assert_close("init_embed", Tensor::<2>::from_data(made.embed.clone(), policy.device()));
@@ -146,9 +146,9 @@ fn an_export_loads_back_equal() {
 #[test]
 fn names_and_shapes_of_the_full_size_are_the_originals() {
     let names: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(common::fixtures().join("published_names.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(official::fixtures().join("published_names.json")).unwrap()).unwrap();
     let config = ShowoConfig::published(1024, true);
-    let mut decoder = common::Shapes::default();
+    let mut decoder = official::Shapes::default();
     burn::module::Module::visit(&config.init(&Folder::device()).unwrap(), &mut decoder);
     for (name, shape) in names["showo"].as_object().unwrap() {
         let layers = if name.contains(".layers.0.") { 24 } else { 1 };
@@ -158,7 +158,7 @@ fn names_and_shapes_of_the_full_size_are_the_originals() {
         }
     }
     assert!(decoder.0.is_empty(), "{:?}", decoder.0);
-    let mut image = common::Shapes::default();
+    let mut image = official::Shapes::default();
     burn::module::Module::visit(&config.magvitv2.init(&Folder::device()), &mut image);
     for (name, shape) in names["magvitv2"].as_object().unwrap() {
         if !name.starts_with("quantize.") {
@@ -221,7 +221,7 @@ fn concepts_that_do_not_fit_are_refused() {
     // Saved with its concepts, loaded without them.
     let policy = folder.with_bo().load(&Folder::device()).unwrap();
     std::fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
-    common::decoder(&policy).save(&folder.path("model.safetensors")).unwrap();
+    official::decoder(&policy).save(&folder.path("model.safetensors")).unwrap();
     let error = folder.load().err().unwrap().to_string();
     assert!(error.contains("has 895 rows, the config says vocab_size 870; it has 25 tokens more"), "{error}");
     assert!(error.contains("num_concept_tokens 25"), "{error}");

@@ -1,11 +1,11 @@
 //! `[policy] kind = "showo"`: every way to say where a model comes from.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
+mod official;
 
-use common::{Expected, Folder, bits, fixtures, last_logits};
 use counterpoint::registry::{self, BuildContext};
 use counterpoint_showo::{ModelFiles, ShowoPolicy};
+use official::{Expected, Folder, bits, fixtures, last_logits};
 
 fn context(folder: &Folder) -> BuildContext {
     BuildContext { device: Folder::device(), base: folder.path("") }
@@ -54,7 +54,7 @@ fn fresh_concepts_depend_on_their_seed() {
         files.load(&Folder::device()).unwrap()
     };
     let rows = |policy: &ShowoPolicy| {
-        counterpoint_showo::ConceptTokens::of(&common::decoder(policy), policy.config(), "x").unwrap()
+        counterpoint_showo::ConceptTokens::of(&official::decoder(policy), policy.config(), "x").unwrap()
     };
     let (one, again, two) = (rows(&with(1)), rows(&with(1)), rows(&with(2)));
     assert_eq!(bits(&one.embed), bits(&again.embed));
