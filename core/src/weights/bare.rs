@@ -10,6 +10,8 @@ use burn::store::bridge;
 use burn::store::burn_pack::{Error as PackError, Tensor as Source};
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipResult;
 
 use super::storage::dtype_of;
 use crate::{Error, Result};
@@ -23,7 +25,7 @@ const LONGEST_PICKLE: u64 = 1 << 20;
 pub(super) fn read(path: &Path) -> Result<Source> {
     let bad = |what: String| Error::weights(format!("{}: {what}", path.display()));
     let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
-    let mut archive = ZipArchive::new(file).map_err(|e| {
+    let mut archive = archive_of(file).map_err(|e| {
         bad("a bare tensor can be read from zip files only; save it again, or in a dictionary".into()).with_source(e)
     })?;
     let pickle = archive.file_names().flatten().find(|name| name.ends_with("/data.pkl")).map(|name| name.into_owned());
@@ -37,13 +39,18 @@ pub(super) fn read(path: &Path) -> Result<Source> {
         let name = format!("{folder}data/{}", view.storage);
         let storage = File::open(&path)
             .map_err(|e| e.to_string())
-            .and_then(|file| ZipArchive::new(file).map_err(|e| e.to_string()))
+            .and_then(|file| archive_of(file).map_err(|e| e.to_string()))
             .and_then(|mut archive| entry(&mut archive, &name, view.storage_bytes() as u64))
             .map_err(|e| PackError::IoError(format!("{name}: {e}")))?;
         let bytes = view.gather(&storage).map_err(|e| PackError::ValidationError(format!("{name}: {e}")))?;
         TensorData::try_from_bytes(Bytes::from_bytes_vec(bytes), shape.clone(), dtype)
             .map_err(|e| PackError::ValidationError(e.to_string()))
     }))
+}
+
+/// The zip file, which begins where the file begins: looking for another beginning fails on some files of 1 to 2 KiB.
+fn archive_of(file: File) -> ZipResult<ZipArchive<File>> {
+    ZipArchive::with_config(Config { archive_offset: ArchiveOffset::Known(0) }, file)
 }
 
 /// An entry of at most `longest` bytes; its checksum is compared at its end.

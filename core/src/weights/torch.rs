@@ -43,7 +43,12 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
         ))
         .with_source(e)
     };
-    let root = PytorchReader::read_pickle_data(path, None).map_err(bad)?;
+    let contents = |tensors, notes| Contents { tensors, metadata: Default::default(), layout: Layout::Torch, notes };
+    let root = match PytorchReader::read_pickle_data(path, None) {
+        Ok(root) => root,
+        // The reader's zip library does not open some files of 1 to 2 KiB, such as the bias of a concept.
+        Err(e) => return bare::read(path).map(|only| contents(vec![only], Vec::new())).map_err(|_| bad(e)),
+    };
     if let Some(callable) = code(&root) {
         return Err(Error::weights(format!(
             "{}: refused: torch.load would call {callable}, which no weights need; nothing was run, do not open this \
@@ -51,7 +56,6 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
             path.display()
         )));
     }
-    let contents = |tensors, notes| Contents { tensors, metadata: Default::default(), layout: Layout::Torch, notes };
     let keys = match root {
         PickleValue::Dict(keys) => keys,
         PickleValue::Unsupported(kind) if kind == "torch.Tensor" || kind == "torch.nn.parameter.Parameter" => {

@@ -5,6 +5,8 @@ use std::path::Path;
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::concepts::{self, Concept};
+
 /// A whole Show-o model: language model, vocabulary layout, prompts and image tokenizer.
 ///
 /// The vocabulary is laid out as `[text | specials | concept tokens | image codes | mask]`:
@@ -22,6 +24,9 @@ pub struct ShowoConfig {
     /// Personal concept tokens appended to those.
     #[serde(default)]
     pub num_concept_tokens: usize,
+    /// The concepts that these tokens belong to, in their order, where they are UniCTokens' (see [`Concept`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concepts: Vec<Concept>,
     /// Everything before the image codes: the sum of the three counts above.
     pub text_vocab_size: usize,
     /// Image codes, `2^z_channels`.
@@ -46,8 +51,26 @@ pub struct ShowoConfig {
     pub guidance_scale: f32,
     /// Default number of denoising steps T.
     pub timesteps: usize,
+    /// How a question is put to the model; `{question}` stands for it.
+    #[serde(default = "bare_question")]
+    pub question_template: String,
+    /// Whether the model has a projector for features of a CLIP tower.
+    #[serde(default)]
+    pub w_clip_vit: bool,
+    /// Width of these features.
+    #[serde(default = "clip_width")]
+    pub clip_width: usize,
     /// The image tokenizer.
     pub magvitv2: MagvitConfig,
+}
+
+fn bare_question() -> String {
+    "{question}".to_owned()
+}
+
+/// Width of CLIP ViT-L/14.
+fn clip_width() -> usize {
+    1024
 }
 
 /// The Phi decoder.
@@ -147,17 +170,14 @@ pub struct MagvitConfig {
 }
 
 impl ShowoConfig {
-    /// Reads and validates `config.json`.
+    /// Reads and validates `config.json`: our own, or the published one of a Show-o checkpoint, whose missing numbers are
+    /// those of [`published`](Self::published) and of the file of the language model it names, where that lies beside it.
     ///
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be read, [`Config`](counterpoint::ErrorKind::Config) when
-    /// a key is unknown, missing or contradicts another.
+    /// a key is of a wrong type, missing or contradicts another.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-        let config: Self = serde_json::from_str(&text)
-            .map_err(|e| Error::config("not a Show-o config").at(path.display()).with_source(e))?;
-        config.validate().map_err(|e| e.at(path.display()))?;
-        Ok(config)
+        Self::load_with(path, None)
     }
 
     /// Writes `config.json`.
@@ -180,6 +200,13 @@ impl ShowoConfig {
         self.magvitv2.validate()?;
         let text = self.llm_vocab_size + self.num_new_special_tokens + self.num_concept_tokens;
         same("text_vocab_size", text, self.text_vocab_size, "llm + special + concept tokens")?;
+        concepts::validate(&self.concepts, self.num_concept_tokens)?;
+        if !self.question_template.contains("{question}") {
+            return Err(Error::config(format!(
+                "question_template: expected a text with {{question}} in it, got {:?}",
+                self.question_template
+            )));
+        }
         same("image_token_offset", self.text_vocab_size, self.image_token_offset as usize, "text_vocab_size")?;
         let codes = u32::try_from(self.magvitv2.z_channels).ok().and_then(|z| 1_usize.checked_shl(z)).unwrap_or(0);
         same("codebook_size", codes, self.codebook_size, "2^z_channels")?;
@@ -203,6 +230,7 @@ impl ShowoConfig {
             ("num_vq_tokens", self.num_vq_tokens),
             ("timesteps", self.timesteps),
             ("llm_vocab_size", self.llm_vocab_size),
+            ("clip_width", self.clip_width),
         ])?;
         if self.max_seq_length < 2 {
             return Err(Error::config(format!(

@@ -8,7 +8,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
-use counterpoint::weights::{load_safetensors, save_safetensors};
+use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
 
 use crate::blocks::{Mid, ResnetBlock, conv, group_norm, upsampled};
@@ -74,14 +74,16 @@ impl MagvitConfig {
 }
 
 impl MagvitV2 {
-    /// A tokenizer with the weights of a safetensors file in the original's layout.
+    /// A tokenizer with the weights of a file or folder in the original's layout, of any format that
+    /// [`WeightFiles`] reads.
     ///
     /// # Errors
     /// [`Weights`](counterpoint::ErrorKind::Weights) when any tensor is missing, unexpected or of another shape.
     pub fn load(config: &MagvitConfig, path: &Path, device: &Device) -> Result<Self> {
         let mut model = config.init(device);
         // The originals also store the quantiser's code table, which follows from the number of bits.
-        load_safetensors(&mut model, path, &[], &["quantize."])?;
+        let how = LoadOptions { ignored: &["quantize."], ..LoadOptions::default() };
+        load(&mut model, &WeightFiles::open(path)?, &how)?;
         Ok(model)
     }
 

@@ -31,7 +31,7 @@ pub struct ShowoPolicy {
     rollouts: OnceCell<Rollouts>,
     text: Option<TextTokenizer>,
     image: MagvitV2,
-    blank: Vec<u32>,
+    blank: OnceCell<Vec<u32>>,
     device: Device,
     /// The same with autodiff.
     training_device: Device,
@@ -50,7 +50,7 @@ impl ShowoPolicy {
     /// Without a text tokenizer it can be trained and scored on token ids, and draws none from tasks.
     ///
     /// # Errors
-    /// [`Contract`](counterpoint::ErrorKind::Contract) when the blank image cannot be encoded.
+    /// [`Config`](counterpoint::ErrorKind::Config) when the numbers of `config` do not agree with each other.
     pub fn new(
         config: ShowoConfig,
         decoder: Showo,
@@ -58,10 +58,7 @@ impl ShowoPolicy {
         image: MagvitV2,
         device: &Device,
     ) -> Result<Self> {
-        let size = config.image_size();
-        // Black, as the public code shows it for questions that are about no image.
-        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, device);
-        let blank = tokens::to_rows(image.encode(pixels)?)?.remove(0);
+        config.validate()?;
         let training_device = device.clone().autodiff();
         let trained = decoder.clone().to_device(&training_device).train();
         Ok(Self {
@@ -75,7 +72,7 @@ impl ShowoPolicy {
             rollouts: OnceCell::new(),
             text,
             image,
-            blank,
+            blank: OnceCell::new(),
             device: device.clone(),
             training_device,
         })
@@ -208,9 +205,16 @@ impl ShowoPolicy {
         &self.image
     }
 
-    /// Image codes of a black image, shown for questions that are about none.
-    pub(crate) fn blank(&self) -> &[u32] {
-        &self.blank
+    /// Image codes of a black image, as the public code shows it for questions that are about none; encoded when first
+    /// asked for.
+    pub(crate) fn blank(&self) -> Result<&[u32]> {
+        if let Some(codes) = self.blank.get() {
+            return Ok(codes);
+        }
+        let size = self.config.image_size();
+        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, &self.device);
+        let codes = tokens::to_rows(self.image.encode(pixels)?)?.remove(0);
+        Ok(self.blank.get_or_init(|| codes))
     }
 
     /// Device of the model, without autodiff.

@@ -117,9 +117,9 @@ impl UnifiedModel for ShowoPolicy {
     fn question(&self, task: &Task) -> Result<Vec<u32>> {
         let codes = match &task.image {
             Some(image) => self.encode_images(std::slice::from_ref(image.as_ref()))?.remove(0),
-            None => self.blank().to_vec(),
+            None => self.blank()?.to_vec(),
         };
-        let question = self.text_tokenizer()?.encode(&task.question)?;
+        let question = self.text_tokenizer()?.encode_question(&task.question)?;
         prompting::mmu_prompt(self.config(), &codes, &question)
     }
 

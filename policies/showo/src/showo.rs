@@ -7,15 +7,17 @@ use burn::module::Module;
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use counterpoint::device::is_cpu;
-use counterpoint::weights::{load_safetensors, save_safetensors};
+use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
 
 use crate::attention::Mask;
 use crate::cache::KvCache;
-use crate::concept::ConceptRows;
+use crate::concept_rows::ConceptRows;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::{PhiForCausalLm, PhiModel, normed};
 use crate::precision::Precision;
+use crate::projector::{self, Projector};
+use crate::public;
 use crate::rotary::Rotary;
 
 /// Show-o, with the original's tensor names.
@@ -24,6 +26,7 @@ pub struct Showo {
     showo: PhiForCausalLm,
     /// Present while the concept tokens alone are trained.
     concept_tokens: Option<ConceptRows>,
+    mm_projector: Projector,
     #[module(skip)]
     phi: PhiConfig,
     image_token_offset: usize,
@@ -44,6 +47,10 @@ impl ShowoConfig {
         Ok(Showo {
             showo: PhiForCausalLm::init(&self.phi, self.vocab_size, device),
             concept_tokens: None,
+            mm_projector: match self.w_clip_vit {
+                true => projector::init(self.clip_width, self.phi.hidden_size, device),
+                false => Projector::new(),
+            },
             phi: self.phi.clone(),
             image_token_offset: self.image_token_offset as usize,
             codebook_size: self.codebook_size,
@@ -57,15 +64,67 @@ impl ShowoConfig {
 /// Token ids are below the vocabulary's size and positions below `max_position_embeddings`; the functions of
 /// [`prompting`](crate::prompting) give only such.
 impl Showo {
-    /// A model with the weights of a safetensors file in the original's layout.
+    /// A model with the weights of a file or folder in the original's layout, of any format that
+    /// [`WeightFiles`] reads.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when
     /// any tensor is missing, unexpected or of another shape than the config says.
     pub fn load(config: &ShowoConfig, path: &Path, device: &Device) -> Result<Self> {
         let mut model = config.init(device)?;
-        load_safetensors(&mut model, path, &[], &[])?;
+        let files = WeightFiles::open(path)?;
+        public::check_variant(config, &files)?;
+        load(&mut model, &files, &LoadOptions::default())?;
         Ok(model)
+    }
+
+    /// Width of the residual stream.
+    pub(crate) fn width(&self) -> usize {
+        self.phi.hidden_size
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.showo.model.embed_tokens.weight.val().device()
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.showo.model.embed_tokens.weight.val().dtype()
+    }
+
+    /// What belongs to `count` tokens from the id `first` on: embeddings, weights and biases of the head.
+    ///
+    /// # Shapes
+    /// `[count, H]`, `[count, H]` and `[count]`.
+    pub(crate) fn token_rows(&self, first: usize, count: usize) -> Result<(Tensor<2>, Tensor<2>, Tensor<1>)> {
+        let PhiForCausalLm { model, lm_head } = &self.showo;
+        let bias = lm_head.bias.as_ref().ok_or_else(no_bias)?.val();
+        Ok((
+            model.embed_tokens.weight.val().narrow(0, first, count),
+            lm_head.weight.val().transpose().narrow(0, first, count),
+            bias.narrow(0, first, count),
+        ))
+    }
+
+    /// The model of `config` that this one becomes when the rows of `removed` tokens from the id `at` on give way to
+    /// these, shaped as those of [`token_rows`](Self::token_rows).
+    pub(crate) fn with_rows(
+        mut self,
+        at: usize,
+        removed: usize,
+        embed: Vec<Tensor<2>>,
+        weight: Vec<Tensor<2>>,
+        bias: Vec<Tensor<1>>,
+        config: &ShowoConfig,
+    ) -> Result<Self> {
+        let PhiForCausalLm { model, lm_head } = &mut self.showo;
+        let old = lm_head.bias.take().ok_or_else(no_bias)?;
+        let weight = weight.into_iter().map(Tensor::transpose).collect();
+        model.embed_tokens.weight = model.embed_tokens.weight.clone().map(|w| spliced(w, 0, at, removed, embed));
+        lm_head.weight = lm_head.weight.clone().map(|w| spliced(w, 1, at, removed, weight));
+        lm_head.bias = Some(old.map(|b| spliced(b, 0, at, removed, bias)));
+        self.image_token_offset = config.image_token_offset as usize;
+        self.text_vocab_size = config.text_vocab_size;
+        Ok(self)
     }
 
     /// Writes the weights in the original's layout, adapters merged into them.
@@ -106,8 +165,7 @@ impl Showo {
             ));
         }
         let PhiForCausalLm { model, lm_head } = &self.showo;
-        let bias =
-            lm_head.bias.as_ref().ok_or_else(|| Error::contract("expected an output head with a bias, got none"))?;
+        let bias = lm_head.bias.as_ref().ok_or_else(no_bias)?;
         let first = config.text_vocab_size - count;
         self.concept_tokens = Some(ConceptRows::new(
             first,
@@ -124,7 +182,50 @@ impl Showo {
     /// `ids` `[B, L]`; `allowed` `[B, L, L]` or `[1, L, L]`, true where a query may attend a key; output `[B, L, H]`.
     pub fn forward(&self, ids: Tensor<2, Int>, allowed: Tensor<3, Bool>) -> Tensor<3> {
         let batch = ids.dims()[0];
-        self.run(ids, allowed, &KvCache::empty(batch), None)
+        self.run(self.embed(ids), allowed, &KvCache::empty(batch), None)
+    }
+
+    /// Embeddings of tokens, to be put together with others for [`forward_embeddings`](Self::forward_embeddings).
+    ///
+    /// # Shapes
+    /// `[B, L]` to `[B, L, H]`.
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let embedded = self.showo.model.embed_tokens.forward(ids.clone());
+        match &self.concept_tokens {
+            Some(rows) => rows.embed(ids, embedded.cast(DType::F32)),
+            None => embedded,
+        }
+    }
+
+    /// Embeddings of the features of a CLIP tower (the last layer but one of ViT-L/14 at 336 pixels, its class token left
+    /// out), which stand for an image in the checkpoints `w-clip-vit`. The tower itself and the layout of these prompts
+    /// are not part of this crate: samplers and [`ShowoPolicy`](crate::ShowoPolicy) show images as MAGVIT-v2 codes.
+    ///
+    /// # Shapes
+    /// `[B, P, clip_width]` to `[B, P, H]`.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when the model has no projector or the features another width.
+    pub fn project_clip(&self, features: Tensor<3>) -> Result<Tensor<3>> {
+        let Some(Some(first)) = self.mm_projector.first() else {
+            return Err(Error::contract(
+                "expected a model with a projector for CLIP features, got one without; load a checkpoint w-clip-vit",
+            ));
+        };
+        let (expected, got) = (first.weight.dims()[0], features.dims()[2]);
+        if expected != got {
+            return Err(Error::contract(format!("expected CLIP features of width {expected}, got {got}")));
+        }
+        Ok(projector::forward(&self.mm_projector, features))
+    }
+
+    /// Hidden states of whole sequences of embeddings.
+    ///
+    /// # Shapes
+    /// `embeddings` `[B, L, H]`; `allowed` and output as [`forward`](Self::forward).
+    pub fn forward_embeddings(&self, embeddings: Tensor<3>, allowed: Tensor<3, Bool>) -> Tensor<3> {
+        let batch = embeddings.dims()[0];
+        self.run(embeddings, allowed, &KvCache::empty(batch), None)
     }
 
     /// Hidden states of whole sequences, and their keys and values for what follows.
@@ -142,7 +243,7 @@ impl Showo {
     /// # Shapes
     /// `ids` `[B, L]`, `prefix` of P keys, `allowed` `[B or 1, L, P + L]`; output `[B, L, H]`.
     pub fn forward_with_prefix(&self, ids: Tensor<2, Int>, prefix: &KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
-        self.run(ids, allowed, prefix, None)
+        self.run(self.embed(ids), allowed, prefix, None)
     }
 
     /// Hidden states of the next tokens, whose keys and values are appended to the cache.
@@ -152,7 +253,7 @@ impl Showo {
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
         let length = ids.dims()[1];
         let mut layers = Vec::with_capacity(self.showo.model.layers.len());
-        let hidden = self.run(ids, allowed, cache, Some(&mut layers));
+        let hidden = self.run(self.embed(ids), allowed, cache, Some(&mut layers));
         cache.layers = layers;
         cache.next.iter_mut().for_each(|next| *next += length);
         hidden
@@ -219,18 +320,14 @@ impl Showo {
 
     fn run(
         &self,
-        ids: Tensor<2, Int>,
+        embeddings: Tensor<3>,
         allowed: Tensor<3, Bool>,
         past: &KvCache,
         mut seen: Option<&mut Vec<(Tensor<4>, Tensor<4>)>>,
     ) -> Tensor<3> {
         let model = &self.showo.model;
-        let length = ids.dims()[1];
-        let mut hidden = model.embed_tokens.forward(ids.clone());
-        if let Some(rows) = &self.concept_tokens {
-            hidden = rows.embed(ids, hidden.cast(DType::F32));
-        }
-        let mut hidden = hidden.cast(self.precision.dtype());
+        let length = embeddings.dims()[1];
+        let mut hidden = embeddings.cast(self.precision.dtype());
         let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
         let mask = Mask::new(allowed, self.attends_fused(&hidden));
         for (i, layer) in model.layers.iter().enumerate() {
@@ -242,4 +339,23 @@ impl Showo {
         }
         normed(&model.final_layernorm, hidden)
     }
+}
+
+/// `tensor` along `dim` with `inserted` in place of `removed` indices from `at` on.
+fn spliced<const D: usize>(
+    tensor: Tensor<D>,
+    dim: usize,
+    at: usize,
+    removed: usize,
+    inserted: Vec<Tensor<D>>,
+) -> Tensor<D> {
+    let rest = tensor.dims()[dim] - at - removed;
+    let mut parts = vec![tensor.clone().narrow(dim, 0, at)];
+    parts.extend(inserted);
+    parts.push(tensor.narrow(dim, at + removed, rest));
+    Tensor::cat(parts, dim)
+}
+
+fn no_bias() -> Error {
+    Error::contract("expected an output head with a bias, got none")
 }

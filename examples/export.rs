@@ -1,0 +1,97 @@
+//! A trained Show-o back into the files of the PyTorch originals:
+//!
+//!     cargo run --release --example export -- --checkpoint runs/NAME/checkpoints/step-00000100 OUT
+//!
+//! OUT is read by Show-o's `Showo.from_pretrained`, its folder `concepts` by UniCTokens' scripts, and all of it by
+//! `model = "OUT"` in a recipe. With `--logits` it also gets what `benches/peers/load_export.py` compares with.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::module::Module;
+use burn::tensor::{Bool, FloatDType, Int, Tensor, TensorData};
+use clap::{Parser, ValueEnum};
+use counterpoint::config::RunConfig;
+use counterpoint::registry::BuildContext;
+use counterpoint::weights::save_tensors;
+use counterpoint::{Learner, Result};
+use counterpoint_showo::ShowoPolicy;
+
+#[derive(Parser)]
+#[command(about = "Writes a Show-o policy in the layout of the PyTorch originals")]
+struct Args {
+    /// The recipe whose `[policy]` it is.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml"))]
+    config: PathBuf,
+    /// A checkpoint of a run of this recipe. Default: the policy as it begins.
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// What float tensors are written as. Default: what they are.
+    #[arg(long)]
+    dtype: Option<Float>,
+    /// Reads OUT back and writes some token ids and their logits to OUT/logits.safetensors.
+    #[arg(long)]
+    logits: bool,
+    /// The folder to write.
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Float {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Float> for FloatDType {
+    fn from(float: Float) -> Self {
+        match float {
+            Float::F32 => Self::F32,
+            Float::F16 => Self::F16,
+            Float::Bf16 => Self::BF16,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let config = RunConfig::load(&args.config, &[])?;
+    let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
+    let context = BuildContext { device: counterpoint::device::named("flex")?, base };
+    let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
+    if let Some(checkpoint) = &args.checkpoint {
+        policy.module_learner().load(checkpoint)?;
+    }
+    policy.export(&args.out, args.dtype.map(FloatDType::from))?;
+    println!("{}", args.out.display());
+    match args.logits {
+        true => logits(&ShowoPolicy::load(&args.out, &context.device)?, &args.out.join("logits.safetensors")),
+        false => Ok(()),
+    }
+}
+
+/// Writes ids from every part of the vocabulary and their logits under causal attention.
+fn logits(policy: &ShowoPolicy, path: &Path) -> Result<()> {
+    let (config, device) = (policy.config(), policy.device());
+    let step = config.vocab_size / 24;
+    let ids: Vec<i64> = (0..24).map(|i| (i * step) as i64).chain([i64::from(config.mask_token_id), 0]).collect();
+    let length = ids.len();
+    let ids = TensorData::new(ids, [1, length]);
+    let causal: Vec<bool> = (0..length * length).map(|at| at % length <= at / length).collect();
+    let causal = Tensor::<3, Bool>::from_data(TensorData::new(causal, [1, length, length]), device);
+    let model = policy.decoder().valid();
+    let hidden = model.forward(Tensor::<2, Int>::from_data(ids.clone(), device), causal);
+    let tensors = [("ids".to_owned(), ids), ("logits".to_owned(), model.logits(hidden).into_data())];
+    save_tensors(path, &tensors, &HashMap::new())
+}
