@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use burn::module::Module;
 use burn::tensor::{Bool, FloatDType, Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
+use counterpoint::checkpoint::Reader;
 use counterpoint::config::RunConfig;
 use counterpoint::registry::BuildContext;
 use counterpoint::weights::save_tensors;
@@ -71,7 +72,7 @@ fn run(args: &Args) -> Result<()> {
     let context = BuildContext { device: counterpoint::device::named("flex")?, base };
     let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
     if let Some(checkpoint) = &args.checkpoint {
-        policy.module_learner().load(checkpoint)?;
+        policy.module_learner().load(Reader::open(checkpoint)?.dir())?;
     }
     policy.export(&args.out, args.dtype.map(FloatDType::from))?;
     println!("{}", args.out.display());

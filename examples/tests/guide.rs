@@ -85,7 +85,7 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );
                 }
-                "custom_policy" | "custom_reward" | "parity" => {}
+                "custom_policy" | "custom_reward" | "export" | "parity" | "weights" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),
             }
             Ok(Run::Here(built(&format!("examples/{name}")), arguments))
@@ -140,6 +140,7 @@ macro_rules! chapters {
 chapters! {
     commands_of_quick_start: "quick_start.md",
     commands_of_the_config: "config.md",
+    commands_of_showo: "showo.md",
     commands_of_embedding: "embedding.md",
     commands_of_runs: "runs.md",
     commands_of_results: "results.md",

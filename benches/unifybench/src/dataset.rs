@@ -190,7 +190,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 
 fn png(image: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
         .write_image(image, image.width(), image.height(), image::ExtendedColorType::Rgb8)
         .map_err(|e| Error::data("cannot encode an image as PNG").with_source(e))?;
     Ok(bytes)

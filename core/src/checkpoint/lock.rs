@@ -14,7 +14,7 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub(crate) struct Lock {
     root: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -39,12 +39,19 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(note.as_bytes()))
             .map_err(|e| Error::io("cannot write", &path, e))?;
-        Ok(Self { root: root.to_owned(), _file: file })
+        Ok(Self { root: root.to_owned(), file })
     }
 
     /// The folder that it is the lock of.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would do, if no child process that is just being started had a copy of it.
+        let _ = self.file.unlock();
     }
 }
 

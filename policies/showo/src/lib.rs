@@ -15,6 +15,7 @@ mod image_prompts;
 pub mod lfq;
 mod lora;
 mod magvit;
+mod memory;
 mod omni;
 mod peft;
 mod phi;

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, FloatDType, Int, Tensor};
 use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
 
@@ -82,7 +82,8 @@ impl MagvitV2 {
     pub fn load(config: &MagvitConfig, path: &Path, device: &Device) -> Result<Self> {
         let mut model = config.init(device);
         // The originals also store the quantiser's code table, which follows from the number of bits.
-        let how = LoadOptions { ignored: &["quantize."], ..LoadOptions::default() };
+        let dtype = Some(FloatDType::F32);
+        let how = LoadOptions { ignored: &["quantize."], dtype, ..LoadOptions::default() };
         load(&mut model, &WeightFiles::open(path)?, &how)?;
         Ok(model)
     }

@@ -13,6 +13,7 @@ use counterpoint::{
 
 use crate::image_prompts::ImagePrompts;
 use crate::lora::dropped_out;
+use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
 use crate::{FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
@@ -277,6 +278,10 @@ impl Policy for ShowoPolicy {
         scored(chunk, &scorer)
     }
 
+    fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
+        Some(chunk_bytes(&self.config, self.fast, self.precision, chunk))
+    }
+
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
         let count = match self.fast.cores && is_cpu(&self.device) {
             true => rayon::current_num_threads(),
@@ -300,27 +305,27 @@ impl ShowoPolicy {
             Trainable::Lora(lora) => lora.dropout,
             _ => 0.0,
         };
-        let (detached, reference) = (self.scorer(Weights::Detached), self.scorer(Weights::Reference));
-        ShowoReplica { current, detached, reference, dropout }
+        ShowoReplica { current, reference: self.scorer(Weights::Reference), dropout }
     }
 }
 
 /// A [`ShowoPolicy`] for one thread.
 struct ShowoReplica {
     current: Scorer,
-    detached: Scorer,
     reference: Scorer,
     dropout: f64,
 }
 
 impl Replica for ShowoReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let scorer = match weights {
-            Weights::Current => &self.current,
-            Weights::Detached => &self.detached,
-            Weights::Reference => &self.reference,
-        };
-        scored(chunk, scorer)
+        match weights {
+            Weights::Current => scored(chunk, &self.current),
+            Weights::Reference => scored(chunk, &self.reference),
+            Weights::Detached => {
+                let model = self.current.model.merged();
+                scored(chunk, &Scorer { model, ..self.reference.clone() })
+            }
+        }
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::module::linear;
-use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
 use counterpoint::device::is_cpu;
 use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
@@ -74,7 +74,7 @@ impl Showo {
         let mut model = config.init(device)?;
         let files = WeightFiles::open(path)?;
         public::check_variant(config, &files)?;
-        load(&mut model, &files, &LoadOptions::default())?;
+        load(&mut model, &files, &LoadOptions { dtype: Some(FloatDType::F32), ..LoadOptions::default() })?;
         Ok(model)
     }
 

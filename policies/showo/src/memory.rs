@@ -1,0 +1,73 @@
+//! How much memory the graph of a chunk takes, counted from what its operations keep for the way back.
+
+use counterpoint::{Decoding, Replay};
+
+use crate::{FastPaths, Precision, ShowoConfig};
+
+/// Values that a layer keeps for each token, of the width of the residual stream, in f32 and in the type of computation:
+/// norms keep their input and what they divide by, products their factors.
+const WIDE_F32: u64 = 8;
+const WIDE: u64 = 6;
+/// Values of the MLP's width for each token.
+const MLP: u64 = 5;
+/// Values for each query and key of each head, f32.
+const SCORES: u64 = 2;
+/// Values for each score over the vocabulary, f32.
+const LOGITS: u64 = 4;
+
+/// One pass over some rows: each of `length` tokens, which see `keys` keys.
+struct Pass {
+    rows: u64,
+    length: u64,
+    keys: u64,
+}
+
+/// About how many bytes the differentiable scores of `chunk`, of one decoding, take.
+pub(crate) fn chunk_bytes(config: &ShowoConfig, fast: FastPaths, precision: Precision, chunk: &[Replay<'_>]) -> u64 {
+    let replays = chunk.len() as u64;
+    let mut contexts: Vec<&[u32]> = chunk.iter().map(|replay| &replay.segment().context[..]).collect();
+    contexts.sort_unstable();
+    contexts.dedup();
+    let masked = chunk.first().is_some_and(|replay| replay.segment().decoding == Decoding::Masked);
+    let (passes, logits) = match masked {
+        true => {
+            let (prompt, whole) = (config.t2i_prompt_length() as u64, config.t2i_length() as u64);
+            let guided = chunk.iter().any(|replay| replay.segment().guidance > 0.0);
+            let rows = if guided { 2 * replays } else { replays };
+            let passes = match fast.shared_prefix {
+                true => vec![
+                    Pass { rows: contexts.len() as u64 + u64::from(guided), length: prompt, keys: prompt },
+                    Pass { rows, length: whole - prompt, keys: whole },
+                ],
+                false => vec![Pass { rows, length: whole, keys: whole }],
+            };
+            (passes, rows * (config.num_vq_tokens * config.codebook_size) as u64)
+        }
+        false => {
+            let answer = chunk.iter().map(|replay| replay.steps.end).max().unwrap_or(0) as u64;
+            let context = contexts.iter().map(|context| context.len()).max().unwrap_or(0) as u64;
+            let passes = match fast.shared_prefix {
+                true => vec![
+                    Pass { rows: contexts.len() as u64, length: context, keys: context },
+                    Pass { rows: replays, length: answer, keys: context + answer },
+                ],
+                false => vec![Pass { rows: replays, length: context + answer, keys: context + answer }],
+            };
+            (passes, replays * answer * config.vocab_size as u64)
+        }
+    };
+    passes.iter().map(|pass| pass.bytes(config, precision)).sum::<u64>() + 4 * LOGITS * logits
+}
+
+impl Pass {
+    fn bytes(&self, config: &ShowoConfig, precision: Precision) -> u64 {
+        let phi = &config.phi;
+        let (width, mlp) = (phi.hidden_size as u64, phi.intermediate_size as u64);
+        let size = precision.dtype().size() as u64;
+        let tokens = self.length * (4 * WIDE_F32 * width + size * (WIDE * width + MLP * mlp));
+        // Keys and values of the prefix are copied to every row.
+        let keys = self.keys * 2 * size * width;
+        let scores = 4 * SCORES * phi.num_attention_heads as u64 * self.length * self.keys;
+        phi.num_hidden_layers as u64 * self.rows * (tokens + keys + scores)
+    }
+}
