@@ -8,14 +8,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, FloatDType, Int, Tensor};
-use clap::{Parser, ValueEnum};
+use burn::tensor::{Device, Int, Tensor};
+use clap::Parser;
 use counterpoint::{Error, Result};
 use counterpoint_benches::process::{memory_mib, reset_peak, timed};
 use counterpoint_benches::random_weights::{Format, write_decoder};
 use counterpoint_benches::{load, sizes};
 use counterpoint_samplers::{ImageModel, TextModel};
-use counterpoint_showo::prompting;
+use counterpoint_showo::{Precision, prompting};
 
 #[derive(Parser)]
 struct Cli {
@@ -26,17 +26,11 @@ struct Cli {
     #[arg(long, default_value = "flex")]
     device: String,
     /// What the decoder computes in; its file is bf16 in any case.
-    #[arg(long, value_enum, default_value = "f32")]
-    dtype: Dtype,
+    #[arg(long, default_value_t)]
+    dtype: Precision,
     /// A small model instead, to try the program.
     #[arg(long)]
     small: bool,
-}
-
-#[derive(ValueEnum, Clone, Copy)]
-enum Dtype {
-    F32,
-    Bf16,
 }
 
 fn main() -> Result<()> {
@@ -45,11 +39,7 @@ fn main() -> Result<()> {
     if !cli.folder.join("model.safetensors").exists() {
         stage("written", || write(&cli.folder, cli.small))?;
     }
-    let dtype = match cli.dtype {
-        Dtype::F32 => FloatDType::F32,
-        Dtype::Bf16 => FloatDType::BF16,
-    };
-    let policy = stage("loaded", || load::policy(&cli.folder, dtype, &device))?;
+    let policy = stage("loaded", || load::policy(&cli.folder, cli.dtype, &device))?;
     let config = policy.config();
 
     let prompt: Vec<u32> = (0..config.max_seq_length as u32 / 2).collect();

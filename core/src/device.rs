@@ -4,10 +4,10 @@ use burn::tensor::Device;
 
 use crate::{Error, Result};
 
-/// The device called `name`: `flex`, which is the CPU, or `cuda:N`.
+/// The device called `name`: `flex`, which is the CPU, or `cuda:N`. Whether the machine has that GPU shows at its first use.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no such device, or it was not compiled in.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) when the name is none of these, or the device was not compiled in.
 pub fn named(name: &str) -> Result<Device> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let index: usize = index.parse().map_err(|_| unknown(name))?;

@@ -1,14 +1,16 @@
 //! Show-o against the reference implementation: masks, logits, a rollout, greedy text, the objective, the tokenizer.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::trainer::{Group, accumulate};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, Policy, Replay, Result, Segment, SegmentKind, SyncGrpoConfig, Trajectory,
-    Weights,
+    Decoding, Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SegmentKind, SyncGrpoConfig,
+    Trajectory, Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
 use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
@@ -73,7 +75,8 @@ pub fn run(folder: &Path, device: &Device, precision: Precision, fast: FastPaths
     run.rollout(&policy, report)?;
     run.greedy(&policy, report)?;
     let reference = [run.expected.get("grpo.ref_und")?, run.expected.get("grpo.ref_gen")?];
-    let mut policy = WithReference { policy, reference, current: RefCell::default() };
+    let golden = Arc::new(GoldenReference { reference, device: device.clone(), current: Mutex::default() });
+    let mut policy = WithReference { policy, golden };
     CHUNKS.iter().try_for_each(|&chunk| run.objective(&grpo, &mut policy, chunk, report))
 }
 
@@ -177,7 +180,11 @@ impl Parity {
         for step in 0..steps {
             let rows = &inputs[step * batch..(step + 1) * batch];
             let ids = &chosen[step * batch..(step + 1) * batch];
-            let all = log_softmax(policy.image_logits(&prompts, self.codes(rows)), 2);
+            let logits = match step {
+                0 => policy.first_logits(&prompts, self.codes(rows)),
+                _ => policy.image_logits(&prompts, self.codes(rows)),
+            };
+            let all = log_softmax(logits, 2);
             let scores = all.gather(2, tokens::to_tensor(ids, &self.device).unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
             log_probs.extend(floats(scores.clone())?);
 
@@ -232,7 +239,7 @@ impl Parity {
         let trajectories = self.trajectories()?;
         let group = Group { trajectories, advantages: self.expected.get("grpo.advantages")?.values };
         let replayed = accumulate(policy, &objective, std::slice::from_ref(&group), chunk, None)?;
-        let [understanding, generation] = policy.current.take();
+        let [understanding, generation] = [0, 1].map(|segment| policy.golden.take(segment));
         let of = |name: &str| format!("{name} (chunk {chunk})");
         let compare = |report: &mut Report, name: &str, got: &[f64], tolerance| -> Result<()> {
             report.compare(&of(name), &self.expected.get(name)?.values, got, tolerance);
@@ -317,40 +324,95 @@ impl Parity {
     }
 }
 
-/// The policy with the fixture's own reference log-probabilities; keeps the current ones that pass through.
+/// The policy with the fixture's own reference log-probabilities.
 struct WithReference {
     policy: ShowoPolicy,
+    golden: Arc<GoldenReference>,
+}
+
+/// The fixture's reference log-probabilities; keeps the current ones that pass by.
+struct GoldenReference {
+    /// Of understanding and generation.
     reference: [Golden; 2],
-    current: RefCell<[Vec<f64>; 2]>,
+    device: Device,
+    /// By segment, candidate and first step.
+    current: Mutex<BTreeMap<(usize, u64, usize), Vec<f64>>>,
+}
+
+impl GoldenReference {
+    fn keep(&self, chunk: &[Replay<'_>], scores: &LogProbs) -> Result<()> {
+        let width = scores.log_probs.dims()[1];
+        let values = floats(scores.log_probs.clone().inner())?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        for (replay, row) in chunk.iter().zip(values.chunks(width)) {
+            let key = (replay.segment, replay.trajectory.candidate, replay.steps.start);
+            current.insert(key, row[..replay.decisions().len()].to_vec());
+        }
+        Ok(())
+    }
+
+    /// Forgets and returns the current log-probabilities of a segment, candidates and steps in order.
+    fn take(&self, segment: usize) -> Vec<f64> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = std::mem::take(&mut *current);
+        let (wanted, others): (BTreeMap<_, _>, _) = kept.into_iter().partition(|((of, ..), _)| *of == segment);
+        *current = others;
+        wanted.into_values().flatten().collect()
+    }
+
+    fn log_probs(&self, chunk: &[Replay<'_>]) -> LogProbs {
+        let golden = &self.reference[chunk[0].segment];
+        let width = golden.shape[1];
+        let rows: Vec<f32> = chunk
+            .iter()
+            .flat_map(|r| {
+                let start = r.trajectory.candidate as usize * width;
+                golden.values[start..start + width][r.decisions()].iter().map(|&v| v as f32)
+            })
+            .collect();
+        let shape = [chunk.len(), rows.len() / chunk.len()];
+        LogProbs { log_probs: Tensor::from_data(TensorData::new(rows, shape), &self.device), entropy: None }
+    }
 }
 
 impl Policy for WithReference {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        match weights {
-            Weights::Current | Weights::Detached => {
-                let scores = self.policy.log_probs(chunk, weights)?;
-                self.current.borrow_mut()[chunk[0].segment].extend(floats(scores.log_probs.clone().inner())?);
-                Ok(scores)
-            }
-            Weights::Reference => {
-                let golden = &self.reference[chunk[0].segment];
-                let width = golden.shape[1];
-                let rows: Vec<f32> = chunk
-                    .iter()
-                    .flat_map(|r| {
-                        let start = r.trajectory.candidate as usize * width;
-                        golden.values[start..start + width][r.decisions()].iter().map(|&v| v as f32)
-                    })
-                    .collect();
-                let shape = [chunk.len(), rows.len() / chunk.len()];
-                let log_probs = Tensor::from_data(TensorData::new(rows, shape), self.policy.device());
-                Ok(LogProbs { log_probs, entropy: None })
-            }
+        if weights == Weights::Reference {
+            return Ok(self.golden.log_probs(chunk));
         }
+        let scores = self.policy.log_probs(chunk, weights)?;
+        self.golden.keep(chunk, &scores)?;
+        Ok(scores)
+    }
+
+    fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        let with_golden =
+            |inner| -> Box<dyn Replica> { Box::new(ReplicaWithReference { inner, golden: self.golden.clone() }) };
+        self.policy.replicas().into_iter().map(with_golden).collect()
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
         self.policy.learner()
+    }
+}
+
+struct ReplicaWithReference {
+    inner: Box<dyn Replica>,
+    golden: Arc<GoldenReference>,
+}
+
+impl Replica for ReplicaWithReference {
+    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+        if weights == Weights::Reference {
+            return Ok(self.golden.log_probs(chunk));
+        }
+        let scores = self.inner.log_probs(chunk, weights)?;
+        self.golden.keep(chunk, &scores)?;
+        Ok(scores)
+    }
+
+    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
+        self.inner.gradients(loss)
     }
 }
 

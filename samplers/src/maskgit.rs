@@ -11,7 +11,7 @@ use crate::schedule::MaskSchedule;
 /// A model that predicts masked image tokens.
 pub trait ImageModel {
     /// Prompts of a batch, prepared once for all denoising steps.
-    type Prompts: Send + Sync + 'static;
+    type Prompts: Send + 'static;
 
     /// Image tokens N per image.
     fn image_tokens(&self) -> usize;

@@ -2,10 +2,14 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use counterpoint::device::is_cpu;
 use counterpoint::{Candidate, Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::invert::invert_cdf;
+
+/// Tokens that are written between two looks at which texts have ended, where a look is dear.
+const TOKENS_BETWEEN_READS: usize = 8;
 
 /// A model that continues text.
 pub trait TextModel {
@@ -115,38 +119,48 @@ impl Autoregressive {
         context: &[u32],
         candidates: &[Candidate],
     ) -> Result<Vec<Continuation>> {
-        let mut texts = vec![Continuation::default(); candidates.len()];
         if candidates.is_empty() {
-            return Ok(texts);
+            return Ok(Vec::new());
         }
+        let device = model.text_device();
+        // Reading tokens back stops a GPU's queue: there, some tokens after a text's end are written for nothing.
+        let stride = if is_cpu(&device) { 1 } else { TOKENS_BETWEEN_READS };
+        self.generate_in(stride, model, context, candidates)
+    }
+
+    /// The same with `stride` tokens between two looks at which texts have ended.
+    fn generate_in<M: TextModel>(
+        &self,
+        stride: usize,
+        model: &M,
+        context: &[u32],
+        candidates: &[Candidate],
+    ) -> Result<Vec<Continuation>> {
+        let mut texts = vec![Continuation::default(); candidates.len()];
         let device = model.text_device();
         let mut streams: Vec<_> = candidates.iter().map(|c| c.stream("text.token", 0)).collect();
         // The candidates that still write, one row each.
         let mut writing: Vec<usize> = (0..candidates.len()).collect();
         let (mut cache, mut logits) = model.prefill(context, candidates.len())?;
+        let mut unread = Vec::with_capacity(stride);
         for position in 1..=self.config.max_new_tokens {
             let uniforms: Vec<f32> = writing.iter().map(|&candidate| streams[candidate].uniform()).collect();
             let uniforms = Tensor::from_data(TensorData::new(uniforms, [writing.len(), 1]), &device);
             let log_probs = log_softmax(logits / self.scoring_temperature(), 1);
             let mut tokens = self.draw(log_probs.clone(), uniforms);
-            let chosen = log_probs.gather(1, tokens.clone());
-            let (ids, values) = fetch(tokens.clone(), chosen)?;
-            let mut going = Vec::with_capacity(writing.len());
-            for (row, &candidate) in writing.iter().enumerate() {
-                texts[candidate].tokens.push(ids[row]);
-                texts[candidate].log_probs.push(values[row]);
-                if !model.stop_tokens().contains(&ids[row]) {
-                    going.push(row);
+            unread.push((tokens.clone(), log_probs.gather(1, tokens.clone())));
+            let last = position == self.config.max_new_tokens;
+            if last || unread.len() == stride {
+                let going = read(&mut unread, &writing, &mut texts, model.stop_tokens())?;
+                if last || going.is_empty() {
+                    break;
                 }
-            }
-            if going.is_empty() || position == self.config.max_new_tokens {
-                break;
-            }
-            if going.len() < writing.len() {
-                let rows: Vec<i32> = going.iter().map(|&row| row as i32).collect();
-                tokens = tokens.select(0, Tensor::<1, Int>::from_ints(&rows[..], &device));
-                model.keep(&mut cache, &going);
-                writing = going.into_iter().map(|row| writing[row]).collect();
+                if going.len() < writing.len() {
+                    let rows: Vec<i32> = going.iter().map(|&row| row as i32).collect();
+                    tokens = tokens.select(0, Tensor::<1, Int>::from_ints(&rows[..], &device));
+                    model.keep(&mut cache, &going);
+                    writing = going.into_iter().map(|row| writing[row]).collect();
+                }
             }
             logits = model.advance(&mut cache, tokens);
         }
@@ -175,6 +189,31 @@ impl Autoregressive {
     }
 }
 
+/// Appends the tokens of some positions, `[B, 1]` with their log-probabilities, to the texts of the candidates `writing`;
+/// which rows have not ended.
+fn read(
+    unread: &mut Vec<(Tensor<2, Int>, Tensor<2>)>,
+    writing: &[usize],
+    texts: &mut [Continuation],
+    stop: &[u32],
+) -> Result<Vec<usize>> {
+    let (tokens, log_probs): (Vec<_>, Vec<_>) = unread.drain(..).unzip();
+    let positions = tokens.len();
+    let (ids, values) = fetch(Tensor::cat(tokens, 1), Tensor::cat(log_probs, 1))?;
+    let mut going = Vec::with_capacity(writing.len());
+    for (row, &candidate) in writing.iter().enumerate() {
+        let range = row * positions..(row + 1) * positions;
+        let end = ids[range.clone()].iter().position(|id| stop.contains(id));
+        let range = range.start..end.map_or(range.end, |end| range.start + end + 1);
+        texts[candidate].tokens.extend(&ids[range.clone()]);
+        texts[candidate].log_probs.extend(&values[range]);
+        if end.is_none() {
+            going.push(row);
+        }
+    }
+    Ok(going)
+}
+
 /// Tokens and their log-probabilities on the host.
 fn fetch(tokens: Tensor<2, Int>, log_probs: Tensor<2>) -> Result<(Vec<u32>, Vec<f32>)> {
     let failed = |e: String| Error::contract("cannot read the sampled text from the device").with_source(e);
@@ -185,4 +224,56 @@ fn fetch(tokens: Tensor<2, Int>, log_probs: Tensor<2>) -> Result<(Vec<u32>, Vec<
     let ids = next()?.convert::<i64>().try_into_vec::<i64>().map_err(|e| failed(format!("{e:?}")))?;
     let values = next()?.convert::<f32>().try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))?;
     Ok((ids.into_iter().map(|id| id as u32).collect(), values))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use counterpoint::{Key, Streams};
+
+    use super::*;
+
+    /// Every token as probable as any other; token 0 ends a text.
+    struct Even;
+
+    impl TextModel for Even {
+        type Cache = usize;
+
+        fn prefill(&self, _context: &[u32], copies: usize) -> Result<(usize, Tensor<2>)> {
+            Ok((copies, Tensor::zeros([copies, 5], &self.text_device())))
+        }
+
+        fn advance(&self, rows: &mut usize, tokens: Tensor<2, Int>) -> Tensor<2> {
+            assert_eq!(tokens.dims(), [*rows, 1]);
+            Tensor::zeros([*rows, 5], &self.text_device())
+        }
+
+        fn keep(&self, cache: &mut usize, rows: &[usize]) {
+            *cache = rows.len();
+        }
+
+        fn text_device(&self) -> Device {
+            Device::flex()
+        }
+
+        fn stop_tokens(&self) -> &[u32] {
+            &[0]
+        }
+    }
+
+    #[test]
+    fn texts_do_not_depend_on_how_often_they_are_looked_at() {
+        let sampler = AutoregressiveConfig { max_new_tokens: 14, ..Default::default() }.init().unwrap();
+        let candidate = |candidate| Candidate { streams: Streams::new(1), key: Key { step: 0, task: 0, candidate } };
+        let candidates: Vec<Candidate> = (0..12).map(candidate).collect();
+        let expected = sampler.generate(&Even, &[1], &candidates).unwrap();
+        let lengths: Vec<usize> = expected.iter().map(|text| text.tokens.len()).collect();
+        assert!(lengths.contains(&14) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
+        for text in &expected {
+            assert!(text.tokens.split_last().unwrap().1.iter().all(|&id| id != 0));
+        }
+        for stride in [2, 8, 50] {
+            assert_eq!(sampler.generate_in(stride, &Even, &[1], &candidates).unwrap(), expected, "{stride}");
+        }
+    }
 }

@@ -82,8 +82,8 @@ struct InTheMaking<T> {
     prompt: String,
     prompt_ids: Vec<u32>,
     canvas: Canvas,
-    /// The prompts of the batch in which its painting began, and its number there.
-    prompts: Option<(Arc<T>, usize)>,
+    /// Its prompts, once its painting has begun.
+    prompts: Option<T>,
 }
 
 impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
@@ -169,33 +169,20 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         };
         let mut canvases: Vec<Canvas> = states.iter_mut().map(|s| std::mem::take(&mut s.canvas)).collect();
         self.image.advance(policy, &prompts, candidates, &mut canvases, until)?;
-        let prompts = Arc::new(prompts);
+        let unfinished = until < self.image.config().timesteps;
         for (number, (state, canvas)) in states.iter_mut().zip(canvases).enumerate() {
             state.canvas = canvas;
-            state.prompts = Some((prompts.clone(), number));
+            // Each draft keeps its own, so that those of dropped drafts are freed.
+            state.prompts = if unfinished { policy.gather(&[&prompts], &[(0, number)]) } else { None };
         }
         Ok(())
     }
 
-    /// The prompts of drafts whose painting has begun, put together from their batches.
+    /// The prompts of drafts whose painting has begun, put together.
     fn begun(&self, policy: &P, states: &mut [InTheMaking<P::Prompts>]) -> Option<P::Prompts> {
-        let begun: Vec<(Arc<P::Prompts>, usize)> =
-            states.iter_mut().map(|s| s.prompts.take()).collect::<Option<_>>()?;
-        let mut batches: Vec<&P::Prompts> = Vec::new();
-        let picked: Vec<(usize, usize)> = begun
-            .iter()
-            .map(|(batch, number)| {
-                let known = batches.iter().position(|&b| std::ptr::eq(b, batch.as_ref()));
-                (
-                    known.unwrap_or_else(|| {
-                        batches.push(batch);
-                        batches.len() - 1
-                    }),
-                    *number,
-                )
-            })
-            .collect();
-        policy.gather(&batches, &picked)
+        let begun: Vec<P::Prompts> = states.iter_mut().map(|s| s.prompts.take()).collect::<Option<_>>()?;
+        let picked: Vec<(usize, usize)> = (0..begun.len()).map(|draft| (draft, 0)).collect();
+        policy.gather(&begun.iter().collect::<Vec<_>>(), &picked)
     }
 
     fn images(&self, policy: &P, states: &[InTheMaking<P::Prompts>]) -> Result<Vec<Option<Arc<RgbImage>>>> {

@@ -12,12 +12,11 @@ mod work;
 
 use std::path::PathBuf;
 
-use burn::tensor::FloatDType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
 use counterpoint_benches::random_weights::{Format, write_decoder};
 use counterpoint_benches::{load, sizes};
-use counterpoint_showo::{FastPaths, ShowoPolicy};
+use counterpoint_showo::{FastPaths, Precision, ShowoPolicy};
 
 #[derive(Parser)]
 struct Cli {
@@ -58,8 +57,8 @@ struct Common {
     #[arg(long, default_value = "flex")]
     device: String,
     /// Number format of the decoder.
-    #[arg(long, value_enum, default_value = "f32")]
-    dtype: Dtype,
+    #[arg(long, default_value_t)]
+    dtype: Precision,
     /// Candidates G.
     #[arg(long, default_value_t = 9)]
     group: usize,
@@ -89,11 +88,7 @@ struct Common {
 impl Common {
     /// The policy of the folder.
     fn policy(&self) -> Result<ShowoPolicy> {
-        let dtype = match self.dtype {
-            Dtype::F32 => FloatDType::F32,
-            Dtype::Bf16 => FloatDType::BF16,
-        };
-        let policy = load::policy(&self.folder, dtype, &counterpoint::device::named(&self.device)?)?;
+        let policy = load::policy(&self.folder, self.dtype, &counterpoint::device::named(&self.device)?)?;
         Ok(policy.with_fast(FastPaths::all(!self.plain)))
     }
 }
@@ -102,12 +97,6 @@ impl Common {
 enum Size {
     Bench,
     Real,
-}
-
-#[derive(ValueEnum, Clone, Copy, PartialEq)]
-enum Dtype {
-    F32,
-    Bf16,
 }
 
 fn main() -> Result<()> {
@@ -133,8 +122,8 @@ fn write(common: &Common, size: Size) -> Result<serde_json::Value> {
         Size::Real => sizes::real(),
     };
     let format = match common.dtype {
-        Dtype::F32 => Format::F32,
-        Dtype::Bf16 => Format::Bf16,
+        Precision::Bf16 => Format::Bf16,
+        _ => Format::F32,
     };
     std::fs::create_dir_all(&common.folder).map_err(|e| counterpoint::Error::io("cannot create", &common.folder, e))?;
     config.save(&common.folder.join("config.json"))?;

@@ -38,7 +38,8 @@ impl Trainer {
         Error::contract(format!(
             "sampling and replay disagree: candidate {}, {:?} segment, step {}, position {}: sampled at log-probability \
              {was}, replayed at {is} (tolerance {}); the policy's log_probs must score exactly the distribution that the \
-             sampler drew from: check the positions, masks, guidance and temperature",
+             sampler drew from: check the positions, masks, guidance and temperature (in half precision the two \
+             round differently: trainer.gate_tolerance needs some tenths there)",
             replay.trajectory.candidate,
             segment.kind,
             replay.steps.start + decision / segment.per_step.max(1),

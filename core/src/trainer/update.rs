@@ -79,7 +79,7 @@ impl Trainer {
 /// first loss that is not finite.
 ///
 /// Where the policy has replicas, each takes a chunk at a time; their gradients are added in the order of the chunks, so
-/// that results do not depend on how many there are.
+/// that results do not depend on how many there are, unless they share a memory budget.
 ///
 /// Without `draw`, all denoising steps are scored whatever the objective says, and without dropout.
 ///

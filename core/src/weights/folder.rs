@@ -9,8 +9,14 @@ use super::format::extension;
 use crate::{Error, Result};
 
 /// The names that a folder's weights go by, in the order in which they are looked for.
-const NAMES: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+pub const NAMES: [&str; 6] = [
+    "model.safetensors",
+    "pytorch_model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 /// The endings by which a folder's only weight file is known.
 const ENDINGS: [&str; 6] = ["safetensors", "bpk", "bin", "pt", "pth", "ckpt"];
 

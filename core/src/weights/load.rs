@@ -24,6 +24,8 @@ pub struct LoadOptions<'a> {
     /// The dtype that float parameters get; they are cast one by one as they are read. `None` keeps the file's, so that a
     /// bf16 file makes a bf16 module.
     pub dtype: Option<FloatDType>,
+    /// The same for tensors with one axis (biases, norms), where it differs.
+    pub vector_dtype: Option<FloatDType>,
     /// Whether a tensor with infinities or NaN, in the file or after the cast, is an error. On by default: such a number
     /// is what a damaged file shows, as most formats have no checksum.
     pub reject_non_finite: bool,
@@ -31,7 +33,7 @@ pub struct LoadOptions<'a> {
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { renamed: &[], ignored: &[], dtype: None, reject_non_finite: true }
+        Self { renamed: &[], ignored: &[], dtype: None, vector_dtype: None, reject_non_finite: true }
     }
 }
 
@@ -53,6 +55,7 @@ pub fn load<M: Module>(module: &mut M, files: &WeightFiles, how: &LoadOptions<'_
     let reader = Reading {
         layout: files.layout(),
         dtype: how.dtype,
+        vector_dtype: how.vector_dtype,
         reject_non_finite: how.reject_non_finite,
         failed: Arc::clone(&failed),
     };
@@ -142,6 +145,7 @@ fn fitting<M: Module>(module: &M, files: &WeightFiles, sources: Vec<Source>, ign
 struct Reading {
     layout: Layout,
     dtype: Option<FloatDType>,
+    vector_dtype: Option<FloatDType>,
     reject_non_finite: bool,
     failed: Arc<Mutex<Vec<String>>>,
 }
@@ -153,7 +157,8 @@ impl ModuleAdapter for Reading {
             Layout::Torch => PyTorchToBurnAdapter.adapt(tensor, context),
             Layout::Burn => tensor,
         };
-        let tensor = match self.dtype {
+        let dtype = if tensor.shape.len() == 1 { self.vector_dtype.or(self.dtype) } else { self.dtype };
+        let tensor = match dtype {
             Some(dtype) => FloatCastAdapter::to(dtype.into()).adapt(tensor, context),
             None => tensor,
         };

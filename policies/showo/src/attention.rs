@@ -10,7 +10,7 @@ const FORBIDDEN: f64 = -1e9;
 
 /// Which keys may not be attended, in the form that one forward pass needs.
 pub(crate) enum Mask {
-    /// For the backend's one operation. Not as a bias: the CUDA kernels of burn 0.22 leave a bias out.
+    /// For the backend's one operation. Not as a bias: with one, burn 0.22 does without its fused kernels on a GPU.
     Fused(Tensor<4, Bool>),
     /// To be added to the scores.
     Bias(Tensor<4>),

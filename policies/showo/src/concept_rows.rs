@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::module::{embedding, linear};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 /// Rows of the concept tokens, whose ids follow one another.
 #[derive(Module, Debug)]
@@ -61,7 +61,7 @@ impl ConceptRows {
         logits.slice_assign([0..batch, 0..length, from - start..to - start], own)
     }
 
-    /// Puts the rows into the base: `embed` `[vocab, H]`, `weight` `[H, vocab]`, `bias` `[vocab]`.
+    /// Puts the rows into the base, which becomes f32: `embed` `[vocab, H]`, `weight` `[H, vocab]`, `bias` `[vocab]`.
     pub(crate) fn merge(
         self,
         embed: Tensor<2>,
@@ -69,10 +69,9 @@ impl ConceptRows {
         bias: Tensor<1>,
     ) -> (Tensor<2>, Tensor<2>, Tensor<1>) {
         let (ids, width) = (self.first..self.first + self.count(), embed.dims()[1]);
-        let dtype = embed.dtype();
         (
-            embed.slice_assign([ids.clone(), 0..width], self.embed_tokens.val().cast(dtype)),
-            weight.slice_assign([0..width, ids.clone()], self.head_weight.val().cast(dtype)),
+            embed.cast(DType::F32).slice_assign([ids.clone(), 0..width], self.embed_tokens.val()),
+            weight.cast(DType::F32).slice_assign([0..width, ids.clone()], self.head_weight.val()),
             bias.slice_assign([ids], self.head_bias.val()),
         )
     }

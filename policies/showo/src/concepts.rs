@@ -98,6 +98,9 @@ impl ShowoConfig {
         let mut config = self.clone();
         config.concepts.clear();
         config.resize(self.num_concept_tokens.saturating_sub(fewer));
+        if !self.concepts.is_empty() {
+            config.question_template = config.question_template.replace("USER: ", "USER: \n");
+        }
         config
     }
 

@@ -179,7 +179,7 @@ impl ShowoPolicy {
                 file.len()
             )));
         }
-        Ok(self.training(decoder, trainable))
+        Ok(self.training(decoder, trainable).changed())
     }
 }
 

@@ -40,7 +40,7 @@ pub struct ShowoPolicy {
 
 /// What is computed once for each state of the parameters.
 struct Rollouts {
-    /// The decoder without gradients, adapters merged into its weights.
+    /// The decoder without gradients.
     scorer: Scorer,
     empty_prompt: OnceCell<KvCache>,
 }
@@ -59,16 +59,34 @@ impl ShowoPolicy {
         image: MagvitV2,
         device: &Device,
     ) -> Result<Self> {
+        Self::assemble(config, decoder, text, image, device, Precision::F32, &Trainable::All)
+    }
+
+    pub(crate) fn assemble(
+        config: ShowoConfig,
+        decoder: Showo,
+        text: Option<TextTokenizer>,
+        image: MagvitV2,
+        device: &Device,
+        precision: Precision,
+        trainable: &Trainable,
+    ) -> Result<Self> {
         config.validate()?;
         let training_device = device.clone().autodiff();
-        let trained = decoder.clone().to_device(&training_device).train();
-        Ok(Self {
+        let reference = decoder.clone().no_grad().stored_in(precision);
+        let base = match trainable.keeps_base() {
+            true => reference.clone(),
+            // Parameters that are trained keep all their bits.
+            false => decoder.stored_in(Precision::F32).computing_in(precision),
+        };
+        let trained = trainable.attach(&config, &base, &training_device)?;
+        let policy = Self {
             config: Arc::new(config),
             fast: FastPaths::default(),
-            precision: Precision::default(),
+            precision,
             trainable: Trainable::All,
-            learner: ModuleLearner::new(trained),
-            reference: decoder.no_grad(),
+            learner: ModuleLearner::new(trained.clone()),
+            reference,
             fresh: true,
             rollouts: OnceCell::new(),
             text,
@@ -76,7 +94,8 @@ impl ShowoPolicy {
             blank: OnceCell::new(),
             device: device.clone(),
             training_device,
-        })
+        };
+        Ok(policy.training(trained, trainable.clone()))
     }
 
     /// Takes only these short cuts.
@@ -91,8 +110,8 @@ impl ShowoPolicy {
         self.fast
     }
 
-    /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state; what is frozen, the
-    /// reference too, is stored in `precision`.
+    /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state. The reference is stored
+    /// in `precision`, and so is what LoRA and concept tokens leave frozen.
     ///
     /// # Errors
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
@@ -126,8 +145,8 @@ impl ShowoPolicy {
     }
 
     /// The same policy with just this part of its decoder under training, beginning from the decoder as it is now. The
-    /// reference stays what it is, and frozen parameters share their tensors with it: with LoRA and concept tokens it is
-    /// the base itself, without a second copy. A new optimizer starts: [`configure`](Learner::configure) it again.
+    /// reference stays what it is; with LoRA and concept tokens it is the base itself, without a second copy. In f32 other
+    /// frozen parameters share their tensors with it too. A new optimizer starts: [`configure`](Learner::configure) it again.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config), naming the key, when a number is out of range, a target is unknown or
@@ -140,11 +159,11 @@ impl ShowoPolicy {
 
     /// The decoder as it is now, as `trainable` builds on it.
     pub(crate) fn base(&self, trainable: &Trainable) -> Showo {
-        match trainable {
+        match (trainable.keeps_base(), self.fresh) {
             // Parameters that are trained keep all their bits.
-            Trainable::All | Trainable::Decoder => self.merged().computing_in(self.precision),
-            _ if self.fresh => self.reference.clone(),
-            _ => self.merged().stored_in(self.precision),
+            (false, _) => self.merged().stored_in(Precision::F32).computing_in(self.precision),
+            (true, true) => self.reference.clone(),
+            (true, false) => self.merged().stored_in(self.precision),
         }
     }
 
@@ -156,6 +175,12 @@ impl ShowoPolicy {
         };
         self.trainable = trainable;
         self.rollouts.take();
+        self
+    }
+
+    /// The same policy, whose decoder is no longer the reference.
+    pub(crate) fn changed(mut self) -> Self {
+        self.fresh = false;
         self
     }
 
@@ -240,8 +265,10 @@ impl ShowoPolicy {
 
     fn rollouts(&self) -> &Rollouts {
         self.rollouts.get_or_init(|| {
-            let model = match self.trainable {
-                Trainable::Lora(_) => self.merged(),
+            let model = match (&self.trainable, self.precision) {
+                // Adapters cost nothing once they are merged. In half precision they stay beside the weights, whose
+                // last bits are larger than what adapters learn.
+                (Trainable::Lora(_), Precision::F32) => self.merged(),
                 _ => self.decoder().valid(),
             };
             let scorer = self.scorer_of(model.stored_in(self.precision), self.device.clone());
@@ -342,6 +369,9 @@ fn scored(chunk: &[Replay<'_>], scorer: &Scorer) -> Result<LogProbs> {
     let Some(first) = chunk.first() else {
         return Err(Error::contract("expected at least one replay in a chunk, got none"));
     };
+    if chunk.iter().any(|replay| replay.decisions().is_empty()) {
+        return Err(Error::contract("expected replays of one step or more, got one of none"));
+    }
     match first.segment().decoding {
         Decoding::Autoregressive => text_log_probs(scorer, chunk),
         Decoding::Masked => image_log_probs(scorer, chunk),

@@ -141,14 +141,12 @@ impl ShowoPolicy {
     /// [`ModelFiles::load`].
     pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
         let settings: Settings = settings("policy", table)?;
-        settings
-            .files(context)?
-            .load(&context.device)?
-            .with_fast(settings.fast)
-            .with_precision(settings.dtype)?
-            .with_gradient_checkpointing(settings.gradient_checkpointing)?
-            .with_trainable(&settings.trainable)
-            .map_err(|e| e.at("policy.trainable"))
+        let policy = settings.files(context)?.load_for(&context.device, settings.dtype, &settings.trainable);
+        let policy = policy.map_err(|e| e.at("policy"))?.with_fast(settings.fast);
+        match settings.gradient_checkpointing {
+            true => policy.with_gradient_checkpointing(true),
+            false => Ok(policy),
+        }
     }
 }
 

@@ -71,11 +71,24 @@ impl Showo {
     /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when
     /// any tensor is missing, unexpected or of another shape than the config says.
     pub fn load(config: &ShowoConfig, path: &Path, device: &Device) -> Result<Self> {
+        Self::load_in(config, path, device, Precision::F32)
+    }
+
+    /// The same with matrices stored in `precision`, in which it computes: for a model that is not trained itself.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_in(config: &ShowoConfig, path: &Path, device: &Device, precision: Precision) -> Result<Self> {
         let mut model = config.init(device)?;
         let files = WeightFiles::open(path)?;
         public::check_variant(config, &files)?;
-        load(&mut model, &files, &LoadOptions { dtype: Some(FloatDType::F32), ..LoadOptions::default() })?;
-        Ok(model)
+        let how = LoadOptions {
+            dtype: Some(precision.dtype().into()),
+            vector_dtype: Some(FloatDType::F32),
+            ..LoadOptions::default()
+        };
+        load(&mut model, &files, &how)?;
+        Ok(model.computing_in(precision))
     }
 
     /// Width of the residual stream.

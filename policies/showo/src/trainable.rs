@@ -20,7 +20,7 @@ pub enum Trainable {
     /// Every parameter.
     #[default]
     All,
-    /// Layers and final norm; embeddings and output head are frozen.
+    /// Layers and final norm; embeddings, output head and projector are frozen.
     Decoder,
     /// The concept tokens' rows of the embedding and of the output head, and nothing else.
     ConceptTokens,
@@ -38,6 +38,11 @@ impl Trainable {
             Self::Lora(lora) => lora.validate().map_err(|e| e.at("lora")),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the whole model stays as it is, and what is trained lies beside it.
+    pub(crate) fn keeps_base(&self) -> bool {
+        matches!(self, Self::ConceptTokens | Self::Lora(_))
     }
 
     /// What is trained, for people.
@@ -65,9 +70,17 @@ impl Trainable {
             Self::All => Ok(on_device(base.clone().set_require_grad(true), device)),
             Self::Decoder => {
                 let outside = ParamGroup::from_paths(
-                    ["model.embed_tokens.weight", "lm_head.weight", "lm_head.bias"]
-                        .map(|p| format!("showo.{p}"))
-                        .to_vec(),
+                    [
+                        "showo.model.embed_tokens.weight",
+                        "showo.lm_head.weight",
+                        "showo.lm_head.bias",
+                        "mm_projector.0.weight",
+                        "mm_projector.0.bias",
+                        "mm_projector.2.weight",
+                        "mm_projector.2.bias",
+                    ]
+                    .map(str::to_owned)
+                    .to_vec(),
                 );
                 Ok(frozen().set_require_grad_group(ParamGroup::all().exclude(outside), true))
             }

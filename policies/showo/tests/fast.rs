@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use counterpoint::trainer::{Group, accumulate};
 use counterpoint::{
     Candidate, Decoding, Key, Learner, Policy, Replay, Sampler, Segment, SegmentKind, Streams, SyncGrpoConfig, Task,
     Trajectory, Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
-use counterpoint_showo::{FastPaths, Precision, ShowoPolicy, prompting};
+use counterpoint_showo::{FastPaths, LoraConfig, Precision, ShowoPolicy, Trainable, prompting};
 
 fn policy() -> ShowoPolicy {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny");
@@ -61,6 +61,7 @@ fn samples_do_not_depend_on_short_cuts() {
     let expected = rollouts(&policy());
     for (name, fast) in switched_off() {
         let got = rollouts(&policy().with_fast(fast));
+        assert_eq!(expected.len(), got.len());
         for (a, b) in expected.iter().zip(&got) {
             for (a, b) in a.segments.iter().zip(&b.segments) {
                 assert_eq!((&a.chosen, &a.undecided), (&b.chosen, &b.undecided), "{name}");
@@ -76,7 +77,8 @@ fn group(policy: &ShowoPolicy) -> Group {
     let codes: Vec<u32> = (0..config.num_vq_tokens as u32).map(|i| i * 7 % config.codebook_size as u32).collect();
     let trajectories = (0..4_u32)
         .map(|i| {
-            let question: Vec<u32> = (1..5 + 3 * (i % 2)).collect();
+            // With a concept token, so that the concepts' rows matter.
+            let question: Vec<u32> = (1..5 + 3 * (i % 2)).chain([config.text_vocab_size as u32 - 1]).collect();
             let answer: Vec<u32> = (1..3 + i).map(|k| (k * 5 + i) % 50 + 1).collect();
             let steps = 3 * config.num_vq_tokens;
             let understanding = Segment::text(
@@ -139,6 +141,7 @@ fn gradients(policy: &mut ShowoPolicy, group: &Group, chunk: usize) -> Vec<(Stri
     accumulate(policy, &objective, std::slice::from_ref(group), chunk, None).unwrap();
     let learner = policy.module_learner();
     let names: Vec<String> = learner.gradient_norms().into_iter().map(|(name, _)| name).collect();
+    // Gradients are f32 whatever the policy computes in: of another type there would be no such vector.
     let value = |name: &String| learner.gradient(name).unwrap().into_data().try_into_vec::<f32>().unwrap();
     names.iter().map(value).collect::<Vec<_>>().into_iter().zip(names).map(|(v, n)| (n, v)).collect()
 }
@@ -172,37 +175,53 @@ fn gradients_do_not_depend_on_short_cuts() {
 
 #[test]
 fn gradient_checkpointing_changes_no_gradient_in_any_update() {
-    let mut plain = policy();
-    let mut saving = policy().with_gradient_checkpointing(true).unwrap();
-    let group = group(&plain);
-    for update in ["first", "second"] {
-        let expected = gradients(&mut plain, &group, 5);
-        assert_gradients(update, &expected, &gradients(&mut saving, &group, 5));
-        plain.learner().apply(1e-3, 1.0).unwrap();
-        saving.learner().apply(1e-3, 1.0).unwrap();
+    let group = group(&policy());
+    let lora = Trainable::Lora(LoraConfig { rank: 4, ..LoraConfig::default() });
+    for trainable in [Trainable::All, Trainable::ConceptTokens, lora] {
+        let mut plain = policy().with_trainable(&trainable).unwrap();
+        let mut saving = policy().with_gradient_checkpointing(true).unwrap().with_trainable(&trainable).unwrap();
+        for update in ["first", "second"] {
+            let expected = gradients(&mut plain, &group, 5);
+            assert_gradients(&format!("{trainable:?}, {update}"), &expected, &gradients(&mut saving, &group, 5));
+            plain.learner().apply(1e-3, 1.0).unwrap();
+            saving.learner().apply(1e-3, 1.0).unwrap();
+        }
     }
+}
+
+#[track_caller]
+fn assert_near(what: &str, expected: &[f32], got: &[f32]) {
+    let apart = expected.iter().zip(got).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / expected.len() as f64;
+    assert!(apart < 0.1, "{what}: mean difference {apart} nats");
 }
 
 #[test]
 fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
     let group = group(&policy());
     let expected = scores(&policy(), &group, Weights::Current);
-    let objective = SyncGrpoConfig::default().init().unwrap();
-    for precision in [Precision::Bf16, Precision::F16] {
-        let mut policy = policy().with_precision(precision).unwrap();
+    let lora = Trainable::Lora(LoraConfig { rank: 4, ..LoraConfig::default() });
+    let cases = [
+        (Precision::F16, Trainable::All),
+        (Precision::Bf16, Trainable::All),
+        (Precision::Bf16, Trainable::Decoder),
+        (Precision::Bf16, Trainable::ConceptTokens),
+        (Precision::Bf16, lora),
+    ];
+    for (precision, trainable) in cases {
+        let what = format!("{trainable:?} in {precision}");
+        let mut policy = policy().with_precision(precision).unwrap().with_trainable(&trainable).unwrap();
         for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
             let got = scores(&policy, &group, weights);
-            let apart = expected.iter().zip(&got).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>();
-            let apart = apart / expected.len() as f64;
-            assert!(apart > 0.0 && apart < 0.1, "{precision}: mean difference {apart} nats");
+            assert!(expected != got, "{what}: not computed in half precision");
+            assert_near(&what, &expected, &got);
         }
-        accumulate(&mut policy, &objective, std::slice::from_ref(&group), 5, None).unwrap();
-        let learner = policy.module_learner();
-        for (name, norm) in learner.gradient_norms() {
-            assert!(norm.is_finite(), "{precision}: {name}");
-            assert_eq!(learner.gradient(&name).unwrap().dtype(), DType::F32, "{precision}: {name}");
+        for (name, gradient) in gradients(&mut policy, &group, 5) {
+            assert!(gradient.iter().all(|g| g.is_finite()), "{what}: {name}");
         }
-        learner.apply(1e-4, 1.0).unwrap();
-        assert_ne!(expected, scores(&policy, &group, Weights::Detached));
+        let before = scores(&policy, &group, Weights::Detached);
+        policy.learner().apply(1e-3, 1.0).unwrap();
+        let [detached, current] = [Weights::Detached, Weights::Current].map(|w| scores(&policy, &group, w));
+        assert!(before != detached, "{what}: rollouts do not see what was learned");
+        assert_near(&what, &current, &detached);
     }
 }

@@ -2,22 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use counterpoint::weights::NAMES;
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{config, tokenizer};
 use crate::concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};
-
-/// The names that published weights have, in the order in which they are looked for.
-pub(super) const WEIGHTS: [&str; 6] = [
-    "model.safetensors",
-    "pytorch_model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
 
 /// The files of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,11 +115,11 @@ impl ModelFiles {
 
 /// The weights in `folder`.
 pub(super) fn weights_in(folder: &Path) -> Result<PathBuf> {
-    WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+    NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
         Error::weights(format!(
             "{}: expected one of {}, got none of them; check the path, or put the file there",
             folder.display(),
-            WEIGHTS.join(", ")
+            NAMES.join(", ")
         ))
     })
 }
@@ -145,7 +136,7 @@ fn image_tokenizer_beside(folder: &Path) -> Result<PathBuf> {
             "{}: expected magvitv2.safetensors or a folder magvitv2 with {}, got neither; they are those of \
              showlab/magvitv2",
             folder.display(),
-            WEIGHTS.join(" or ")
+            NAMES.join(" or ")
         ))),
     }
 }

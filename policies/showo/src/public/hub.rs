@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use counterpoint::weights::NAMES;
 use counterpoint::{Error, Result};
-
-use super::files::WEIGHTS;
 
 /// Where part of a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl Part {
         let has = |name: &str| names.iter().any(|n| n == name);
         let mut chosen: Vec<String> = match self {
             Self::Model | Self::ImageTokenizer => {
-                let weights = WEIGHTS.iter().find(|name| has(name)).ok_or(self.description())?;
+                let weights = NAMES.iter().find(|name| has(name)).ok_or(self.description())?;
                 let mut chosen = vec![(*weights).to_owned()];
                 if let Some((stem, ending)) = weights.trim_end_matches(".index.json").rsplit_once('.')
                     && weights.ends_with(".index.json")
@@ -117,7 +116,7 @@ fn fetched(part: Part, name: &str) -> Result<PathBuf, String> {
     use hf_hub::api::sync::ApiBuilder;
 
     let cached = hf_hub::Cache::from_env().model(name.to_owned());
-    let known = WEIGHTS.iter().chain(&["tokenizer.json", "vocab.json"]).find_map(|file| cached.get(file));
+    let known = NAMES.iter().chain(&["tokenizer.json", "vocab.json"]).find_map(|file| cached.get(file));
     if let Some(snapshot) = known.as_deref().and_then(Path::parent)
         && part.choose(&names_in(snapshot)).is_ok()
     {

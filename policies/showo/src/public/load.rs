@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use counterpoint::{Key, Result, Streams};
 
 use super::files::{ConceptFiles, FreshConcept, ModelFiles};
-use crate::{ConceptTokens, MagvitV2, Showo, ShowoConfig, ShowoPolicy, TextTokenizer};
+use crate::{ConceptTokens, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable};
 
 impl ModelFiles {
     /// The policy of these files. `device` is without autodiff.
@@ -13,6 +13,16 @@ impl ModelFiles {
     /// [`Config`](counterpoint::ErrorKind::Config) or [`Weights`](counterpoint::ErrorKind::Weights) naming the file and
     /// what in it is wrong; nothing is half loaded.
     pub fn load(&self, device: &Device) -> Result<ShowoPolicy> {
+        self.load_for(device, Precision::F32, &Trainable::All)
+    }
+
+    /// The policy of these files, computing in `precision`, with this part of its decoder under training. What is not
+    /// trained is stored in `precision` as it is read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`ShowoPolicy::with_trainable`].
+    pub fn load_for(&self, device: &Device, precision: Precision, trainable: &Trainable) -> Result<ShowoPolicy> {
+        trainable.validate().map_err(|e| e.at("trainable"))?;
         let base = ShowoConfig::load_with(&self.config, self.llm_config.as_deref())?;
         let mut concepts = self.concepts.iter().map(ConceptFiles::load).collect::<Result<Vec<_>>>()?;
         // The tokenizer is checked before gigabytes are read.
@@ -20,7 +30,8 @@ impl ModelFiles {
         let config =
             base.with_concepts(&named.chain(self.fresh.iter().map(|f| f.concept.clone())).collect::<Vec<_>>())?;
         let text = TextTokenizer::load(&self.tokenizer, &config)?;
-        let mut decoder = Showo::load(&base, &self.weights, device)?;
+        let storage = if trainable.keeps_base() { precision } else { Precision::F32 };
+        let mut decoder = Showo::load_in(&base, &self.weights, device, storage)?;
         for fresh in &self.fresh {
             concepts.push(fresh.rows(&base, &decoder, &text)?);
         }
@@ -28,7 +39,7 @@ impl ModelFiles {
             decoder = decoder.with_concepts(&base, &concepts)?.1;
         }
         let image = MagvitV2::load(&config.magvitv2, &self.image_tokenizer, device)?;
-        ShowoPolicy::new(config, decoder, Some(text), image, device)
+        ShowoPolicy::assemble(config, decoder, Some(text), image, device, precision, trainable)
     }
 }
 
