@@ -20,6 +20,7 @@ fn main() {
     if let Some(at) = args.iter().position(|a| a == "--update") {
         return update(args[at + 1].parse().unwrap(), args[at + 2].parse().unwrap());
     }
+    println!("chunks of {CHUNK}, one for each core");
     println!("{:>4} {:>4}  {:>14}  {:>9}", "T", "G", "peak RSS (MiB)", "seconds");
     let mut peaks = Vec::new();
     for (steps, candidates) in SIZES {

@@ -1,15 +1,16 @@
-//! How much memory the graph of a chunk takes, counted from what its operations keep for the way back.
+//! How much memory the graph of a chunk takes, counted from what its operations keep for the way back. The counts of values
+//! were fitted to the peak of an update (`cargo bench -p counterpoint-benches --bench update_memory`).
 
 use counterpoint::{Decoding, Replay};
 
-use crate::{FastPaths, Precision, ShowoConfig};
+use crate::{FastPaths, Precision, ShowoConfig, Trainable};
 
 /// Values that a layer keeps for each token, of the width of the residual stream, in f32 and in the type of computation:
 /// norms keep their input and what they divide by, products their factors.
-const WIDE_F32: u64 = 8;
-const WIDE: u64 = 6;
+const WIDE_F32: u64 = 9;
+const WIDE: u64 = 8;
 /// Values of the MLP's width for each token.
-const MLP: u64 = 5;
+const MLP: u64 = 6;
 /// Values for each query and key of each head, f32.
 const SCORES: u64 = 2;
 /// Values for each score over the vocabulary, f32.
@@ -22,8 +23,15 @@ struct Pass {
     keys: u64,
 }
 
-/// About how many bytes the differentiable scores of `chunk`, of one decoding, take.
-pub(crate) fn chunk_bytes(config: &ShowoConfig, fast: FastPaths, precision: Precision, chunk: &[Replay<'_>]) -> u64 {
+/// About how many bytes the differentiable scores of `chunk`, of one decoding, take. Gradient checkpointing, which takes less,
+/// is not counted in.
+pub(crate) fn chunk_bytes(
+    config: &ShowoConfig,
+    fast: FastPaths,
+    precision: Precision,
+    trainable: &Trainable,
+    chunk: &[Replay<'_>],
+) -> u64 {
     let replays = chunk.len() as u64;
     let mut contexts: Vec<&[u32]> = chunk.iter().map(|replay| &replay.segment().context[..]).collect();
     contexts.sort_unstable();
@@ -41,7 +49,11 @@ pub(crate) fn chunk_bytes(config: &ShowoConfig, fast: FastPaths, precision: Prec
                 ],
                 false => vec![Pass { rows, length: whole, keys: whole }],
             };
-            (passes, rows * (config.num_vq_tokens * config.codebook_size) as u64)
+            let logits = match fast.sliced_head {
+                true => (config.num_vq_tokens * config.codebook_size) as u64,
+                false => whole * config.vocab_size as u64,
+            };
+            (passes, rows * logits)
         }
         false => {
             let answer = chunk.iter().map(|replay| replay.steps.end).max().unwrap_or(0) as u64;
@@ -53,10 +65,22 @@ pub(crate) fn chunk_bytes(config: &ShowoConfig, fast: FastPaths, precision: Prec
                 ],
                 false => vec![Pass { rows: replays, length: context + answer, keys: context + answer }],
             };
-            (passes, replays * answer * config.vocab_size as u64)
+            let scored = if fast.sliced_head { answer } else { context + answer };
+            (passes, replays * scored * config.vocab_size as u64)
         }
     };
-    passes.iter().map(|pass| pass.bytes(config, precision)).sum::<u64>() + 4 * LOGITS * logits
+    // Every pass casts the weights that are stored in f32.
+    let casts = match precision != Precision::F32 && !trainable.keeps_base() {
+        true => passes.len() as u64 * layer_weights(config) * precision.dtype().size() as u64,
+        false => 0,
+    };
+    passes.iter().map(|pass| pass.bytes(config, precision)).sum::<u64>() + 4 * LOGITS * logits + casts
+}
+
+/// Numbers in the matrices of all layers.
+fn layer_weights(config: &ShowoConfig) -> u64 {
+    let (width, mlp) = (config.phi.hidden_size as u64, config.phi.intermediate_size as u64);
+    config.phi.num_hidden_layers as u64 * width * (4 * width + 2 * mlp)
 }
 
 impl Pass {

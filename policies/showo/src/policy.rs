@@ -306,7 +306,7 @@ impl Policy for ShowoPolicy {
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
-        Some(chunk_bytes(&self.config, self.fast, self.precision, chunk))
+        Some(chunk_bytes(&self.config, self.fast, self.precision, &self.trainable, chunk))
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {

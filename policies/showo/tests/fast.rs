@@ -225,3 +225,26 @@ fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
         assert_near(&what, &current, &detached);
     }
 }
+
+#[test]
+fn the_estimate_of_a_chunks_memory_follows_what_is_computed() {
+    let plain = policy().with_fast(FastPaths::all(false));
+    let policy = policy();
+    let group = group(&policy);
+    let replay = |i: usize, segment: usize, step: usize| Replay {
+        trajectory: &group.trajectories[i],
+        segment,
+        steps: if segment == 0 { 0..group.trajectories[i].segments[0].steps() } else { step..step + 1 },
+    };
+    let bytes = |policy: &ShowoPolicy, chunk: &[Replay<'_>]| policy.chunk_bytes(chunk).unwrap();
+    for segment in [0, 1] {
+        let one = bytes(&policy, &[replay(0, segment, 0)]);
+        let same_context = bytes(&policy, &[replay(0, segment, 0), replay(0, segment, 1)]);
+        let others = bytes(&policy, &[replay(0, segment, 0), replay(3, segment, 0)]);
+        assert!(one < same_context && same_context < others && same_context < 2 * one, "{one} {same_context} {others}");
+        assert!(bytes(&plain, &[replay(0, segment, 0), replay(0, segment, 1)]) > same_context);
+    }
+    // What an update of such replays takes: 20 MB for each and 7 MB for the prompts.
+    let image = bytes(&policy, &[replay(0, 1, 0)]);
+    assert!((20_000_000..35_000_000).contains(&image), "{image}");
+}
