@@ -4,6 +4,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Tensor};
+use counterpoint::device::is_cpu;
 
 /// What is added to the score of a key that may not be attended.
 const FORBIDDEN: f64 = -1e9;
@@ -19,12 +20,14 @@ pub(crate) enum Mask {
 impl Mask {
     /// # Shapes
     /// `allowed` `[B or 1, L, K]`, true where a query may attend a key.
-    pub(crate) fn new(allowed: Tensor<3, Bool>, fused: bool) -> Self {
+    pub(crate) fn new(allowed: Tensor<3, Bool>, fused: bool, heads: usize) -> Self {
         let forbidden = allowed.bool_not().unsqueeze_dim::<4>(1);
-        match fused {
-            true => Self::Fused(forbidden),
-            false => Self::Bias(forbidden.float().mul_scalar(FORBIDDEN)),
+        if fused {
+            return Self::Fused(forbidden);
         }
+        let bias = forbidden.float().mul_scalar(FORBIDDEN);
+        // On the CPU a sum of equal shapes is much faster than a broadcast one, and the bias serves every layer.
+        Self::Bias(if is_cpu(&bias.device()) { bias.repeat_dim(1, heads) } else { bias })
     }
 
     /// # Shapes

@@ -10,7 +10,7 @@ use crate::{FastPaths, Precision, ShowoConfig, Trainable};
 const WIDE_F32: u64 = 9;
 const WIDE: u64 = 8;
 /// Values of the MLP's width for each token.
-const MLP: u64 = 6;
+const MLP: u64 = 4;
 /// Values for each query and key of each head, f32.
 const SCORES: u64 = 2;
 /// Values for each score over the vocabulary, f32.

@@ -150,11 +150,33 @@ impl Mlp {
     }
 }
 
-/// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`, as `x sigmoid(2u)`.
+/// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`, as `x s` with `s = sigmoid(2u)`.
+///
+/// Where gradients flow, the derivative `s (1 + x (1 - s) 2u')` is computed along with the value, and is all that is kept for
+/// the way back.
 fn gelu_new(x: Tensor<3>) -> Tensor<3> {
-    const TWO_SQRT_2_OVER_PI: f64 = 1.595_769_121_605_730_7;
-    let gate = (x.clone() * x.clone() * (0.044_715 * TWO_SQRT_2_OVER_PI) + TWO_SQRT_2_OVER_PI) * x.clone();
-    x * sigmoid(gate)
+    const LINEAR: f64 = 1.595_769_121_605_730_7; // 2 sqrt(2/pi)
+    const CUBIC: f64 = 0.044_715 * LINEAR;
+    let gate = |x: &Tensor<3>| sigmoid((x.clone() * x.clone() * CUBIC + LINEAR) * x.clone());
+    if !x.is_autodiff() {
+        let gate = gate(&x);
+        return x * gate;
+    }
+    let value = x.clone().inner();
+    let gate = gate(&value);
+    let slope = (value.clone() * value.clone() * (3.0 * CUBIC) + LINEAR) * value.clone();
+    let slope = ((gate.clone().neg() + 1.0) * slope + 1.0) * gate.clone();
+    let constant = |inner: Tensor<3>| like(inner, &x);
+    let difference = x.clone() - constant(value.clone());
+    difference * constant(slope) + constant(value * gate)
+}
+
+/// `inner` as a constant among the tensors that `x` is computed with.
+fn like<const D: usize>(inner: Tensor<D>, x: &Tensor<D>) -> Tensor<D> {
+    match x.gradient_checkpointing_strategy() {
+        Some(strategy) => inner.autodiff().with_gradient_checkpointing_strategy(strategy),
+        None => inner,
+    }
 }
 
 /// `norm` on `x`, computed in f32.

@@ -342,7 +342,7 @@ impl Showo {
         let length = embeddings.dims()[1];
         let mut hidden = embeddings.cast(self.precision.dtype());
         let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
-        let mask = Mask::new(allowed, self.attends_fused(&hidden));
+        let mask = Mask::new(allowed, self.attends_fused(&hidden), self.phi.num_attention_heads);
         for (i, layer) in model.layers.iter().enumerate() {
             let (next, pair) = layer.forward(hidden, &rotary, &mask, past.layers.get(i));
             hidden = next;
