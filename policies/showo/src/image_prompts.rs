@@ -32,6 +32,7 @@ struct Part {
 }
 
 /// The text part of every row.
+#[allow(clippy::large_enum_variant)] // There are a few of them.
 enum Texts {
     /// Its keys and values.
     Cached(KvCache),

@@ -17,6 +17,7 @@ pub struct TextCache {
 }
 
 /// What was read and written so far.
+#[allow(clippy::large_enum_variant)] // There is one of them.
 enum Past {
     /// Its keys and values.
     Cached(KvCache),
