@@ -78,7 +78,7 @@ def prefix_guided(showo, rows, mask, guidance, cache):
     """As `guided`, with the keys and values of the text that never changes; `cache` is left as it was."""
     past = showo.prefix
     hidden = showo.hidden(rows[:, past:], mask[:, :, past:].contiguous(), past_key_values=cache)
-    cache.crop(past)
+    cache.crop(past - rows.shape[1])
     span, codes = slice(1, 1 + showo.tokens), slice(showo.offset, showo.offset + showo.codes)
     head = showo.phi.lm_head
     logits = torch.nn.functional.linear(hidden[:, span], head.weight[codes], head.bias[codes])
