@@ -141,8 +141,9 @@ impl ShowoPolicy {
     /// [`ModelFiles::load`].
     pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
         let settings: Settings = settings("policy", table)?;
-        let policy = settings.files(context)?.load_for(&context.device, settings.dtype, &settings.trainable);
-        let policy = policy.map_err(|e| e.at("policy"))?.with_fast(settings.fast);
+        settings.trainable.validate().map_err(|e| e.at("policy.trainable"))?;
+        let policy = settings.files(context)?.load_for(&context.device, settings.dtype, &settings.trainable)?;
+        let policy = policy.with_fast(settings.fast);
         match settings.gradient_checkpointing {
             true => policy.with_gradient_checkpointing(true),
             false => Ok(policy),
