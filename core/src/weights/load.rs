@@ -90,7 +90,7 @@ pub fn load_safetensors<M: Module>(
 /// The tensors of `files` under the names that the patterns make of theirs.
 pub(super) fn renamed(files: &WeightFiles, patterns: &[(&str, &str)]) -> Result<Vec<Source>> {
     let remapper = KeyRemapper::from_patterns(patterns.to_vec())
-        .map_err(|e| Error::config("expected regular expressions to rename tensors").with_source(e))?;
+        .map_err(|e| Error::config("expected regular expressions to rename tensors").with_source(e.to_string()))?;
     let (sources, mut names) = remapper.remap(files.sources().to_vec());
     names.sort();
     match names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
