@@ -78,12 +78,14 @@ fn group(policy: &ShowoPolicy) -> Group {
     for trajectory in &mut group.trajectories {
         for segment in 0..2 {
             let all = trajectory.segments[segment].steps();
-            let steps = if segment == 0 { vec![0..all] } else { (0..all).map(|step| step..step + 1).collect() };
-            let score = |steps| {
+            // An answer is one replay, an image one for each step.
+            let length = if segment == 0 { all } else { 1 };
+            let score = |step| {
+                let steps = step..step + length;
                 let scores = policy.log_probs(&[Replay { trajectory, segment, steps }], Weights::Detached).unwrap();
                 scores.log_probs.into_data().try_into_vec::<f32>().unwrap()
             };
-            trajectory.segments[segment].log_probs = steps.into_iter().flat_map(score).collect();
+            trajectory.segments[segment].log_probs = (0..all).step_by(length).flat_map(score).collect();
         }
     }
     group
