@@ -1,6 +1,6 @@
-//! Devices by the names that a command line uses.
+//! Devices by the names that a command line uses, and constants on them.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -21,6 +21,14 @@ pub fn named(name: &str) -> Result<Device> {
 /// Whether `device`, with or without gradients, is the CPU.
 pub fn is_cpu(device: &Device) -> bool {
     flex().is_ok_and(|cpu| *device == cpu)
+}
+
+/// `inner`, a tensor without gradients, as a constant among those of `device`.
+pub fn constant<const D: usize>(inner: Tensor<D>, device: &Device) -> Tensor<D> {
+    match device.gradient_checkpointing_strategy() {
+        Some(strategy) => inner.autodiff().with_gradient_checkpointing_strategy(strategy),
+        None => inner,
+    }
 }
 
 fn unknown(name: &str) -> Error {

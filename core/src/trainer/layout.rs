@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::items::Item;
-use crate::{Error, LogProbs, Replay, Result};
+use crate::{Error, LogProbs, Replay, Result, device};
 
 /// Shape and device of a chunk's tensors.
 pub(super) struct Layout {
@@ -44,10 +44,7 @@ impl Layout {
 
     /// A constant of this layout, in the same autodiff context as the chunk's scores.
     pub(super) fn attach(&self, constant: Tensor<2>) -> Tensor<2> {
-        match self.device.gradient_checkpointing_strategy() {
-            Some(strategy) => constant.inner().autodiff().with_gradient_checkpointing_strategy(strategy),
-            None => constant.inner(),
-        }
+        device::constant(constant.inner(), &self.device)
     }
 }
 

@@ -21,18 +21,18 @@ pub struct Concept {
     /// Name without `<` and `>`: letters, digits, `-` and `_`.
     pub name: String,
     /// K.
-    #[serde(default = "understanding")]
+    #[serde(default = "understanding_tokens")]
     pub understanding: usize,
     /// M.
-    #[serde(default = "generation")]
+    #[serde(default = "generation_tokens")]
     pub generation: usize,
 }
 
-fn understanding() -> usize {
+pub(crate) fn understanding_tokens() -> usize {
     UNDERSTANDING_TOKENS
 }
 
-fn generation() -> usize {
+pub(crate) fn generation_tokens() -> usize {
     GENERATION_TOKENS
 }
 

@@ -1,5 +1,7 @@
 //! Which short cuts a policy takes. Each computes the same numbers as the plain way, with less work.
 
+use burn::tensor::Device;
+use counterpoint::device::is_cpu;
 use serde::{Deserialize, Serialize};
 
 /// `[policy.fast]`: every short cut is on unless it is switched off, to check it or to see what it saves.
@@ -46,6 +48,12 @@ impl FastPaths {
             shared_first_step: on,
             cores: on,
         }
+    }
+
+    /// How many threads share the work on `device`: one for each core on the CPU, where burn uses one core for much of what
+    /// is no matrix product; one elsewhere.
+    pub(crate) fn threads(&self, device: &Device) -> usize {
+        if self.cores && is_cpu(device) { rayon::current_num_threads() } else { 1 }
     }
 
     /// Each short cut's name.

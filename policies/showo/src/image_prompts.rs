@@ -19,7 +19,8 @@ pub struct ImagePrompts {
 
 /// The prompts without repetition.
 struct Distinct {
-    prompts: Part,
+    cache: KvCache,
+    allowed: Allowed,
     /// Which of them each row has.
     order: Vec<usize>,
 }
@@ -69,13 +70,12 @@ impl ImagePrompts {
             cache = KvCache::stack(&[cache, empty]);
         }
         let allowed = allowed.queries(split..length);
-        let part = |cache: KvCache, allowed: Allowed| Part {
-            texts: Texts::Cached(cache),
-            allowed: allowed.tensor(&scorer.device),
-        };
-        let whole = part(cache.select(&order), allowed.select(&order));
-        let distinct = (scorer.fast.shared_first_step && distinct.len() < order.len())
-            .then(|| Distinct { prompts: part(cache, allowed), order });
+        let whole = Part::cached(cache.select(&order), &allowed.select(&order), &scorer);
+        let distinct = (scorer.fast.shared_first_step && distinct.len() < order.len()).then_some(Distinct {
+            cache,
+            allowed,
+            order,
+        });
         Ok(Self { distinct, ..Self::split(scorer.clone(), guidance, whole) })
     }
 
@@ -154,7 +154,8 @@ impl ImagePrompts {
     /// # Shapes
     /// As [`logits`](Self::logits).
     pub(crate) fn first_logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
-        let Some(Distinct { prompts, order }) = &self.distinct else { return self.logits(codes) };
+        let Some(Distinct { cache, allowed, order }) = &self.distinct else { return self.logits(codes) };
+        let prompts = Part::cached(cache.clone(), allowed, &self.scorer);
         let ids = self.ids(codes).narrow(0, 0, 1).repeat_dim(0, prompts.rows());
         let logits = prompts.logits(&self.scorer, ids);
         guide(logits.select(0, tokens::index(order, &self.scorer.device)), self.guidance)
@@ -175,28 +176,47 @@ impl ImagePrompts {
 }
 
 impl Part {
+    fn cached(cache: KvCache, allowed: &Allowed, scorer: &Scorer) -> Self {
+        Self { texts: Texts::Cached(cache), allowed: allowed.tensor(&scorer.device) }
+    }
+
     fn rows(&self) -> usize {
         self.allowed.dims()[0]
     }
 
     /// The rows `picked` of all `parts`, counted through.
     fn pick(parts: &[&Self], picked: &[usize], scorer: &Scorer) -> Self {
-        let index = tokens::index(picked, &scorer.device);
-        // Through integers: burn's CPU backend loses the type of a selection of flags.
-        let allowed = Tensor::cat(parts.iter().map(|p| p.allowed.clone().int()).collect(), 0);
-        let allowed = allowed.select(0, index.clone()).not_equal_scalar(0);
-        let (mut caches, mut ids) = (Vec::new(), Vec::new());
-        for part in parts {
+        let owner = |mut row: usize| {
+            let part = parts
+                .iter()
+                .take_while(|part| {
+                    row >= part.rows() && {
+                        row -= part.rows();
+                        true
+                    }
+                })
+                .count();
+            (part, row)
+        };
+        let places: Vec<(usize, usize)> = picked.iter().map(|&row| owner(row)).collect();
+        let (mut allowed, mut caches, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        // What is wanted of one part at a time, so that no more than that is copied.
+        for run in places.chunk_by(|a, b| a.0 == b.0) {
+            let part = parts[run[0].0];
+            let rows: Vec<usize> = run.iter().map(|&(_, row)| row).collect();
+            let index = tokens::index(&rows, &scorer.device);
+            // Through integers: burn's CPU backend loses the type of a selection of flags.
+            allowed.push(part.allowed.clone().int().select(0, index.clone()));
             match &part.texts {
-                Texts::Cached(cache) => caches.push(cache.clone()),
-                Texts::Plain(texts) => ids.push(texts.clone()),
+                Texts::Cached(cache) => caches.push(cache.select(&rows)),
+                Texts::Plain(texts) => ids.push(texts.clone().select(0, index)),
             }
         }
         let texts = match ids.is_empty() {
-            true => Texts::Cached(KvCache::stack(&caches).select(picked)),
-            false => Texts::Plain(Tensor::cat(ids, 0).select(0, index)),
+            true => Texts::Cached(KvCache::stack(&caches)),
+            false => Texts::Plain(Tensor::cat(ids, 0)),
         };
-        Self { texts, allowed }
+        Self { texts, allowed: Tensor::cat(allowed, 0).not_equal_scalar(0) }
     }
 
     /// Scores of all codes at all image positions, not guided.

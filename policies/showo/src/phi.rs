@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::{DType, Device, Tensor};
+use counterpoint::device::constant;
 
 use crate::attention::Mask;
 use crate::config::{Activation, PhiConfig};
@@ -166,17 +167,10 @@ fn gelu_new(x: Tensor<3>) -> Tensor<3> {
     let gate = gate(&value);
     let slope = (value.clone() * value.clone() * (3.0 * CUBIC) + LINEAR) * value.clone();
     let slope = ((gate.clone().neg() + 1.0) * slope + 1.0) * gate.clone();
-    let constant = |inner: Tensor<3>| like(inner, &x);
+    let device = x.device();
+    let constant = |inner| constant(inner, &device);
     let difference = x.clone() - constant(value.clone());
     difference * constant(slope) + constant(value * gate)
-}
-
-/// `inner` as a constant among the tensors that `x` is computed with.
-fn like<const D: usize>(inner: Tensor<D>, x: &Tensor<D>) -> Tensor<D> {
-    match x.gradient_checkpointing_strategy() {
-        Some(strategy) => inner.autodiff().with_gradient_checkpointing_strategy(strategy),
-        None => inner,
-    }
 }
 
 /// `norm` on `x`, computed in f32.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use counterpoint::device::is_cpu;
 use counterpoint::{
     Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Replica, Result, Stream, Weights, gradients,
 };
@@ -299,9 +298,7 @@ impl Policy for ShowoPolicy {
     /// The scores under [`Weights::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         let mut scorer = self.scorer(Weights::Current);
-        if let Trainable::Lora(lora) = &self.trainable {
-            scorer.model = dropped_out(scorer.model, lora.dropout, noise);
-        }
+        scorer.model = dropped_out(scorer.model, self.trainable.dropout(), noise);
         scored(chunk, &scorer)
     }
 
@@ -310,12 +307,11 @@ impl Policy for ShowoPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        let count = match self.fast.cores && is_cpu(&self.device) {
-            true => rayon::current_num_threads(),
-            false => 1,
-        };
-        // One would be the policy itself.
-        if count < 2 { Vec::new() } else { (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect() }
+        match self.fast.threads(&self.device) {
+            // It would be the policy itself.
+            1 => Vec::new(),
+            count => (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect(),
+        }
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
@@ -328,11 +324,7 @@ impl ShowoPolicy {
         let mut current = self.scorer(Weights::Current);
         // Shares the values of the parameters and has a graph of its own.
         current.model = current.model.fork(&self.training_device);
-        let dropout = match &self.trainable {
-            Trainable::Lora(lora) => lora.dropout,
-            _ => 0.0,
-        };
-        ShowoReplica { current, reference: self.scorer(Weights::Reference), dropout }
+        ShowoReplica { current, reference: self.scorer(Weights::Reference), dropout: self.trainable.dropout() }
     }
 }
 
@@ -349,7 +341,7 @@ impl Replica for ShowoReplica {
             Weights::Current => scored(chunk, &self.current),
             Weights::Reference => scored(chunk, &self.reference),
             Weights::Detached => {
-                let model = self.current.model.merged();
+                let model = self.current.model.valid();
                 scored(chunk, &Scorer { model, ..self.reference.clone() })
             }
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use counterpoint::device::is_cpu;
 
 use crate::{FastPaths, Showo, ShowoConfig};
 
@@ -18,13 +17,9 @@ pub(crate) struct Scorer {
 }
 
 impl Scorer {
-    /// How many parts of a batch of `rows` are best computed side by side: one for each core on the CPU, where burn uses
-    /// one core for much of what is no matrix product; one elsewhere, and where gradients flow.
+    /// How many parts of a batch of `rows` are computed side by side; one where gradients flow.
     pub(crate) fn side_by_side(&self, rows: usize) -> usize {
-        match self.fast.cores && is_cpu(&self.device) && !self.device.is_autodiff() {
-            true => rows.min(rayon::current_num_threads()),
-            false => 1,
-        }
+        if self.device.is_autodiff() { 1 } else { rows.min(self.fast.threads(&self.device)) }
     }
 
     /// Scores of all image codes at `tokens` image positions, the first of which is at `start`.

@@ -45,6 +45,14 @@ impl Trainable {
         matches!(self, Self::ConceptTokens | Self::Lora(_))
     }
 
+    /// Dropout of the adapters, 0 without any.
+    pub(crate) fn dropout(&self) -> f64 {
+        match self {
+            Self::Lora(lora) => lora.dropout,
+            _ => 0.0,
+        }
+    }
+
     /// What is trained, for people.
     pub(crate) fn describe(&self) -> String {
         match self {

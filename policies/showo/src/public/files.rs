@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{config, tokenizer};
-use crate::concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};
+use crate::concepts::{Concept, generation_tokens, understanding_tokens};
 
 /// The files of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +53,11 @@ pub struct ConceptFiles {
     /// N.
     pub epoch: u32,
     /// Soft tokens for understanding.
-    #[serde(default = "understanding")]
+    #[serde(default = "understanding_tokens")]
     pub understanding: usize,
     /// Further soft tokens for generation.
-    #[serde(default = "generation")]
+    #[serde(default = "generation_tokens")]
     pub generation: usize,
-}
-
-fn understanding() -> usize {
-    UNDERSTANDING_TOKENS
-}
-
-fn generation() -> usize {
-    GENERATION_TOKENS
 }
 
 impl ConceptFiles {
