@@ -10,8 +10,8 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, run_if_child,
-    show_warnings, stop_on_ctrl_c,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, run_if_child, show_warnings,
+    stop_on_ctrl_c,
 };
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 

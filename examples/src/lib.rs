@@ -16,10 +16,10 @@ mod signal;
 
 pub use args::RecipeArgs;
 pub use build::{parts, tasks};
+pub use counterpoint_plugins::run_if_child;
 pub use evaluate::{Evaluation, HeldOut};
 pub use folder::RunFolder;
 pub use grid::{Cell, save_grid};
-pub use counterpoint_plugins::run_if_child;
 pub use log::show_warnings;
 pub use parallel::{cores, parallel};
 pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};

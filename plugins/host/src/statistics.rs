@@ -94,7 +94,10 @@ impl fmt::Display for Statistics {
         write!(f, "{abstained} abstentions, {failed} failures")?;
         if self.failed_calls > 0 {
             let Self { failed_calls, panics, deadlines, breaches, deaths, replaced, .. } = self;
-            write!(f, "; {failed_calls} calls failed ({panics} panics, {deadlines} past their deadline, {breaches} breaches ")?;
+            write!(
+                f,
+                "; {failed_calls} calls failed ({panics} panics, {deadlines} past their deadline, {breaches} breaches "
+            )?;
             write!(f, "of the contract, {deaths} deaths), {replaced} times replaced")?;
         }
         Ok(())

@@ -80,10 +80,12 @@ impl Maker {
         let setup = Setup { expert: &self.expert, settings: &self.settings, base: &self.base };
         let options = self.config.process.clone();
         let made = match &self.source {
-            Source::Command { program, folder } => Bridged::start(command(program, folder), &setup, options).map(Made::from),
-            Source::Library(path) if isolated || self.config.isolation == Isolation::Process => {
-                verified(path).and_then(|()| Bridged::of_library(&Runner::find()?, path, &setup, options)).map(Made::from)
+            Source::Command { program, folder } => {
+                Bridged::start(command(program, folder), &setup, options).map(Made::from)
             }
+            Source::Library(path) if isolated || self.config.isolation == Isolation::Process => verified(path)
+                .and_then(|()| Bridged::of_library(&Runner::find()?, path, &setup, options))
+                .map(Made::from),
             Source::Library(path) => load(path, runner().as_ref()).and_then(|library| {
                 let options = Options { instances: self.config.instances, ..Options::default() };
                 let expert = Box::new(Loaded::create(library, &setup, &options)?);

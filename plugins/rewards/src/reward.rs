@@ -110,7 +110,10 @@ impl Reward for PluginReward {
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         if let Some(why) = &self.stopped {
-            return Err(Error::new(ErrorKind::Reward, format!("stopped after a failure (on_failure = \"stop\"): {why}")));
+            return Err(Error::new(
+                ErrorKind::Reward,
+                format!("stopped after a failure (on_failure = \"stop\"): {why}"),
+            ));
         }
         let manifest = self.made.expert.manifest();
         let (image, reference) = (manifest.needs(Need::Image), manifest.needs(Need::Reference));
