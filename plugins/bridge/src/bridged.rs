@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::BridgeOptions;
 use crate::frame::{Body, encode};
-use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind, parse};
+use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind};
 use crate::process::{Limits, Process};
 use crate::wire::Pieces;
 
@@ -82,7 +82,7 @@ impl Bridged {
     /// Runs an expert of the shared library at `library` in a child process of `runner`. The sidecar is not looked at.
     ///
     /// # Errors
-    /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Died`] with what its opening said.
+    /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Load`] and its like.
     pub fn of_library(runner: &Runner, library: &Path, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
         let mut command = runner.command("serve");
         command.arg(library);
@@ -140,7 +140,7 @@ impl Bridged {
             return Err(Error::new(ErrorKind::Config, message));
         }
         let time = call.deadline.unwrap_or(self.options.call_timeout());
-        let deadline_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = call.deadline.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         self.id += 1;
         let id = self.id;
         let head = encode(&ToChild::Score { id, seed: call.seed, deadline_ns, items: wire }, body.size)?;
@@ -242,11 +242,12 @@ fn hello(process: &mut Process, limits: &Limits<'_>) -> Result<(Manifest, u64)> 
                 return Err(Error::new(ErrorKind::Version, message));
             }
             let manifest = Manifest::parse(manifest.to_string().as_bytes(), &program)?;
-            Ok(Some((manifest, capabilities)))
+            Ok(Some(Ok((manifest, capabilities))))
         }
+        FromChild::Error { id: None, error, message } => Ok(Some(Err(Error::new(error_kind(&error), message)))),
         other => Err(unexpected("`hello`", &other)),
     });
-    in_time(hello)
+    in_time(hello)?
 }
 
 /// What came of a conversation at start-up, unless it came too late.
@@ -293,8 +294,7 @@ fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, ou
         return Err(Error::new(ErrorKind::Contract, message));
     }
     let bytes = values.bytes(body.bytes())?;
-    // As many whole numbers as there are, wherever they lie.
-    let values = bytemuck::pod_collect_to_vec(bytes);
+    let values = bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
     Ok(Scores { outputs, values, states: states.into_iter().map(Into::into).collect() })
 }
 

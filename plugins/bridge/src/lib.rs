@@ -16,6 +16,7 @@ pub mod frame;
 mod message;
 mod options;
 mod process;
+mod running;
 mod stderr;
 mod wire;
 
