@@ -88,7 +88,8 @@ impl PluginReward {
         let items = items.collect::<counterpoint_host::Result<Vec<_>>>()?;
         let config = self.maker.config();
         let call = Call { seed: config.seed, deadline: config.deadline_s.map(Duration::from_secs_f64), cancel: None };
-        Ok(self.read(self.made.expert.as_mut().score(&items, &call)?))
+        let scores = self.made.expert.score(&items, &call)?;
+        Ok(self.read(scores))
     }
 
     fn read(&self, scores: Scores) -> Vec<Score> {
