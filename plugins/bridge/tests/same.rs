@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use counterpoint_bridge::Bridged;
 use counterpoint_host::{
-    Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, Pixels, PROBE_TIMEOUT, Scores, State, probe,
+    Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, PROBE_TIMEOUT, Pixels, Scores, State, probe,
 };
 use serde_json::json;
 use support::{moody, quick, runner, setup};
@@ -51,7 +51,14 @@ fn images_of_every_layout_and_texts_of_every_kind() {
     for (i, image) in images.iter().enumerate() {
         let references = images[..i].to_vec();
         let prompt = texts[i % texts.len()];
-        items.push(Item { prompt, params: "{\"n\": 3}", image: Some(*image), references, candidate: i as u64, ..Item::default() });
+        items.push(Item {
+            prompt,
+            params: "{\"n\": 3}",
+            image: Some(*image),
+            references,
+            candidate: i as u64,
+            ..Item::default()
+        });
         items.push(Item { prompt, class: "person", ..Item::default() });
     }
     let call = Call { seed: u64::MAX, ..Call::default() };
@@ -64,7 +71,8 @@ fn images_of_every_layout_and_texts_of_every_kind() {
 #[test]
 fn numbers_states_and_messages() {
     let (mut here, mut there) = both("moody");
-    let odd = [0.0, -0.0, 1e-310, f64::MIN_POSITIVE, f64::MAX, -f64::MAX, f64::EPSILON, 0.1 + 0.2, f64::NAN, f64::INFINITY];
+    let odd =
+        [0.0, -0.0, 1e-310, f64::MIN_POSITIVE, f64::MAX, -f64::MAX, f64::EPSILON, 0.1 + 0.2, f64::NAN, f64::INFINITY];
     let mut words: Vec<String> = odd.iter().map(|v| format!("bits {:x}", v.to_bits())).collect();
     words.extend(["abstain", "fail", "seed", "deadline"].map(str::to_owned));
     let items: Vec<Item<'_>> = words.iter().map(|word| support::says(word)).collect();
