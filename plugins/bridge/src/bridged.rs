@@ -294,7 +294,13 @@ fn sleep_until(until: Instant, cancel: Option<&AtomicBool>) -> Result<()> {
 }
 
 /// The scores of an answer to a call of `items` items.
-pub(crate) fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
+pub(crate) fn scores(
+    states: Vec<WireState>,
+    values: &Tensor,
+    body: &Body,
+    items: usize,
+    outputs: usize,
+) -> Result<Scores> {
     if states.len() != items {
         let message = format!("expected {items} items' states in an answer, got {}", states.len());
         return Err(Error::new(ErrorKind::Contract, message));

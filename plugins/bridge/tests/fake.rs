@@ -86,7 +86,8 @@ fn later_minor_versions_are_understood() {
     newer["protocol"] = json!({"major": 1, "minor": 9, "patch": 1});
     newer["colour"] = json!("green");
     let answer = json!({"kind": "scores", "id": 1, "states": ["value", {"abstain": "x"}], "values": two(), "time": 3});
-    let said = [frame(&newer, &[]), frame(&json!({"kind": "created", "x": 1}), &[]), frame(&answer, &halves())].concat();
+    let said =
+        [frame(&newer, &[]), frame(&json!({"kind": "created", "x": 1}), &[]), frame(&answer, &halves())].concat();
     let mut expert = Fake::new(&said, LISTENS).start(quick()).unwrap();
     let scores = call(&mut expert).unwrap();
     assert_eq!((scores.value(0, 0), scores.value(1, 0)), (Some(0.5), None));

@@ -1,5 +1,5 @@
 //! Rewards in Python. Needs `python3` (or what the environment variable PYTHON names), in part with numpy.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod support;
 
@@ -116,7 +116,11 @@ fn mistakes_are_told_and_the_reward_lives_on() {
 #[test]
 fn ends_hangs_and_hogs_cost_a_call() {
     let Some(mut expert) = moody(BridgeOptions { call_timeout_s: 0.5, ..quick() }) else { return };
-    let cases = [("exit", ErrorKind::Died, "exit status: 7"), ("crash", ErrorKind::Died, "SIGABRT"), ("hang", ErrorKind::Deadline, "killed")];
+    let cases = [
+        ("exit", ErrorKind::Died, "exit status: 7"),
+        ("crash", ErrorKind::Died, "SIGABRT"),
+        ("hang", ErrorKind::Deadline, "killed"),
+    ];
     for (word, kind, words) in cases {
         let error = score(&mut expert, word).unwrap_err();
         assert_eq!((error.kind(), error.to_string().contains(words)), (kind, true), "{word}: {error}");

@@ -13,8 +13,8 @@ class Item:
 
     prompt: what the image was generated from; response: what the policy wrote; class_name: concept class; candidate: number
     within its group; params: the task's parameters, parsed, or None; image: what the policy generated, or None; references:
-    images of the concept. Images are numpy arrays of shape [height, width, 3], sRGB: uint8 (0 to 255) or float32 (0 to 1);
-    they are views of the memory that the call came in, no copies.
+    images of the concept. Images are numpy arrays of shape [height, width, 3], sRGB: uint8 (0 to 255) or float32 (0 to 1).
+    They are read-only views, which items may share; torch.tensor(item.image) makes a tensor of its own.
     """
 
     def __init__(self, wire, body=b""):
@@ -88,4 +88,6 @@ def _array(tensor, body):
     if channels != 3 or at < 0 or at + size > len(body):
         raise ValueError(f"expected an image within a body of {len(body)} bytes, got {tensor}")
     flat = numpy.frombuffer(body, dtype="u1" if tensor["dtype"] == "u8" else "<f4", count=height * width * 3, offset=at)
-    return flat.reshape(height, width, 3)
+    array = flat.reshape(height, width, 3)
+    array.flags.writeable = False
+    return array

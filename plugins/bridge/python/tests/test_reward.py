@@ -108,6 +108,8 @@ class Rewards(unittest.TestCase):
         self.assertTrue((items[0].image == floats).all() and items[0].image.dtype == numpy.float32)
         self.assertTrue((items[0].references[0] == small).all())
         self.assertTrue(numpy.shares_memory(items[0].image, items[0].image), "a view, no copy")
+        with self.assertRaises(ValueError):
+            items[0].image[0] = 1
         self.assertEqual(score(mean, items), [2.5, Abstain("small")])
         for wrong in (floats.astype("f8"), floats[0], floats[:, :, :2]):
             with self.assertRaises(ValueError):
