@@ -160,7 +160,7 @@ fn spread<T: Copy>(items: &[T], stride: usize, offset: usize) -> Vec<u8> {
 }
 
 fn cases(n: u32) -> ProptestConfig {
-    let n = if cfg!(miri) { n / 64 } else { n };
+    let n = if cfg!(miri) { n / 250 } else { n };
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(n) }
 }
 
