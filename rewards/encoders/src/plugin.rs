@@ -73,7 +73,7 @@ impl Images {
             response: item.response().to_owned(),
             image: item.image().map(|image| self.image(&image)).transpose()?,
             references: item.references().iter().map(|image| self.image(image)).collect::<Result<_, _>>()?,
-            params,
+            params: params.into(),
         })
     }
 
