@@ -107,10 +107,10 @@ impl Bridged {
         self.capabilities
     }
 
-    /// The running process, or another in its place.
-    fn process(&mut self, cancel: Option<&AtomicBool>) -> Result<&mut Process> {
-        if let Some(process) = self.process.take() {
-            return Ok(self.process.insert(process));
+    /// Sees to it that there is a process: the one that runs, or another in the place of one that ended.
+    fn revive(&mut self, cancel: Option<&AtomicBool>) -> Result<()> {
+        if self.process.is_some() {
+            return Ok(());
         }
         if let Some((when, why)) = &self.last {
             if self.failures > self.options.restarts {
@@ -122,13 +122,24 @@ impl Bridged {
             }
             sleep_until(*when + self.options.pause(self.failures), cancel)?;
         }
-        let (process, manifest, _) = open(&mut self.command, &self.setup, &self.options, cancel)?;
-        if manifest != self.manifest {
+        let opened = open(&mut self.command, &self.setup, &self.options, cancel).and_then(|(process, manifest, _)| {
+            if manifest == self.manifest {
+                return Ok(process);
+            }
             let message = "expected the manifest that the plugin had before its restart, got another";
-            return Err(Error::new(ErrorKind::Contract, message));
-        }
+            Err(Error::new(ErrorKind::Contract, message))
+        });
+        self.process = Some(opened.inspect_err(|error| self.failed(error))?);
         self.statistics.replaced += 1;
-        Ok(self.process.insert(process))
+        Ok(())
+    }
+
+    /// Counts an end of the process, unless it was wanted.
+    fn failed(&mut self, error: &Error) {
+        if error.kind() != ErrorKind::Cancelled {
+            self.failures += 1;
+            self.last = Some((Instant::now(), error.to_string()));
+        }
     }
 
     fn try_score(&mut self, items: &[Item<'_>], call: &Call<'_>) -> Result<Scores> {
@@ -151,14 +162,15 @@ impl Bridged {
         pieces.extend(body.pieces.iter().map(|piece| &piece[..]));
 
         let outputs = self.manifest.outputs.len();
-        let process = self.process(call.cancel)?;
+        self.revive(call.cancel)?;
+        let Some(process) = &mut self.process else { return Err(Error::new(ErrorKind::Died, "expected a process")) };
         let limits = Limits {
             until: after(time),
             cancel: call.cancel,
             last_words: &encode(&ToChild::Cancel { id }, 0)?,
             body_limit: (items.len() * outputs * 8) as u64,
         };
-        let (scores, stopped) = process.converse(&pieces, &limits, |message, body| match message {
+        let conversation = process.converse(&pieces, &limits, |message, body| match message {
             FromChild::Scores { id: of, states, values } if of == id => {
                 scores(states, &values, body, items.len(), outputs).map(|scores| Some(Ok(scores)))
             }
@@ -166,7 +178,12 @@ impl Bridged {
                 Ok(Some(Err(Error::new(error_kind(&error), message))))
             }
             other => Err(unexpected(&format!("scores or an error of call {id}"), &other)),
+        });
+        let (scores, stopped) = conversation.inspect_err(|error| {
+            self.process = None;
+            self.failed(error);
         })?;
+        self.failures = 0;
         match stopped {
             Some(ErrorKind::Deadline) => {
                 Err(Error::new(ErrorKind::Deadline, format!("expected an answer within {time:?}, got it later")))
@@ -188,16 +205,6 @@ impl Expert for Bridged {
             scores
         });
         self.statistics.count(items.len(), start.elapsed(), &result);
-        if self.process.as_ref().is_some_and(|process| !process.ended()) {
-            self.failures = 0;
-        } else if let Err(error) = &result
-            && error.kind() != ErrorKind::Cancelled
-            && self.failures <= self.options.restarts
-        {
-            self.failures += 1;
-            self.last = Some((Instant::now(), error.to_string()));
-        }
-        self.process.take_if(|process| process.ended());
         result
     }
 
@@ -287,7 +294,13 @@ fn sleep_until(until: Instant, cancel: Option<&AtomicBool>) -> Result<()> {
 }
 
 /// The scores of an answer to a call of `items` items.
-fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
+pub(crate) fn scores(
+    states: Vec<WireState>,
+    values: &Tensor,
+    body: &Body,
+    items: usize,
+    outputs: usize,
+) -> Result<Scores> {
     if states.len() != items {
         let message = format!("expected {items} items' states in an answer, got {}", states.len());
         return Err(Error::new(ErrorKind::Contract, message));

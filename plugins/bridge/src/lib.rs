@@ -13,6 +13,8 @@ mod bridged;
 mod child;
 mod forward;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod options;
 mod process;
