@@ -3,17 +3,41 @@
 //!
 //! The interface is `plugins/abi/include/counterpoint_plugin.h`. Nothing here knows the engine; `counterpoint-plugins` makes
 //! rewards of it.
+//!
+//! From a file to a score: [`discover`] finds sidecars, [`load`] makes a [`Library`] of a file, [`Loaded::create`] an [`Expert`]
+//! of a library, [`Expert::score`] a [`Scores`] of [`Item`]s.
 
+mod context;
+mod discover;
 mod error;
 mod expert;
+mod fp_mode;
+mod gate;
+mod instance;
 mod item;
+mod library;
+mod load;
+mod loaded;
 mod manifest;
+mod marshal;
+mod output;
+mod owned;
+mod probe;
 mod runner;
+mod sidecar;
 mod statistics;
+mod table;
 
+pub use discover::{Found, discover};
 pub use error::{Error, ErrorKind, Result};
 pub use expert::{Call, Expert, Scores, State};
+pub use instance::Setup;
 pub use item::{Image, Item, Pixels};
+pub use library::Library;
+pub use load::{load, same};
+pub use loaded::{Loaded, Options};
 pub use manifest::{AbiVersion, ExpertManifest, MANIFEST_LIMIT, Manifest, Need, Output};
+pub use probe::{PROBE, PROBE_TIMEOUT, Probed, ended, look, probe};
 pub use runner::{CHILD, RUNNER, Runner, this_program_runs_children};
+pub use sidecar::Sidecar;
 pub use statistics::Statistics;

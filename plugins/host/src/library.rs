@@ -1,0 +1,158 @@
+//! A shared library with a plugin in it: loaded once, never unloaded.
+#![allow(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use counterpoint_abi::{
+    CPT_CAP_BATCH_INVARIANT, CPT_CAP_CONCURRENT, SYMBOL, cpt_create, cpt_destroy, cpt_extension, cpt_plugin_v1,
+    cpt_plugin_v1_get, cpt_score, cpt_str,
+};
+
+use crate::gate::Gate;
+use crate::table::{read_manifest, read_table};
+use crate::{Error, ErrorKind, Manifest, Result};
+
+/// A loaded plugin.
+#[derive(Debug)]
+pub struct Library {
+    path: PathBuf,
+    manifest: Manifest,
+    capabilities: u64,
+    pub(crate) functions: Functions,
+    /// Passed before a call into a library that permits one at a time.
+    gate: Gate,
+}
+
+/// What the table offers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Functions {
+    pub(crate) create: cpt_create,
+    pub(crate) score: cpt_score,
+    pub(crate) destroy: cpt_destroy,
+    extension: Option<cpt_extension>,
+}
+
+/// Every library that this process has loaded, by absolute path.
+static LOADED: Mutex<Option<HashMap<PathBuf, &'static Library>>> = Mutex::new(None);
+
+impl Library {
+    /// Loads the library at `path`, or finds it among those already loaded. Its code runs: look at the sidecar first
+    /// ([`load`](crate::load) does).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Load`] when this is no library, has no plugin or a damaged table, or this program cannot load any;
+    /// [`ErrorKind::Version`] for another major version; [`ErrorKind::Manifest`].
+    pub fn open(path: &Path) -> Result<&'static Self> {
+        if cfg!(all(target_env = "musl", target_feature = "crt-static")) {
+            let message = format!(
+                "{}: this program is linked statically with musl and cannot load libraries; run the plugin in a child process \
+                 through counterpoint-bridge (isolation = \"process\", with a counterpoint-plugin-child that is not linked \
+                 statically), or register the expert in the program itself",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Load, message));
+        }
+        let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = loaded.get_or_insert_default();
+        if let Some(library) = loaded.get(&path) {
+            return Ok(library);
+        }
+        let library: &'static Self = Box::leak(Box::new(Self::read(&path)?));
+        loaded.insert(path, library);
+        Ok(library)
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let place = path.display().to_string();
+        let not_loaded =
+            |e: libloading::Error| Error::new(ErrorKind::Load, format!("{place}: cannot load it")).with_source(e);
+        // SAFETY: the library's constructors run. That is what loading a plugin means: whoever gave the path trusts it.
+        let library = unsafe { open(path) }.map_err(not_loaded)?;
+        let no_symbol = |e: libloading::Error| {
+            let message = format!("{place}: expected a plugin, which exports `{SYMBOL}`, got a library without it");
+            Error::new(ErrorKind::Load, message).with_source(e)
+        };
+        // SAFETY: the symbol's name stands for its type, as its major version is part of it.
+        let get = *unsafe { library.get::<cpt_plugin_v1_get>(SYMBOL.as_bytes()) }.map_err(no_symbol)?;
+        // Never unloaded: its code may have left threads, thread locals or pointers behind.
+        std::mem::forget(library);
+        // SAFETY: the contract of the symbol: no arguments, and a table that lives as long as the library.
+        let table: cpt_plugin_v1 = unsafe { read_table(get()) }.map_err(|e| e.at(&place))?;
+        // SAFETY: the contract of the table.
+        let manifest = unsafe { read_manifest(&table, &place) }?;
+        let (Some(create), Some(score), Some(destroy)) = (table.create, table.score, table.destroy) else {
+            let message = format!("{place}: expected create, score and destroy in the table, got a null pointer");
+            return Err(Error::new(ErrorKind::Load, message));
+        };
+        let functions = Functions { create, score, destroy, extension: table.extension };
+        Ok(Self { path: path.to_owned(), manifest, capabilities: table.capabilities, functions, gate: Gate::default() })
+    }
+
+    /// Where it is, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// `CPT_CAP_*` bits.
+    pub fn capabilities(&self) -> u64 {
+        self.capabilities
+    }
+
+    /// Whether different instances may be called at the same time.
+    pub fn is_concurrent(&self) -> bool {
+        self.capabilities & CPT_CAP_CONCURRENT != 0
+    }
+
+    /// Whether an item's scores do not depend on the other items of its call.
+    pub fn is_batch_invariant(&self) -> bool {
+        self.capabilities & CPT_CAP_BATCH_INVARIANT != 0
+    }
+
+    /// An optional part of the plugin by name and revision, null when it does not have it.
+    pub fn extension(&self, name: &str) -> *const c_void {
+        match self.functions.extension {
+            // SAFETY: the function's contract: a borrowed name in, a pointer to something constant or null out.
+            Some(extension) => unsafe { extension(cpt_str::of(name)) },
+            None => std::ptr::null(),
+        }
+    }
+
+    /// Runs `call` when the library permits it: at once, or after the calls of others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Call`] when it permits one call at a time and an earlier one was given up and never came back.
+    pub(crate) fn enter<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+        if self.is_concurrent() {
+            return Ok(call());
+        }
+        let _pass = self.gate.pass().map_err(|e| e.at(self.path.display()))?;
+        Ok(call())
+    }
+
+    /// Says that the call that is in the library now was given up.
+    pub(crate) fn give_up(&self) {
+        self.gate.give_up();
+    }
+}
+
+#[cfg(unix)]
+unsafe fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: the caller's.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+}
+
+#[cfg(not(unix))]
+unsafe fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: the caller's.
+    unsafe { libloading::Library::new(path) }
+}

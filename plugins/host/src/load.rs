@@ -1,0 +1,46 @@
+//! From a file to a library that may be called: sidecar, hash, a first look in a child, and only then here.
+
+use std::path::Path;
+
+use crate::probe::{PROBE_TIMEOUT, probe};
+use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, Sidecar};
+
+/// Loads the plugin at `path`: reads its sidecar, checks the hash, loads it in a child process that `runner` starts, and then in
+/// this one. Without a runner there is no child.
+///
+/// # Errors
+/// [`ErrorKind::Manifest`], [`ErrorKind::Hash`], [`ErrorKind::Probe`], [`ErrorKind::Load`], [`ErrorKind::Version`]: whichever
+/// step fails first, before anything of a later one happened.
+pub fn load(path: &Path, runner: Option<&Runner>) -> Result<&'static Library> {
+    let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
+    let sidecar = Sidecar::read(&path)?;
+    if sidecar.command.is_some() {
+        let message = format!("{}: expected a library, got a plugin that is started by a command", path.display());
+        return Err(Error::new(ErrorKind::Load, message));
+    }
+    sidecar.verify(&path)?;
+    if let Some(runner) = runner {
+        same(&path, &sidecar.manifest, &probe(runner, &path, PROBE_TIMEOUT)?.manifest)?;
+    }
+    let library = Library::open(&path)?;
+    same(&path, &sidecar.manifest, library.manifest())?;
+    Ok(library)
+}
+
+/// Checks that the sidecar's manifest is the plugin's own.
+///
+/// # Errors
+/// [`ErrorKind::Manifest`] when they differ.
+pub fn same(path: &Path, sidecar: &Manifest, own: &Manifest) -> Result<()> {
+    if sidecar == own {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: expected what its sidecar manifest says, got a plugin `{}` {} with other experts, outputs or versions; write the \
+         sidecar anew (counterpoint-validator --sidecar)",
+        path.display(),
+        own.name,
+        own.version
+    );
+    Err(Error::new(ErrorKind::Manifest, message))
+}

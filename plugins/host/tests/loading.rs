@@ -1,0 +1,141 @@
+//! From a file to a library: versions, sidecars, hashes, discovery. The first look in a child is tested by the bridge, which has the
+//! child.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{build, items, moody};
+use counterpoint_host::{Call, ErrorKind, Expert, Library, Loaded, Options, Runner, Setup, Sidecar, discover, load};
+use serde_json::json;
+
+fn scores(library: &'static Library) -> Vec<f64> {
+    moody(library, "", &Options::default()).unwrap().score(&items(3), &Call::default()).unwrap().values
+}
+
+#[test]
+fn plugins_of_an_earlier_and_of_a_later_minor_version_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let builds: [(&str, &[&str]); 3] = [
+        ("now", &[]),
+        ("early", &["MINOR=0", "SIZE=CPT_PLUGIN_V1_SIZE_0"]),
+        ("later", &["MINOR=7", "LATER", "SIZE=sizeof(table)"]),
+    ];
+    for (name, defines) in builds {
+        let library = Library::open(&build(folder.path(), name, defines)).unwrap();
+        assert_eq!(scores(library), [0.0, 0.0, 1.0, 0.0, 2.0, 0.0], "{name}");
+        let answer = library.extension("answer/1").cast::<i32>();
+        assert_eq!(answer.is_null(), name == "early", "what is behind the end of a table is not read");
+        assert!(library.extension("answer/2").is_null());
+    }
+}
+
+#[test]
+fn another_major_version_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Library::open(&build(folder.path(), "future", &["MAJOR=2", "MINOR=3"])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Version);
+    assert!(error.to_string().contains("got one for 2.3; this host speaks 1.1"), "{error}");
+}
+
+#[test]
+fn what_is_no_plugin_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("libtext.so");
+    std::fs::write(&text, "not a library").unwrap();
+    assert_eq!(Library::open(&text).unwrap_err().kind(), ErrorKind::Load);
+    let error = Library::open(&build(folder.path(), "nameless", &["cpt_plugin_v1_get=another"])).unwrap_err();
+    assert!(error.to_string().contains("expected a plugin, which exports `cpt_plugin_v1_get`"), "{error}");
+    assert_eq!(Library::open(&folder.path().join("none.so")).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn a_library_is_loaded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "once", &[]);
+    let first = Library::open(&path).unwrap();
+    let roundabout = folder.path().join("..").join(folder.path().file_name().unwrap()).join(path.file_name().unwrap());
+    assert!(std::ptr::eq(first, Library::open(&roundabout).unwrap()));
+}
+
+#[test]
+fn nothing_runs_before_sidecar_and_hash_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let error = load(&path, None).unwrap_err();
+    assert!(error.kind() == ErrorKind::Manifest && error.to_string().contains("libmoody.so.json"), "{error}");
+
+    let manifest = Library::open(&path).unwrap().manifest().clone();
+    let sidecar = Sidecar::of(&path, &manifest).unwrap();
+    sidecar.write(&path).unwrap();
+    assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
+    assert_eq!(scores(load(&path, None).unwrap())[2], 1.0);
+
+    // One byte more, and it is another file.
+    let other = build(folder.path(), "other", &[]);
+    sidecar.write(&other).unwrap();
+    std::fs::write(&other, [std::fs::read(&other).unwrap(), vec![0]].concat()).unwrap();
+    let error = load(&other, None).unwrap_err();
+    assert!(error.kind() == ErrorKind::Hash && error.to_string().contains(&sidecar.sha256), "{error}");
+
+    let mut renamed = Sidecar::of(&path, &manifest).unwrap();
+    renamed.manifest.experts[0].name = "another".into();
+    renamed.write(&path).unwrap();
+    assert_eq!(load(&path, None).unwrap_err().kind(), ErrorKind::Manifest);
+    for damage in ["", "{", "{\"sha256\": 3}", "[]"] {
+        std::fs::write(Sidecar::path(&path), damage).unwrap();
+        assert_eq!(load(&path, None).unwrap_err().kind(), ErrorKind::Manifest, "{damage}");
+    }
+}
+
+#[test]
+fn a_first_look_that_cannot_be_taken_stops_the_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    Sidecar::of(&path, Library::open(&path).unwrap().manifest()).unwrap().write(&path).unwrap();
+    for program in ["/bin/false", "/bin/true", "/nowhere/at/all"] {
+        let error = load(&path, Some(&Runner::at(program))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Probe, "{program}: {error}");
+    }
+}
+
+#[test]
+fn a_folder_is_searched_by_its_sidecars() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(discover(folder.path()).unwrap(), []);
+    assert_eq!(discover(&folder.path().join("none")).unwrap_err().kind(), ErrorKind::Io);
+    let path = build(folder.path(), "moody", &[]);
+    build(folder.path(), "needed_by_another", &[]);
+    let sidecar = Sidecar::of(&path, Library::open(&path).unwrap().manifest()).unwrap();
+    sidecar.write(&path).unwrap();
+    let script = folder.path().join("kind.py");
+    std::fs::write(&script, "# an expert in Python").unwrap();
+    let mut other = Sidecar::of(&script, &sidecar.manifest).unwrap();
+    other.command = Some(vec!["python3".into(), "-m".into(), "counterpoint_reward".into(), "{file}".into()]);
+    other.manifest.experts[0].name = "kind".into();
+    other.write(&script).unwrap();
+    let found = discover(folder.path()).unwrap();
+    assert_eq!(found.len(), 2);
+    let names: Vec<&str> = found.iter().flat_map(|f| f.experts().map(|e| e.name.as_str())).collect();
+    assert_eq!(names, ["kind", "moody"]);
+    let command = found[0].sidecar.command_for(&found[0].path).unwrap();
+    assert_eq!(Path::new(&command[3]), found[0].path);
+    assert_eq!(load(&script, None).unwrap_err().kind(), ErrorKind::Load);
+
+    other.manifest = sidecar.manifest;
+    other.write(&script).unwrap();
+    let error = discover(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("one plugin with an expert `moody`"), "{error}");
+}
+
+#[test]
+fn experts_and_settings_are_checked_before_the_plugin_is_asked() {
+    let (_folder, library) = common::open(&[]);
+    let create = |expert: &str, settings: serde_json::Value| {
+        Loaded::create(library, &Setup { expert, settings: &settings, base: Path::new("/") }, &Options::default())
+    };
+    let error = create("mody", json!({})).err().unwrap();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("(experts: moody)"), "{error}");
+    assert_eq!(create("moody", json!(3)).err().unwrap().kind(), ErrorKind::Config);
+}
