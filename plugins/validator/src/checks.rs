@@ -30,6 +30,8 @@ pub struct Check {
 enum Run {
     /// Of the plugin as a whole; libraries only.
     Library(fn(&Job) -> Outcome),
+    /// Of the plugin as a whole; bridged ones only.
+    Command(fn(&Job) -> Outcome),
     /// Of each expert, through the C interface; libraries only.
     Raw(fn(&Job) -> Outcome),
     /// Of each expert, by what it answers; libraries and bridged ones.
@@ -41,6 +43,11 @@ pub const ALL: &[Check] = &[
     library("one-symbol", "one exported symbol begins with cpt_: cpt_plugin_v1_get", file::one_symbol),
     library("load", "loads within 5 seconds", file::load),
     library("table", "magic, version, size, functions and manifest are in order, and the same each time", file::table),
+    Check {
+        name: "hello",
+        rule: "the process starts and says what it is (commands only)",
+        run: Run::Command(bridged::hello),
+    },
     library("unknown-expert", "create refuses an expert that is not in the manifest", creation::unknown_expert),
     library("unknown-extension", "extension answers NULL to names that it does not know", creation::unknown_extension),
     behaviour("create", "starts with the given settings, and again", creation::create),
@@ -64,7 +71,11 @@ pub const ALL: &[Check] = &[
     behaviour("bad-item", "an item that fails changes no other item", invariance::bad_item),
     behaviour("permutation", "scores do not depend on the order of items", invariance::permutation),
     behaviour("batch-size", "scores do not depend on the other items of the call", invariance::batch_size),
-    behaviour("deterministic", "the same call has the same scores to the last bit, in a new instance too", invariance::deterministic),
+    behaviour(
+        "deterministic",
+        "the same call has the same scores to the last bit, in a new instance too",
+        invariance::deterministic,
+    ),
     behaviour("range", "scores are finite and inside the manifest's range", invariance::range),
     behaviour("cancel", "a call that is asked to stop returns", control::cancel),
     behaviour("deadline", "a call that has run out of time returns", control::deadline),
@@ -72,7 +83,11 @@ pub const ALL: &[Check] = &[
     raw("leak-instances", "1,000 times create and destroy take no memory, files or threads", leaks::instances),
     raw("leak-calls", "1,000 calls take no memory, files or threads", leaks::calls),
     raw("threads", "create, score and destroy work on different threads", threads::moved),
-    raw("concurrent", "instances that work at the same time have the scores of one that works alone", threads::concurrent),
+    raw(
+        "concurrent",
+        "instances that work at the same time have the scores of one that works alone",
+        threads::concurrent,
+    ),
     raw("working-directory", "the working directory stays", process::working_directory),
     raw("environment", "the environment stays", process::environment),
     raw("signals", "signal handlers and the signal mask stay", process::signals),
@@ -102,18 +117,27 @@ impl Check {
 
     /// Whether it is made once for each expert.
     pub fn is_per_expert(&self) -> bool {
-        !matches!(self.run, Run::Library(_))
+        !matches!(self.run, Run::Library(_) | Run::Command(_))
+    }
+
+    /// Whether it finds out what the plugin says of itself.
+    pub(crate) fn introduces(&self) -> bool {
+        matches!(self.name, "table" | "hello")
     }
 
     /// Whether it can be made of `target`.
     pub fn applies_to(&self, target: &Target) -> bool {
-        matches!(target, Target::Library(_)) || matches!(self.run, Run::Behaviour(_))
+        match self.run {
+            Run::Library(_) | Run::Raw(_) => matches!(target, Target::Library(_)),
+            Run::Command(_) => matches!(target, Target::Command(_)),
+            Run::Behaviour(_) => true,
+        }
     }
 
     /// Makes the check, in this process.
     pub(crate) fn run(&self, job: &Job) -> Outcome {
         match (&self.run, &job.target) {
-            (Run::Library(run) | Run::Raw(run), _) => run(job),
+            (Run::Library(run) | Run::Command(run) | Run::Raw(run), _) => run(job),
             (Run::Behaviour(run), Target::Library(_)) => run(&instance::Raw::open(job)?),
             (Run::Behaviour(run), Target::Command(_)) => run(&bridged::Bridge::open(job)?),
         }

@@ -8,13 +8,13 @@ use std::ptr;
 use counterpoint_abi::{CPT_ERROR, CPT_OK, cpt_batch, cpt_host, cpt_scores};
 use counterpoint_host::ExpertManifest;
 
+use crate::Job;
 use crate::job::Target;
 use crate::layout::{Arguments, Layout, Outputs};
 use crate::library::{Loaded, Table};
 use crate::progress::step;
 use crate::samples::{Kit, Sample};
 use crate::subject::{Answers, Call, Failure, Scorer, Subject};
-use crate::Job;
 
 /// An expert of a loaded library, with its settings.
 pub(crate) struct Raw {
@@ -133,11 +133,7 @@ impl Instance<'_> {
         // SAFETY: as for `score`.
         let code = unsafe { function(self.pointer, host) };
         step(&format!("after {name}"));
-        Some(if code == CPT_OK {
-            Ok(())
-        } else {
-            Err(Failure { code, message: arguments.callbacks.take_message() })
-        })
+        Some(if code == CPT_OK { Ok(()) } else { Err(Failure { code, message: arguments.callbacks.take_message() }) })
     }
 }
 

@@ -107,7 +107,10 @@ fn read(pointer: *const cpt_plugin_v1) -> Result<Table, String> {
 
 fn manifest(text: cpt_str) -> Result<Manifest, String> {
     if text.data.is_null() || text.size > MANIFEST_LIMIT as u64 {
-        return Err(format!("expected a manifest of at most {MANIFEST_LIMIT} bytes, got {:p}, {}", text.data, text.size));
+        return Err(format!(
+            "expected a manifest of at most {MANIFEST_LIMIT} bytes, got {:p}, {}",
+            text.data, text.size
+        ));
     }
     step("reading the manifest");
     // SAFETY: the plugin says that so many bytes are there.

@@ -108,11 +108,7 @@ const SIZES: [(usize, usize); 6] = [(8, 8), (13, 7), (32, 24), (2, 5), (64, 64),
 impl Kit {
     /// Items that have what `expert` needs, with `params`.
     pub fn new(expert: &ExpertManifest, params: &str) -> Self {
-        Self {
-            params: params.to_owned(),
-            image: expert.needs(Need::Image),
-            reference: expert.needs(Need::Reference),
-        }
+        Self { params: params.to_owned(), image: expert.needs(Need::Image), reference: expert.needs(Need::Reference) }
     }
 
     /// Item number `i`: every number another item.

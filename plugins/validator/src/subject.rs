@@ -119,6 +119,9 @@ pub fn status(status: i32) -> String {
     }
 }
 
+/// In the place of a code: the process that should answer died, or did not keep to the protocol.
+pub const BROKEN: i32 = i32::MIN;
+
 /// A call that failed as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
@@ -134,6 +137,7 @@ impl fmt::Display for Failure {
             CPT_ERROR => "CPT_ERROR".into(),
             CPT_PANIC => "CPT_PANIC".into(),
             CPT_CANCELLED => "CPT_CANCELLED".into(),
+            BROKEN => return f.write_str(&self.message),
             code => code.to_string(),
         };
         write!(f, "{code}: {}", self.message)

@@ -39,6 +39,7 @@ fn returns_soon(subject: &dyn Subject, call: &Call) -> Outcome {
     if took > limit {
         return Err(format!("expected a call of {ITEMS} items to return within {limit:.1?}, got {took:.1?}"));
     }
+    expert.score(&subject.kit().samples(1), &Call::default()).map_err(|e| format!("the next call: {e}"))?;
     pass(format!("{how} after {took:.1?}"))
 }
 
@@ -60,10 +61,14 @@ pub(super) fn poisoned(job: &Job) -> Outcome {
         return Err(format!("expected score of a poisoned instance to return CPT_PANIC, got {code}"));
     }
     let written = prepared.written();
-    if written.status.iter().any(|s| *s != CPT_UNWRITTEN) || written.values.iter().any(|v| v.to_bits() != UNWRITTEN_VALUE) {
+    if written.status.iter().any(|s| *s != CPT_UNWRITTEN)
+        || written.values.iter().any(|v| v.to_bits() != UNWRITTEN_VALUE)
+    {
         return Err("expected a poisoned instance to write no score, got some".into());
     }
     drop(instance);
-    raw.instance()?.score(&samples, &Call::default()).map_err(|e| format!("a new instance after a poisoned one: {e}"))?;
+    raw.instance()?
+        .score(&samples, &Call::default())
+        .map_err(|e| format!("a new instance after a poisoned one: {e}"))?;
     pass("")
 }

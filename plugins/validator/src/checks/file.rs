@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use object::Object;
+use object::{BinaryFormat, Object};
 
 use crate::job::{pass, skip};
 use crate::library::Loaded;
@@ -21,17 +21,23 @@ fn path(job: &Job) -> Result<&std::path::Path, String> {
 pub(super) fn one_symbol(job: &Job) -> Outcome {
     let bytes = std::fs::read(path(job)?).map_err(|e| format!("cannot read the file: {e}"))?;
     let file = object::File::parse(&*bytes).map_err(|e| format!("expected a shared library: {e}"))?;
+    // Mach-O writes an underscore before the names of C.
+    let prefix = if file.format() == BinaryFormat::MachO { "_" } else { "" };
     let mut ours = Vec::new();
     let mut others = Vec::new();
     for export in file.exports().map_err(|e| format!("cannot read the exported symbols: {e}"))? {
         let export = export.map_err(|e| format!("cannot read an exported symbol: {e}"))?;
-        // Mach-O writes an underscore before the names of C.
-        let name = String::from_utf8_lossy(export.name().unwrap_or_default()).trim_start_matches('_').to_owned();
+        let name = String::from_utf8_lossy(export.name().unwrap_or_default()).into_owned();
+        let name = name.strip_prefix(prefix).unwrap_or(&name).to_owned();
         if name.starts_with("cpt_") { ours.push(name) } else { others.push(name) }
     }
     ours.sort();
     if ours != [counterpoint_abi::SYMBOL] {
-        return Err(format!("expected the one symbol {} to be exported, got [{}]", counterpoint_abi::SYMBOL, ours.join(", ")));
+        return Err(format!(
+            "expected the one symbol {} to be exported, got [{}]",
+            counterpoint_abi::SYMBOL,
+            ours.join(", ")
+        ));
     }
     match others.len() {
         0 => pass(""),

@@ -37,7 +37,8 @@ pub(super) fn strides(subject: &dyn Subject) -> Outcome {
                 sample.references = sample.references.iter().map(|p| p.spread(pixel, gap)).collect();
             }
             let got = subject.start()?.score(&spread, &call)?;
-            let place = format!("{} samples a pixel, {gap} after each row, {}", pixel, if float { "f32" } else { "u8" });
+            let place =
+                format!("{} samples a pixel, {gap} after each row, {}", pixel, if float { "f32" } else { "u8" });
             compare(subject, &usual, &got).map_err(|e| format!("packed and with {place}: {e}"))?;
         }
     }

@@ -103,7 +103,9 @@ pub(super) fn batch_size(subject: &dyn Subject) -> Outcome {
             let got = expert.score(part, &Call::default())?;
             for k in 0..part.len() {
                 let i = chunk * size + k;
-                usual.same(i, &got, k).map_err(|e| format!("expected the same of item {i} among {size} and 9, got {e}"))?;
+                usual
+                    .same(i, &got, k)
+                    .map_err(|e| format!("expected the same of item {i} among {size} and 9, got {e}"))?;
             }
         }
     }
@@ -129,6 +131,14 @@ pub(super) fn range(subject: &dyn Subject) -> Outcome {
     let mut seen = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs.len()];
     for seed in 0..3 {
         let answers = expert.score(&subject.kit().samples(24), &Call { seed, ..Call::default() })?;
+        // The bridge puts a failure in the place of what is outside.
+        for (i, reason) in &answers.reasons {
+            let refused =
+                |name: &str| [format!("expected a finite `{name}`"), format!("expected `{name}` in the declared")];
+            if outputs.iter().flat_map(|o| refused(&o.name)).any(|words| reason.starts_with(&words)) {
+                return Err(format!("item {i}: {reason}"));
+            }
+        }
         if let Some(reason) = answers.why_none() {
             return skip(reason);
         }

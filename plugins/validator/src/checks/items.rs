@@ -1,13 +1,13 @@
 //! Batches of all sizes, and texts of all kinds.
 
-use counterpoint_abi::{CPT_ABSTAIN, CPT_FAIL, CPT_UNWRITTEN, CPT_VALUE};
+use counterpoint_abi::{CPT_ABSTAIN, CPT_ERROR, CPT_FAIL, CPT_UNWRITTEN, CPT_VALUE};
 
 use super::invariance::{compare, compare_others};
 use crate::instance::Raw;
 use crate::job::pass;
 use crate::layout::UNWRITTEN_VALUE;
 use crate::samples::Sample;
-use crate::subject::{Call, Scorer, Subject, status};
+use crate::subject::{Answers, Call, Failure, Scorer, Subject, status};
 use crate::{Job, Outcome};
 
 pub(super) fn no_items(subject: &dyn Subject) -> Outcome {
@@ -102,14 +102,23 @@ pub(super) fn hostile(subject: &dyn Subject) -> Outcome {
     for (k, params) in params.iter().enumerate() {
         let mut nonsense = kit.samples(3);
         nonsense[k % 3].params = (*params).into();
-        refused += usize::from(expert.score(&nonsense, &call).is_err());
+        refused += is_refused(expert.score(&nonsense, &call))?;
     }
     let mut huge = kit.sample(0);
     huge.prompt = "word ".repeat(50_000).into();
     huge.response = "\u{10FFFF}".repeat(1_000).into();
     huge.candidate = u64::MAX;
-    refused += usize::from(expert.score(&[huge], &call).is_err());
+    refused += is_refused(expert.score(&[huge], &call))?;
     let after = expert.score(&samples, &call).map_err(|e| format!("after nonsense: {e}"))?;
     compare(subject, &before, &after).map_err(|e| format!("before and after nonsense: {e}"))?;
     pass(format!("{refused} of {} calls refused as a whole", params.len() + 1))
+}
+
+/// 1 for a call that was refused with an error, 0 for one that was done.
+fn is_refused(result: Result<Answers, Failure>) -> Result<usize, String> {
+    match result {
+        Ok(_) => Ok(0),
+        Err(failure) if failure.code == CPT_ERROR => Ok(1),
+        Err(failure) => Err(format!("expected CPT_OK or CPT_ERROR, got {failure}")),
+    }
 }

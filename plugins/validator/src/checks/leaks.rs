@@ -28,7 +28,8 @@ impl Use {
     fn now() -> Result<Self, String> {
         let count = |path: &str| Ok(std::fs::read_dir(path).map_err(|e| format!("cannot read {path}: {e}"))?.count());
         let text = std::fs::read_to_string("/proc/self/statm").map_err(|e| format!("cannot read /proc: {e}"))?;
-        let pages = text.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).ok_or("cannot read /proc/self/statm")?;
+        let pages =
+            text.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).ok_or("cannot read /proc/self/statm")?;
         Ok(Self { memory: pages * page_size(), files: count("/proc/self/fd")?, threads: count("/proc/self/task")? })
     }
 }
@@ -77,7 +78,11 @@ fn many(raw: &Raw, mut once: impl FnMut() -> Result<(), String>) -> Outcome {
     let allowed = (LIMIT * rounds / ROUNDS).max(1 << 20);
     let grown = after.memory.saturating_sub(before.memory);
     if grown > allowed {
-        return Err(format!("expected at most {} KiB more after {rounds} rounds, got {} KiB", allowed >> 10, grown >> 10));
+        return Err(format!(
+            "expected at most {} KiB more after {rounds} rounds, got {} KiB",
+            allowed >> 10,
+            grown >> 10
+        ));
     }
     for (what, before, after) in [("files", before.files, after.files), ("threads", before.threads, after.threads)] {
         if after > before {
