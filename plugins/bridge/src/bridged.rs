@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::BridgeOptions;
 use crate::frame::{Body, encode};
-use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind, parse};
+use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind};
 use crate::process::{Limits, Process};
 use crate::wire::Pieces;
 
@@ -82,7 +82,7 @@ impl Bridged {
     /// Runs an expert of the shared library at `library` in a child process of `runner`. The sidecar is not looked at.
     ///
     /// # Errors
-    /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Died`] with what its opening said.
+    /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Load`] and its like.
     pub fn of_library(runner: &Runner, library: &Path, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
         let mut command = runner.command("serve");
         command.arg(library);
@@ -104,10 +104,10 @@ impl Bridged {
         self.capabilities
     }
 
-    /// The running process, or another in its place.
-    fn process(&mut self, cancel: Option<&AtomicBool>) -> Result<&mut Process> {
-        if let Some(process) = self.process.take() {
-            return Ok(self.process.insert(process));
+    /// Sees to it that there is a process: the one that runs, or another in the place of one that ended.
+    fn revive(&mut self, cancel: Option<&AtomicBool>) -> Result<()> {
+        if self.process.is_some() {
+            return Ok(());
         }
         if let Some((when, why)) = &self.last {
             if self.failures > self.options.restarts {
@@ -119,13 +119,24 @@ impl Bridged {
             }
             sleep_until(*when + self.options.pause(self.failures), cancel)?;
         }
-        let (process, manifest, _) = open(&mut self.command, &self.setup, &self.options, cancel)?;
-        if manifest != self.manifest {
+        let opened = open(&mut self.command, &self.setup, &self.options, cancel).and_then(|(process, manifest, _)| {
+            if manifest == self.manifest {
+                return Ok(process);
+            }
             let message = "expected the manifest that the plugin had before its restart, got another";
-            return Err(Error::new(ErrorKind::Contract, message));
-        }
+            Err(Error::new(ErrorKind::Contract, message))
+        });
+        self.process = Some(opened.inspect_err(|error| self.failed(error))?);
         self.statistics.replaced += 1;
-        Ok(self.process.insert(process))
+        Ok(())
+    }
+
+    /// Counts an end of the process, unless it was wanted.
+    fn failed(&mut self, error: &Error) {
+        if error.kind() != ErrorKind::Cancelled {
+            self.failures += 1;
+            self.last = Some((Instant::now(), error.to_string()));
+        }
     }
 
     fn try_score(&mut self, items: &[Item<'_>], call: &Call<'_>) -> Result<Scores> {
@@ -140,7 +151,7 @@ impl Bridged {
             return Err(Error::new(ErrorKind::Config, message));
         }
         let time = call.deadline.unwrap_or(self.options.call_timeout());
-        let deadline_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = call.deadline.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         self.id += 1;
         let id = self.id;
         let head = encode(&ToChild::Score { id, seed: call.seed, deadline_ns, items: wire }, body.size)?;
@@ -148,14 +159,15 @@ impl Bridged {
         pieces.extend(body.pieces.iter().map(|piece| &piece[..]));
 
         let outputs = self.manifest.outputs.len();
-        let process = self.process(call.cancel)?;
+        self.revive(call.cancel)?;
+        let Some(process) = &mut self.process else { return Err(Error::new(ErrorKind::Died, "expected a process")) };
         let limits = Limits {
             until: after(time),
             cancel: call.cancel,
             last_words: &encode(&ToChild::Cancel { id }, 0)?,
             body_limit: (items.len() * outputs * 8) as u64,
         };
-        let (scores, stopped) = process.converse(&pieces, &limits, |message, body| match message {
+        let conversation = process.converse(&pieces, &limits, |message, body| match message {
             FromChild::Scores { id: of, states, values } if of == id => {
                 scores(states, &values, body, items.len(), outputs).map(|scores| Some(Ok(scores)))
             }
@@ -163,7 +175,12 @@ impl Bridged {
                 Ok(Some(Err(Error::new(error_kind(&error), message))))
             }
             other => Err(unexpected(&format!("scores or an error of call {id}"), &other)),
+        });
+        let (scores, stopped) = conversation.inspect_err(|error| {
+            self.process = None;
+            self.failed(error);
         })?;
+        self.failures = 0;
         match stopped {
             Some(ErrorKind::Deadline) => {
                 Err(Error::new(ErrorKind::Deadline, format!("expected an answer within {time:?}, got it later")))
@@ -185,16 +202,6 @@ impl Expert for Bridged {
             scores
         });
         self.statistics.count(items.len(), start.elapsed(), &result);
-        if self.process.as_ref().is_some_and(|process| !process.ended()) {
-            self.failures = 0;
-        } else if let Err(error) = &result
-            && error.kind() != ErrorKind::Cancelled
-            && self.failures <= self.options.restarts
-        {
-            self.failures += 1;
-            self.last = Some((Instant::now(), error.to_string()));
-        }
-        self.process.take_if(|process| process.ended());
         result
     }
 
@@ -242,11 +249,12 @@ fn hello(process: &mut Process, limits: &Limits<'_>) -> Result<(Manifest, u64)> 
                 return Err(Error::new(ErrorKind::Version, message));
             }
             let manifest = Manifest::parse(manifest.to_string().as_bytes(), &program)?;
-            Ok(Some((manifest, capabilities)))
+            Ok(Some(Ok((manifest, capabilities))))
         }
+        FromChild::Error { id: None, error, message } => Ok(Some(Err(Error::new(error_kind(&error), message)))),
         other => Err(unexpected("`hello`", &other)),
     });
-    in_time(hello)
+    in_time(hello)?
 }
 
 /// What came of a conversation at start-up, unless it came too late.
@@ -283,7 +291,7 @@ fn sleep_until(until: Instant, cancel: Option<&AtomicBool>) -> Result<()> {
 }
 
 /// The scores of an answer to a call of `items` items.
-fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
+pub(crate) fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
     if states.len() != items {
         let message = format!("expected {items} items' states in an answer, got {}", states.len());
         return Err(Error::new(ErrorKind::Contract, message));
@@ -293,8 +301,7 @@ fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, ou
         return Err(Error::new(ErrorKind::Contract, message));
     }
     let bytes = values.bytes(body.bytes())?;
-    // As many whole numbers as there are, wherever they lie.
-    let values = bytemuck::pod_collect_to_vec(bytes);
+    let values = bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
     Ok(Scores { outputs, values, states: states.into_iter().map(Into::into).collect() })
 }
 

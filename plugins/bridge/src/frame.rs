@@ -78,7 +78,10 @@ pub enum Step {
     /// Nothing more to read at present; only of a reader that does not block.
     Pending,
     /// The other side closed the pipe, so many bytes (0 between two frames) before a frame was whole.
-    End { missing: usize },
+    End {
+        /// Bytes.
+        missing: usize,
+    },
 }
 
 /// Takes frames from a reader, piece by piece.

@@ -13,9 +13,12 @@ mod bridged;
 mod child;
 mod forward;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod options;
 mod process;
+mod running;
 mod stderr;
 mod wire;
 

@@ -34,8 +34,8 @@ pub enum ToChild<'a> {
     Score {
         id: u64,
         seed: u64,
-        /// Nanoseconds that the call may take.
-        deadline_ns: u64,
+        /// Nanoseconds that the call may take, for the expert to plan by.
+        deadline_ns: Option<u64>,
         #[serde(borrow)]
         items: Vec<WireItem<'a>>,
     },
@@ -43,6 +43,20 @@ pub enum ToChild<'a> {
     Cancel { id: u64 },
     /// There is nothing more to do.
     Bye {},
+}
+
+/// What is for the thread that takes the frames, and not for the one that is busy with a call.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Urgent {
+    Create {
+        body_limit: u64,
+    },
+    Cancel {
+        id: u64,
+    },
+    #[serde(other)]
+    Other,
 }
 
 /// From the child to the host.
@@ -174,7 +188,7 @@ impl From<State> for WireState {
 }
 
 /// Kinds of errors by the names that they have in an `error` frame.
-const ERRORS: [(&str, ErrorKind); 8] = [
+const ERRORS: [(&str, ErrorKind); 10] = [
     ("config", ErrorKind::Config),
     ("create", ErrorKind::Create),
     ("call", ErrorKind::Call),
@@ -183,6 +197,8 @@ const ERRORS: [(&str, ErrorKind); 8] = [
     ("deadline", ErrorKind::Deadline),
     ("contract", ErrorKind::Contract),
     ("load", ErrorKind::Load),
+    ("manifest", ErrorKind::Manifest),
+    ("version", ErrorKind::Version),
 ];
 
 /// The kind called `name`; a name that is not known is a failed call.

@@ -95,7 +95,7 @@ impl Process {
     ///
     /// # Errors
     /// Those of `answer` and of a malformed frame; [`ErrorKind::Died`]; [`ErrorKind::Deadline`] and [`ErrorKind::Cancelled`]
-    /// without an answer in the grace time. The process has [ended](Self::ended) then.
+    /// without an answer in the grace time. The process is of no use then.
     pub fn converse<T>(
         &mut self,
         pieces: &[&[u8]],
@@ -220,11 +220,6 @@ impl Process {
         let _gone = kill_process_group(self.pid, Signal::KILL);
         let _gone = self.child.kill();
         self.child.wait().ok()
-    }
-
-    /// Whether the process is gone.
-    pub fn ended(&self) -> bool {
-        self.ended
     }
 
     /// The error when it closed its standard output, `missing` bytes before the end of a frame.
