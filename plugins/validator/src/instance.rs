@@ -27,11 +27,16 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Loads the job's library and finds its expert.
+    /// Loads the job's library and finds its expert; its first one for a check of the whole plugin.
     pub fn open(job: &Job) -> Result<Self, String> {
         let Target::Library(path) = &job.target else { return Err("expected a library".into()) };
         let table = Loaded::open(path)?.table()?;
-        let manifest = table.manifest.expert(&job.expert).map_err(|e| e.to_string())?.clone();
+        let first = table.manifest.experts.first().filter(|_| job.expert.is_empty());
+        let manifest = match first {
+            Some(first) => first,
+            None => table.manifest.expert(&job.expert).map_err(|e| e.to_string())?,
+        };
+        let manifest = manifest.clone();
         Ok(Self {
             kit: Kit::new(&manifest, &job.params),
             manifest,

@@ -28,13 +28,16 @@
 #ifndef RANGE
 #define RANGE "[0, 1]"
 #endif
+#ifndef NEEDS
+#define NEEDS "[\"text\"]"
+#endif
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 #ifndef MANIFEST
 #define MANIFEST                                                                                                           \
     "{\"abi\": {\"major\": " TEXT(MAJOR) ", \"minor\": " TEXT(MINOR) "}, \"name\": \"test-plugin\", \"version\": \"1.2.3\"," \
     " \"experts\": [{\"name\": \"good\", \"description\": \"How light an image is.\"," \
-    " \"outputs\": [{\"name\": \"light\", \"range\": " RANGE "}, {\"name\": \"length\"}], \"needs\": [\"text\"]}]}"
+    " \"outputs\": [{\"name\": \"light\", \"range\": " RANGE "}, {\"name\": \"length\"}], \"needs\": " NEEDS "}]}"
 #endif
 /* Statements at the begin of create, of destroy, of score, before each item, and at the end of score. */
 #ifndef ON_CREATE
@@ -56,6 +59,9 @@
 #ifndef LIGHT
 #define LIGHT(light, batch, i) (light)
 #endif
+#ifndef LENGTH
+#define LENGTH(scores, i) (scores)->values[i * 2 + 1] = (double)(item->prompt.size + item->response.size)
+#endif
 #ifndef IS_VALID
 #define IS_VALID(batch, scores) cpt_batch_is_valid(batch, scores)
 #endif
@@ -76,6 +82,9 @@
 #endif
 #ifndef ITEM_AT
 #define ITEM_AT(batch, i) cpt_item_at(batch, i)
+#endif
+#ifndef CANCELLED
+#define CANCELLED(host, i) (host)->cancelled((host)->context)
 #endif
 #ifndef IS_FORMAT
 #define IS_FORMAT(format) ((format) == CPT_RGB_U8 || (format) == CPT_RGB_F32)
@@ -150,7 +159,7 @@ static int32_t good_score(void *instance, const cpt_host *host, const cpt_batch 
     for (uint64_t i = 0; i < batch->n_items; i++) {
         const cpt_item *item = ITEM_AT(batch, i);
         ON_ITEM(instance, host, batch, i)
-        if (host->cancelled(host->context)) return CPT_CANCELLED;
+        if (CANCELLED(host, i)) return CPT_CANCELLED;
         if (!IS_UTF8(item->prompt) || !IS_UTF8(item->response)) {
             host->fail(host->context, i, cpt_text("expected UTF-8"));
             scores->status[i] = CPT_FAIL;
@@ -163,7 +172,7 @@ static int32_t good_score(void *instance, const cpt_host *host, const cpt_batch 
         }
         double light = item->image != NULL ? image_light(item->image) : text_light(item->response);
         scores->values[i * 2] = LIGHT(light, batch, i);
-        scores->values[i * 2 + 1] = (double)(item->prompt.size + item->response.size);
+        LENGTH(scores, i);
         scores->status[i] = CPT_VALUE;
     }
     AFTER_SCORE(instance, host, batch, scores)

@@ -27,7 +27,7 @@ pub(super) fn one_symbol(job: &Job) -> Outcome {
     let mut others = Vec::new();
     for export in file.exports().map_err(|e| format!("cannot read the exported symbols: {e}"))? {
         let export = export.map_err(|e| format!("cannot read an exported symbol: {e}"))?;
-        let name = String::from_utf8_lossy(export.name().unwrap_or_default()).into_owned();
+        let name = String::from_utf8_lossy(export.name().into_name().unwrap_or_default()).into_owned();
         let name = name.strip_prefix(prefix).unwrap_or(&name).to_owned();
         if name.starts_with("cpt_") { ours.push(name) } else { others.push(name) }
     }

@@ -4,7 +4,7 @@ use counterpoint_abi::{CPT_CAP_BATCH_INVARIANT, CPT_CAP_DETERMINISTIC, CPT_VALUE
 
 use crate::Outcome;
 use crate::job::{pass, skip};
-use crate::subject::{Answers, Call, Scorer, Subject};
+use crate::subject::{Answers, Call, Subject};
 
 fn promises(subject: &dyn Subject, bits: u64) -> bool {
     subject.capabilities() & bits == bits

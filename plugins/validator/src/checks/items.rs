@@ -70,8 +70,7 @@ pub(super) fn embedded_nul(subject: &dyn Subject) -> Outcome {
         let text = [&mut sample.prompt, &mut sample.response, &mut sample.class];
         for (k, text) in text.into_iter().enumerate() {
             if i % 3 == k {
-                text.splice(text.len() / 2..text.len() / 2, *b"\0\0");
-                text.push(0);
+                text.extend(b"\0\0 and more\0");
             }
         }
     })

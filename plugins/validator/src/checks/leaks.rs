@@ -26,7 +26,10 @@ struct Use {
 
 impl Use {
     fn now() -> Result<Self, String> {
-        let count = |path: &str| Ok(std::fs::read_dir(path).map_err(|e| format!("cannot read {path}: {e}"))?.count());
+        let count = |path: &str| match std::fs::read_dir(path) {
+            Ok(entries) => Ok(entries.count()),
+            Err(error) => Err(format!("cannot read {path}: {error}")),
+        };
         let text = std::fs::read_to_string("/proc/self/statm").map_err(|e| format!("cannot read /proc: {e}"))?;
         let pages =
             text.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).ok_or("cannot read /proc/self/statm")?;

@@ -1,0 +1,6 @@
+#include "good.h"
+
+__attribute__((constructor)) static void at_load(void) {
+    volatile int *nowhere = NULL;
+    *nowhere = 1;
+}
