@@ -48,7 +48,7 @@ pub(crate) fn hello(job: &Job) -> Outcome {
 /// What the plugin behind the job's command says of itself.
 fn describe(job: &Job) -> Result<(Manifest, u64), String> {
     let Target::Command(words) = &job.target else { return Err("expected a command".into()) };
-    progress::step("hello");
+    progress::step("while waiting for hello");
     Bridged::describe(command(words), &options(job)).map_err(|e| e.to_string())
 }
 
@@ -84,7 +84,7 @@ impl Subject for Bridge {
     }
 
     fn start(&self) -> Result<Box<dyn Scorer + '_>, Failure> {
-        progress::step("starting the process");
+        progress::step("while starting the process");
         let setup = Setup { expert: &self.manifest.name, settings: &self.settings, base: &self.base };
         let running = Bridged::start(command(&self.command), &setup, self.options.clone());
         Ok(Box::new(Running { expert: running.map_err(failure)? }))
@@ -98,7 +98,7 @@ struct Running {
 
 impl Scorer for Running {
     fn score(&mut self, samples: &[Sample], call: &Call) -> Result<Answers, Failure> {
-        progress::step(&format!("score of {} items", samples.len()));
+        progress::step(&format!("in score of {} items", samples.len()));
         let items: Vec<Item<'_>> = samples.iter().map(item).collect::<host::Result<_>>().map_err(failure)?;
         let cancel = AtomicBool::new(call.cancelled);
         let arguments = host::Call { seed: call.seed, deadline: call.deadline, cancel: Some(&cancel) };

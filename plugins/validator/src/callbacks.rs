@@ -73,7 +73,8 @@ unsafe fn text(message: cpt_str) -> String {
 
 unsafe extern "C" fn log(_: *mut c_void, level: i32, message: cpt_str) {
     // SAFETY: the plugin's promise, see `text`.
-    crate::progress::step(&format!("log of level {level}: {}", unsafe { text(message) }));
+    let message = unsafe { text(message) };
+    crate::progress::step(&format!("after it logged {message:?} (level {level})"));
 }
 
 unsafe extern "C" fn fail(context: *mut c_void, item: u64, message: cpt_str) {

@@ -9,12 +9,16 @@ use counterpoint_abi::{CPT_ERROR, CPT_OK, cpt_batch, cpt_host, cpt_scores};
 use counterpoint_host::ExpertManifest;
 
 use crate::Job;
+use crate::calls;
 use crate::job::Target;
 use crate::layout::{Arguments, Layout, Outputs};
 use crate::library::{Loaded, Table};
 use crate::progress::step;
 use crate::samples::{Kit, Sample};
 use crate::subject::{Answers, Call, Failure, Scorer, Subject};
+
+/// A function `int32_t (void *instance, const cpt_host *host)` that panics inside the plugin, as a test of what follows.
+pub(crate) const INJECT_PANIC: &str = "counterpoint.inject_panic/1";
 
 /// An expert of a loaded library, with its settings.
 pub(crate) struct Raw {
@@ -64,14 +68,13 @@ impl Raw {
         let setup = arguments.setup(expert.as_bytes(), settings, self.base.as_bytes()).map_err(no_memory)?;
         let host = arguments.host().map_err(no_memory)?;
         arguments.seal().map_err(no_memory)?;
-        step("create");
         // SAFETY: host and setup live in `arguments`, which live longer than the call.
-        let code = unsafe { (self.table.create)(host, setup, &mut made) };
+        let code = unsafe { calls::create(self.table.create, "in create", host, setup, &mut made) };
         step("after create");
         if code == CPT_OK {
             return Ok(Instance { raw: self, pointer: made });
         }
-        Err(Failure { code, message: format!("create of `{expert}`: {}", arguments.callbacks.take_message()) })
+        Err(Failure { code, message: format!("in create of `{expert}`: {}", arguments.callbacks.take_message()) })
     }
 }
 
@@ -112,16 +115,16 @@ impl Instance<'_> {
 
     /// Calls `score` and returns its code.
     pub fn call(&mut self, prepared: &mut Prepared) -> i32 {
-        step(&prepared.what);
+        let Prepared { host, batch, scores, .. } = *prepared;
         // SAFETY: the arguments live in `prepared`.
-        let code = unsafe { (self.raw.table.score)(self.pointer, prepared.host, prepared.batch, prepared.scores) };
+        let code = unsafe { calls::score(self.raw.table.score, &prepared.when, self.pointer, host, batch, scores) };
         step("after score");
         code
     }
 
-    /// Calls the function of an extension that is `int32_t (void *instance, const cpt_host *host)`.
-    pub fn call_extension(&mut self, name: &str) -> Option<Result<(), Failure>> {
-        let pointer = self.raw.table.extension(name);
+    /// Has a panic happen inside the plugin, if that has the extension for it.
+    pub fn inject_panic(&mut self) -> Option<Result<(), Failure>> {
+        let pointer = self.raw.table.extension(INJECT_PANIC);
         if pointer.is_null() {
             return None;
         }
@@ -134,11 +137,11 @@ impl Instance<'_> {
             Ok(host) => host,
             Err(error) => return Some(Err(no_memory(error))),
         };
-        step(name);
-        // SAFETY: as for `score`.
-        let code = unsafe { function(self.pointer, host) };
-        step(&format!("after {name}"));
-        Some(if code == CPT_OK { Ok(()) } else { Err(Failure { code, message: arguments.callbacks.take_message() }) })
+        // SAFETY: the host lives in `arguments`.
+        let code = unsafe { calls::inject_panic(function, "in inject_panic", self.pointer, host) };
+        step("after inject_panic");
+        let failure = || Failure { code, message: arguments.callbacks.take_message() };
+        Some(if code == CPT_OK { Ok(()) } else { Err(failure()) })
     }
 }
 
@@ -150,9 +153,8 @@ impl Scorer for Instance<'_> {
 
 impl Drop for Instance<'_> {
     fn drop(&mut self) {
-        step("destroy");
         // SAFETY: `create` made the pointer, and it is not used again.
-        unsafe { (self.raw.table.destroy)(self.pointer) };
+        unsafe { calls::destroy(self.raw.table.destroy, "in destroy", self.pointer) };
         step("after destroy");
     }
 }
@@ -164,7 +166,7 @@ pub(crate) struct Prepared {
     host: *const cpt_host,
     batch: *const cpt_batch,
     scores: *const cpt_scores,
-    what: String,
+    when: String,
 }
 
 impl Prepared {
@@ -175,11 +177,11 @@ impl Prepared {
         let scores = outputs.scores(&mut arguments)?;
         let host = arguments.host()?;
         arguments.seal()?;
-        let what = match samples.len() {
-            1 => "score of 1 item".to_owned(),
-            n => format!("score of {n} items"),
+        let when = match samples.len() {
+            1 => "in score of 1 item".to_owned(),
+            n => format!("in score of {n} items"),
         };
-        Ok(Self { arguments, outputs, host, batch, scores, what })
+        Ok(Self { arguments, outputs, host, batch, scores, when })
     }
 
     /// What the last call answered, which returned `code`.
@@ -187,7 +189,7 @@ impl Prepared {
         if code == CPT_OK {
             return Ok(self.outputs.answers(&self.arguments.callbacks));
         }
-        let message = format!("{}: {}", self.what, self.arguments.callbacks.take_message());
+        let message = format!("{}: {}", self.when, self.arguments.callbacks.take_message());
         Err(Failure { code, message })
     }
 

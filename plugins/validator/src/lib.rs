@@ -5,6 +5,7 @@
 
 mod bridged;
 mod callbacks;
+mod calls;
 pub mod checks;
 mod child;
 mod cli;

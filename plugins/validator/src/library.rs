@@ -11,6 +11,7 @@ use counterpoint_abi::{
 };
 use counterpoint_host::{MANIFEST_LIMIT, Manifest};
 
+use crate::calls;
 use crate::progress::step;
 
 /// A loaded library, never unloaded.
@@ -34,10 +35,10 @@ pub(crate) struct Table {
 impl Loaded {
     /// Loads the library at `path` and finds its symbol.
     pub fn open(path: &Path) -> Result<Self, String> {
-        step("loading");
+        step("while loading");
         // SAFETY: the library's constructors run here. That they do no harm cannot be known; this is a process of its own.
         let library = unsafe { load(path) }.map_err(|e| format!("the system cannot load it: {e}"))?;
-        step("looking for the symbol");
+        step("while looking for the symbol");
         // SAFETY: the contract gives this symbol this type.
         let symbol = unsafe { library.get::<cpt_plugin_v1_get>(SYMBOL.as_bytes()) };
         let getter = *symbol.map_err(|e| format!("it exports no {SYMBOL}: {e}"))?;
@@ -47,10 +48,9 @@ impl Loaded {
 
     /// What the getter returns.
     pub fn pointer(&self) -> *const cpt_plugin_v1 {
-        step(SYMBOL);
-        // SAFETY: a function of the type that the contract gives it.
-        let pointer = unsafe { (self.getter)() };
-        step("reading the table");
+        // SAFETY: it takes nothing.
+        let pointer = unsafe { calls::get(self.getter, "in cpt_plugin_v1_get") };
+        step("while reading the table");
         pointer
     }
 
@@ -112,7 +112,7 @@ fn manifest(text: cpt_str) -> Result<Manifest, String> {
             text.data, text.size
         ));
     }
-    step("reading the manifest");
+    step("while reading the manifest");
     // SAFETY: the plugin says that so many bytes are there.
     let bytes = unsafe { std::slice::from_raw_parts(text.data, text.size as usize) };
     Manifest::parse(bytes, "the table's manifest").map_err(|e| e.to_string())
@@ -121,8 +121,7 @@ fn manifest(text: cpt_str) -> Result<Manifest, String> {
 impl Table {
     /// What the plugin's `extension` answers to `name`; without such a function nothing.
     pub fn extension(&self, name: &str) -> *const std::ffi::c_void {
-        step("extension");
         // SAFETY: the name can be read during the call.
-        self.extension.map_or(ptr::null(), |extension| unsafe { extension(cpt_str::of(name)) })
+        self.extension.map_or(ptr::null(), |f| unsafe { calls::extension(f, "in extension", cpt_str::of(name)) })
     }
 }

@@ -48,19 +48,19 @@ fn try_run(job: &Job) -> io::Result<(Verdict, Option<(Manifest, u64)>)> {
         .spawn()?;
     let ended = wait(&mut child, Duration::from_secs_f64(job.timeout))?;
 
-    let (mut step, mut plugin, mut verdict) = (String::new(), None, None);
+    let (mut step, mut plugin, mut verdict) = ("before the check".to_owned(), None, None);
     for line in String::from_utf8_lossy(&std::fs::read(&job.answer)?).lines() {
         match serde_json::from_str(line) {
             Ok(Line::Step(what)) => step = what,
             Ok(Line::Plugin { manifest, capabilities }) => plugin = Some((manifest, capabilities)),
             Ok(Line::Verdict(said)) => {
-                step = "exit".into();
+                step = "at its exit, after the check".into();
                 verdict = Some(said);
             }
             Err(_) => return Ok((Verdict::Fail(format!("wrote into the validator's own file: {line:?}")), None)),
         }
     }
-    let during = |how: String| Verdict::Fail(format!("{how} during {step}{}", said(&path("stderr"))));
+    let during = |how: String| Verdict::Fail(format!("{how} {step}{}", said(&path("stderr"))));
     let verdict = match (ended, verdict) {
         (None, _) => during(format!("took longer than {} s", job.timeout)),
         // A verdict of failure is more than how the process ended after it.

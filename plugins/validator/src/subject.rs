@@ -140,7 +140,7 @@ impl fmt::Display for Failure {
             BROKEN => return f.write_str(&self.message),
             code => code.to_string(),
         };
-        write!(f, "{code}: {}", self.message)
+        write!(f, "{code} {}", self.message)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use counterpoint_abi::{CPT_CANCELLED, CPT_PANIC, CPT_UNWRITTEN};
 
-use crate::instance::{Prepared, Raw};
+use crate::instance::{INJECT_PANIC, Prepared, Raw};
 use crate::job::{pass, skip};
 use crate::layout::{Layout, UNWRITTEN_VALUE};
 use crate::subject::{Call, Scorer, Subject};
@@ -44,14 +44,13 @@ fn returns_soon(subject: &dyn Subject, call: &Call) -> Outcome {
 }
 
 pub(super) fn poisoned(job: &Job) -> Outcome {
-    const NAME: &str = "counterpoint.inject_panic/1";
     let raw = Raw::open(job)?;
     let mut instance = raw.instance()?;
-    match instance.call_extension(NAME) {
-        None => return skip(format!("the plugin has no extension {NAME}")),
+    match instance.inject_panic() {
+        None => return skip(format!("the plugin has no extension {INJECT_PANIC}")),
         Some(Err(failure)) if failure.code == CPT_PANIC => {}
-        Some(Err(failure)) => return Err(format!("expected {NAME} to return CPT_PANIC, got {failure}")),
-        Some(Ok(())) => return Err(format!("expected {NAME} to return CPT_PANIC, got CPT_OK")),
+        Some(Err(failure)) => return Err(format!("expected {INJECT_PANIC} to return CPT_PANIC, got {failure}")),
+        Some(Ok(())) => return Err(format!("expected {INJECT_PANIC} to return CPT_PANIC, got CPT_OK")),
     }
     let samples = raw.kit.samples(3);
     let mut prepared = Prepared::new(&samples, &Call::default(), &Layout::default(), raw.manifest.outputs.len())
