@@ -1,0 +1,72 @@
+//! What the tests share: a plugin in C that does what it is told, and the program that runs it in a child.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use counterpoint_bridge::{BridgeOptions, Bridged};
+use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Setup};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// `tests/plugins/moody.c` as a shared library.
+pub fn moody() -> &'static Path {
+    static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let library =
+            folder.path().join(format!("{}moody{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let made = Command::new(&compiler)
+            .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I"])
+            .arg(here.join("../abi/include"))
+            .arg(here.join("tests/plugins/moody.c"))
+            .arg("-o")
+            .arg(&library)
+            .output()
+            .unwrap_or_else(|e| panic!("cannot start the compiler `{compiler}`: {e}"));
+        assert!(made.status.success(), "{compiler}: {}", String::from_utf8_lossy(&made.stderr));
+        (folder, library)
+    });
+    &LIBRARY.1
+}
+
+pub fn runner() -> Runner {
+    Runner::at(env!("CARGO_BIN_EXE_counterpoint-plugin-child"))
+}
+
+/// Options that make a test quick.
+pub fn quick() -> BridgeOptions {
+    BridgeOptions { grace_s: 0.3, backoff_s: 0.01, startup_timeout_s: 20.0, ..BridgeOptions::default() }
+}
+
+pub fn setup<'a>(expert: &'a str, settings: &'a Value) -> Setup<'a> {
+    Setup { expert, settings, base: Path::new(".") }
+}
+
+/// The expert `moody` in a child.
+pub fn bridged(options: BridgeOptions) -> Bridged {
+    Bridged::of_library(&runner(), moody(), &setup("moody", &json!({})), options).unwrap()
+}
+
+/// An item that only has a response.
+pub fn says(response: &str) -> Item<'_> {
+    Item { response, ..Item::default() }
+}
+
+pub fn score(expert: &mut dyn Expert, response: &str) -> Result<Scores> {
+    expert.score(&[says(response)], &Call::default())
+}
+
+/// The one value of an item.
+pub fn value(expert: &mut dyn Expert, response: &str) -> f64 {
+    let scores = score(expert, response).unwrap();
+    scores.value(0, 0).unwrap_or_else(|| panic!("{scores:?}"))
+}
+
+/// Whether a process of this number is there.
+#[cfg(target_os = "linux")]
+pub fn is_alive(pid: f64) -> bool {
+    Path::new(&format!("/proc/{}", pid as u64)).exists()
+}
