@@ -180,6 +180,18 @@ pub fn can_build(name: &str) -> bool {
 /// When there is no such plugin, or the compiler fails.
 pub fn build(name: &str, folder: &Path) -> PathBuf {
     let (file, text) = source(name);
+    compile(name, file, text, folder)
+}
+
+/// Builds a plugin from a source in C, which may include `good.h`.
+///
+/// # Panics
+/// When the compiler fails.
+pub fn build_source(name: &str, text: &str, folder: &Path) -> PathBuf {
+    compile(name, &format!("{name}.c"), text, folder)
+}
+
+fn compile(name: &str, file: &str, text: &str, folder: &Path) -> PathBuf {
     for (file, text) in
         [("counterpoint_plugin.h", counterpoint_abi::HEADER), ("good.h", include_str!("../c/good.h")), (file, text)]
     {
