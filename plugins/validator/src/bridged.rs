@@ -35,12 +35,13 @@ fn command(job: &Job) -> Result<Command, String> {
 
 /// The bridge gives up before this process is given up, and says why.
 fn options(job: &Job) -> BridgeOptions {
-    let seconds = 0.8 * job.timeout;
-    BridgeOptions { startup_timeout_s: seconds, call_timeout_s: seconds, ..BridgeOptions::default() }
+    let (seconds, grace_s) = (0.7 * job.timeout, (0.1 * job.timeout).min(1.0));
+    BridgeOptions { startup_timeout_s: seconds, call_timeout_s: seconds, grace_s, ..BridgeOptions::default() }
 }
 
 /// Whether the command starts and says what it is.
 pub(crate) fn hello(job: &Job) -> Outcome {
+    progress::step("while waiting for hello");
     let (manifest, capabilities) = Bridged::describe(command(job)?, &options(job)).map_err(|e| e.to_string())?;
     progress::send(&Line::Plugin { manifest, capabilities });
     pass("")

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PROGRAM, failed, findings};
+use common::{PROGRAM, each, failed, findings};
 use counterpoint_bad_plugins::build;
 use counterpoint_host::CHILD;
 use counterpoint_validator::checks;
@@ -29,15 +29,13 @@ fn a_good_plugin_passes_every_check_of_behaviour() {
 #[test]
 fn bad_plugins_are_named_behind_a_command_too() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, check, says) in [
+    let plugins = [
         ("broken_manifest", "hello", "manifest"),
         ("hangs_at_load", "hello", "within"),
         ("refuses_settings", "create", "not today"),
         ("exits", "many-items", "exit"),
-        ("segfaults", "many-items", "signal 11"),
+        ("segfaults", "many-items", "SIGSEGV"),
         ("slow", "many-items", "within"),
-        ("crashes_at_empty_text", "empty-text", ""),
-        ("packed_only", "image-strides", "expected the same"),
         ("throws", "hostile-items", ""),
         ("spoils_the_batch", "bad-item", "CPT_FAIL"),
         ("depends_on_order", "permutation", "in place"),
@@ -45,16 +43,17 @@ fn bad_plugins_are_named_behind_a_command_too() {
         ("not_deterministic", "deterministic", "the same call twice"),
         ("nan", "range", "NaN"),
         ("lies_about_range", "range", "in the declared range 0 to 1"),
-        ("spins_when_cancelled", "cancel", ""),
-        ("ignores_cancel", "deadline", ""),
-    ] {
-        let timeout = if says == "within" { "2" } else { "60" };
+        ("ignores_cancel", "cancel", ""),
+        ("asks_once", "deadline", ""),
+    ];
+    each(&plugins, |(name, check, says)| {
+        let timeout = if *says == "within" { "2" } else { "60" };
         let (findings, content) = findings(bridged(name, &["--only", check, "--timeout", timeout], folder.path()));
-        let failed = failed(&findings);
-        let [finding] = failed[..] else { panic!("{name}: expected `{check}` to fail, got {findings:?}") };
-        assert!(!content && finding["check"] == check, "{name}: {finding}");
-        assert!(finding["detail"].as_str().unwrap().contains(says), "{name}: expected {says:?}, got {finding}");
-    }
+        match failed(&findings)[..] {
+            [one] if !content && one["check"] == *check && one["detail"].as_str().unwrap().contains(says) => Ok(()),
+            _ => Err(format!("{name}: expected `{check}` to fail and to say {says:?}, got {findings:?}")),
+        }
+    });
 }
 
 #[test]

@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 mod common;
 
-use common::{failed, findings};
+use common::{each, failed, findings};
 use counterpoint_bad_plugins::{ALL, BadPlugin, GOOD, build, can_build};
 use counterpoint_validator::checks;
 
@@ -34,19 +31,7 @@ fn good_plugins_pass_every_check() {
 
 #[test]
 fn each_bad_plugin_is_named_by_the_check_that_is_for_it() {
-    let next = AtomicUsize::new(0);
-    let wrong = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(plugin) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(how) = is_named(plugin) {
-                wrong.lock().unwrap().push(format!("{} ({}): {how}", plugin.name, plugin.what));
-            }
-        }
-    };
-    // Some of them sleep.
-    thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    each(ALL, |plugin| is_named(plugin).map_err(|how| format!("{} ({}): {how}", plugin.name, plugin.what)));
 }
 
 fn is_named(plugin: &BadPlugin) -> Result<(), String> {

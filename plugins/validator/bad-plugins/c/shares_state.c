@@ -11,6 +11,6 @@ static atomic_int busy;
         if (atomic_exchange(&busy, 1)) return CPT_ERROR;         \
         nanosleep(&time, NULL);                                  \
     }
-#define CANCELLED(host, i) ((host)->cancelled((host)->context) && (busy = 0, 1))
+#define CANCELLED(host, i) ((host)->cancelled((host)->context) && atomic_exchange(&busy, 0))
 #define AFTER_SCORE(instance, host, batch, scores) busy = 0;
 #include "good.h"

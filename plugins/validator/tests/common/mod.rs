@@ -3,6 +3,9 @@
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde_json::Value;
 
@@ -23,4 +26,23 @@ pub fn findings<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> (Vec
 /// Those that failed.
 pub fn failed(findings: &[Value]) -> Vec<&Value> {
     findings.iter().filter(|f| f["verdict"] == "fail").collect()
+}
+
+/// Does `work` with each of `all`, a few at a time, as some of them sleep.
+///
+/// # Panics
+/// With everything that was wrong.
+pub fn each<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one).unwrap_or_else(|how| wrong.lock().unwrap().push(how));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
