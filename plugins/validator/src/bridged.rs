@@ -1,71 +1,68 @@
 //! An expert behind a command that speaks the bridge's protocol.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use counterpoint_abi::{CPT_ABSTAIN, CPT_CANCELLED, CPT_ERROR, CPT_FAIL, CPT_PANIC, CPT_VALUE};
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{
-    self as host, Error, ErrorKind, Expert, ExpertManifest, Image, Item, Manifest, Pixels, Setup, State,
-};
-use serde_json::Value;
+use counterpoint_host::{self as host, Error, ErrorKind, Expert, ExpertManifest, Image, Item, Pixels, Setup, State};
 
 use crate::job::{Target, pass};
+use crate::progress::{self, Line};
 use crate::samples::{Channels, Kit, Picture, Sample};
 use crate::subject::{Answers, BROKEN, Call, Failure, Scorer, Subject};
-use crate::{Job, Outcome, progress};
+use crate::{Job, Outcome};
 
 /// A command and one of its experts.
 pub(crate) struct Bridge {
-    command: Vec<String>,
+    job: Job,
     manifest: ExpertManifest,
     capabilities: u64,
     kit: Kit,
-    settings: Value,
-    base: PathBuf,
-    options: BridgeOptions,
+    /// The process that said what it is, until it is asked for.
+    first: Cell<Option<Bridged>>,
 }
 
-fn command(words: &[String]) -> Command {
-    let mut command = Command::new(words.first().map_or("", String::as_str));
-    command.args(words.get(1..).unwrap_or_default());
-    command
+fn command(job: &Job) -> Result<Command, String> {
+    let Target::Command(words) = &job.target else { return Err("expected a command".into()) };
+    let (program, arguments) = words.split_first().ok_or("expected a program")?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
 }
 
+/// The bridge gives up before this process is given up, and says why.
 fn options(job: &Job) -> BridgeOptions {
-    BridgeOptions { startup_timeout_s: job.timeout, call_timeout_s: job.timeout, ..BridgeOptions::default() }
+    let (seconds, grace_s) = (0.7 * job.timeout, (0.1 * job.timeout).min(1.0));
+    BridgeOptions { startup_timeout_s: seconds, call_timeout_s: seconds, grace_s, ..BridgeOptions::default() }
 }
 
 /// Whether the command starts and says what it is.
 pub(crate) fn hello(job: &Job) -> Outcome {
-    let (manifest, capabilities) = describe(job)?;
-    progress::send(&progress::Line::Plugin { manifest, capabilities });
+    progress::step("while waiting for hello");
+    let (manifest, capabilities) = Bridged::describe(command(job)?, &options(job)).map_err(|e| e.to_string())?;
+    progress::send(&Line::Plugin { manifest, capabilities });
     pass("")
 }
 
-/// What the plugin behind the job's command says of itself.
-fn describe(job: &Job) -> Result<(Manifest, u64), String> {
-    let Target::Command(words) = &job.target else { return Err("expected a command".into()) };
-    progress::step("while waiting for hello");
-    Bridged::describe(command(words), &options(job)).map_err(|e| e.to_string())
+fn start(job: &Job) -> Result<Bridged, String> {
+    progress::step("while the process starts");
+    let setup = Setup { expert: &job.expert, settings: &job.settings, base: &job.base };
+    Bridged::start(command(job)?, &setup, options(job)).map_err(|e| e.to_string())
 }
 
 impl Bridge {
-    /// Finds the job's expert.
+    /// Starts the job's expert.
     pub fn open(job: &Job) -> Result<Self, String> {
-        let (manifest, capabilities) = describe(job)?;
-        let Target::Command(words) = &job.target else { return Err("expected a command".into()) };
-        let manifest = manifest.expert(&job.expert).map_err(|e| e.to_string())?.clone();
+        let first = start(job)?;
         Ok(Self {
-            command: words.clone(),
-            kit: Kit::new(&manifest, &job.params),
-            manifest,
-            capabilities,
-            settings: job.settings.clone(),
-            base: job.base.clone(),
-            options: options(job),
+            job: job.clone(),
+            manifest: first.manifest().clone(),
+            capabilities: first.capabilities(),
+            kit: Kit::new(first.manifest(), &job.params),
+            first: Cell::new(Some(first)),
         })
     }
 }
@@ -84,10 +81,9 @@ impl Subject for Bridge {
     }
 
     fn start(&self) -> Result<Box<dyn Scorer + '_>, Failure> {
-        progress::step("while starting the process");
-        let setup = Setup { expert: &self.manifest.name, settings: &self.settings, base: &self.base };
-        let running = Bridged::start(command(&self.command), &setup, self.options.clone());
-        Ok(Box::new(Running { expert: running.map_err(failure)? }))
+        let broken = |message| Failure { code: BROKEN, message };
+        let expert = self.first.take().map_or_else(|| start(&self.job), Ok).map_err(broken)?;
+        Ok(Box::new(Running { expert }))
     }
 }
 

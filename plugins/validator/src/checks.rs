@@ -125,12 +125,21 @@ impl Check {
         matches!(self.name, "table" | "hello")
     }
 
-    /// Whether it can be made of `target`.
-    pub fn applies_to(&self, target: &Target) -> bool {
-        match self.run {
-            Run::Library(_) | Run::Raw(_) => matches!(target, Target::Library(_)),
-            Run::Command(_) => matches!(target, Target::Command(_)),
-            Run::Behaviour(_) => true,
+    /// Whether it is made of libraries.
+    pub fn is_for_libraries(&self) -> bool {
+        !matches!(self.run, Run::Command(_))
+    }
+
+    /// Whether it is made of what stands behind a command.
+    pub fn is_for_commands(&self) -> bool {
+        matches!(self.run, Run::Command(_) | Run::Behaviour(_))
+    }
+
+    /// Whether it is made of `target`.
+    pub(crate) fn applies_to(&self, target: &Target) -> bool {
+        match target {
+            Target::Library(_) => self.is_for_libraries(),
+            Target::Command(_) => self.is_for_commands(),
         }
     }
 

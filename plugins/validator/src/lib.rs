@@ -2,6 +2,9 @@
 //! of its own with a time limit, so a plugin that hangs, exits, crashes or damages its process fails a check and nothing else.
 //!
 //! The program `counterpoint-validator` is made of this; [`checks::ALL`] are the rules.
+//!
+//! This crate is for Unix, and empty elsewhere.
+#![cfg(unix)]
 
 mod bridged;
 mod callbacks;

@@ -10,6 +10,7 @@ use counterpoint_abi::{
     cpt_plugin_v1_get, cpt_score, cpt_str,
 };
 use counterpoint_host::{MANIFEST_LIMIT, Manifest};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::calls;
 use crate::progress::step;
@@ -37,7 +38,8 @@ impl Loaded {
     pub fn open(path: &Path) -> Result<Self, String> {
         step("while loading");
         // SAFETY: the library's constructors run here. That they do no harm cannot be known; this is a process of its own.
-        let library = unsafe { load(path) }.map_err(|e| format!("the system cannot load it: {e}"))?;
+        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+            .map_err(|e| format!("the system cannot load it: {e}"))?;
         step("while looking for the symbol");
         // SAFETY: the contract gives this symbol this type.
         let symbol = unsafe { library.get::<cpt_plugin_v1_get>(SYMBOL.as_bytes()) };
@@ -58,13 +60,6 @@ impl Loaded {
     pub fn table(&self) -> Result<Table, String> {
         read(self.pointer())
     }
-}
-
-#[cfg(unix)]
-unsafe fn load(path: &Path) -> Result<libloading::Library, libloading::Error> {
-    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-    // SAFETY: the caller's promise.
-    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL).map(Into::into) }
 }
 
 fn read(pointer: *const cpt_plugin_v1) -> Result<Table, String> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -23,6 +24,13 @@ pub(crate) struct Ended {
     pub time: Duration,
     /// What the plugin says of itself, after a check that asks.
     pub plugin: Option<(Manifest, u64)>,
+}
+
+impl Ended {
+    /// A check that is not made because of `reason`.
+    pub fn skipped(reason: &str) -> Self {
+        Self { verdict: Verdict::Skipped(reason.into()), time: Duration::ZERO, plugin: None }
+    }
 }
 
 /// Makes a check in a child process.
@@ -93,8 +101,7 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
 
 /// How a process ended, in words.
 fn describe(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+    if let Some(signal) = status.signal() {
         let name = match signal {
             libc::SIGABRT => "SIGABRT",
             libc::SIGBUS => "SIGBUS",

@@ -55,13 +55,15 @@ pub fn check(
         names.extend(&options.expert);
     }
     for expert in names {
+        let mut made = true;
         for check in experts.iter().copied().filter(asked) {
-            let ended = run(&Job { check: check.name.into(), expert: expert.clone(), ..job.clone() });
-            let failed = matches!(ended.verdict, Verdict::Fail(_));
+            let ended = if made {
+                run(&Job { check: check.name.into(), expert: expert.clone(), ..job.clone() })
+            } else {
+                Ended::skipped("no instance could be made")
+            };
+            made &= check.name != "create" || !matches!(ended.verdict, Verdict::Fail(_));
             found(&mut report, check, Some(expert), ended)?;
-            if check.name == "create" && failed {
-                break;
-            }
         }
     }
     Ok(report)

@@ -174,16 +174,30 @@ pub fn can_build(name: &str) -> bool {
     Command::new(compiler(source(name).0).0).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Builds the plugin called `name` into `folder` and returns the library's path.
+/// Builds the plugin called `name` into `folder` and returns the library's path. The sources stay in a folder beside it.
 ///
 /// # Panics
 /// When there is no such plugin, or the compiler fails.
 pub fn build(name: &str, folder: &Path) -> PathBuf {
     let (file, text) = source(name);
+    compile(name, file, text, folder)
+}
+
+/// Builds a plugin from a source in C, which may include `good.h`.
+///
+/// # Panics
+/// When the compiler fails.
+pub fn build_source(name: &str, text: &str, folder: &Path) -> PathBuf {
+    compile(name, &format!("{name}.c"), text, folder)
+}
+
+fn compile(name: &str, file: &str, text: &str, folder: &Path) -> PathBuf {
+    let sources = folder.join(format!("{name}.sources"));
+    std::fs::create_dir_all(&sources).unwrap_or_else(|e| panic!("cannot make {}: {e}", sources.display()));
     for (file, text) in
         [("counterpoint_plugin.h", counterpoint_abi::HEADER), ("good.h", include_str!("../c/good.h")), (file, text)]
     {
-        std::fs::write(folder.join(file), text).unwrap_or_else(|e| panic!("cannot write {file}: {e}"));
+        std::fs::write(sources.join(file), text).unwrap_or_else(|e| panic!("cannot write {file}: {e}"));
     }
     let (compiler, standard) = compiler(file);
     let library = folder.join(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
@@ -200,7 +214,7 @@ pub fn build(name: &str, folder: &Path) -> PathBuf {
             "-fvisibility=hidden",
             "-shared",
         ])
-        .arg(folder.join(file))
+        .arg(sources.join(file))
         .args(["-lm", "-o"])
         .arg(&library)
         .output()
