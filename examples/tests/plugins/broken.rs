@@ -270,8 +270,9 @@ fn stops() {
 fn no_value() {
     // Without an image the score is the mean byte of the response: `nan` spoils bright ones, `lies_about_range` dark ones.
     let task = counterpoint::Task::new(0, "");
-    let samples = ["", "zzz"].map(|words| counterpoint::Sample::new(&task, 0, String::new(), words.to_owned(), None));
-    let (dark, bright) = (Score::Value(0.0), Score::Value(f64::from(b'z') / 255.0));
+    let samples =
+        ["", "\u{ff}\u{ff}"].map(|words| counterpoint::Sample::new(&task, 0, String::new(), words.to_owned(), None));
+    let (dark, bright) = (Score::Value(0.0), Score::Value(f64::from(2 * (0xc3 + 0xbf)) / (4.0 * 255.0)));
     for (name, spoilt) in [("good", None), ("nan", Some(1)), ("lies_about_range", Some(0)), ("wrong_count", Some(1))] {
         let scores = Plugin::new(name).reward("").unwrap().score(&samples).unwrap();
         for (i, (score, right)) in scores.iter().zip([&dark, &bright]).enumerate() {
