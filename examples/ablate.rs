@@ -11,7 +11,9 @@ use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Result, device};
-use counterpoint_examples::{Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, stop_on_ctrl_c};
+use counterpoint_examples::{
+    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_ctrl_c,
+};
 use counterpoint_unifybench::{AblationTable, Arm, Judged};
 use serde::Deserialize;
 
@@ -51,8 +53,10 @@ struct AblateArgs {
 }
 
 fn main() -> ExitCode {
+    run_if_child();
     let args = AblateArgs::parse();
     let progress = Progress::new(args.recipe.output());
+    show_warnings(&progress);
     match run(&args, &progress) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,8 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, stop_on_ctrl_c,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, run_if_child, show_warnings,
+    stop_on_ctrl_c,
 };
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
@@ -21,8 +22,10 @@ const AGREEMENT: &str =
     "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
+    run_if_child();
     let args = RecipeArgs::parse();
     let progress = Progress::new(args.output());
+    show_warnings(&progress);
     match run(&args, &progress) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sampler};
+use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score};
 
 /// What a constructor may need besides its own settings.
 #[derive(Debug, Clone)]
@@ -85,6 +85,41 @@ registry! {
     FilterEntry "filter" filter filters -> Box<dyn GroupFilter>;
     /// A registered [`Objective`].
     ObjectiveEntry "objective" objective objectives -> Box<dyn Objective>;
+}
+
+/// Builds the reward that the table `[rewards.<name>]` of a config describes: the one that is registered as its `kind`, or
+/// without that key as `name`. It is called `name`, whatever it calls itself.
+///
+/// # Errors
+/// As [`reward()`]; [`ErrorKind::Config`](crate::ErrorKind::Config) when `kind` is no string.
+pub fn named_reward(name: &str, table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Reward>> {
+    let mut settings = table.clone();
+    let kind = match settings.remove("kind") {
+        None => return reward(name, &settings, context),
+        Some(toml::Value::String(kind)) => kind,
+        Some(other) => {
+            let message = format!("rewards.{name}.kind: expected a string, got {} `{other}`", other.type_str());
+            return Err(Error::config(message));
+        }
+    };
+    let reward = reward(&kind, &settings, context).map_err(|e| e.at(format!("rewards.{name}")))?;
+    Ok(Box::new(Named { name: name.to_owned(), reward }))
+}
+
+/// A reward under the name that a config gives it.
+struct Named {
+    name: String,
+    reward: Box<dyn Reward>,
+}
+
+impl Reward for Named {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        self.reward.score(samples)
+    }
 }
 
 fn unknown(sort: &str, name: &str, known: &[&str]) -> Error {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use counterpoint::Result;
 use counterpoint::config::RunConfig;
+use counterpoint_plugins::{Isolation, replace_rewards};
 
 use crate::{OutputMode, RunFolder, cores};
 
@@ -29,6 +30,12 @@ pub struct RecipeArgs {
     /// Where to compute: `flex` (CPU) or `cuda:N`.
     #[arg(long, default_value = "flex")]
     pub device: String,
+    /// Takes every reward whose expert a plugin in this folder has from that plugin, its settings unchanged.
+    #[arg(long, value_name = "DIR")]
+    pub rewards_from: Option<PathBuf>,
+    /// Where those plugins run: `none` (in this process) or `process` (each in a child process).
+    #[arg(long, value_name = "WHERE", requires = "rewards_from", default_value = "none", value_parser = isolation)]
+    pub isolation: Isolation,
     /// Goes on with the newest run of this name from its newest checkpoint.
     #[arg(long)]
     pub resume: bool,
@@ -45,7 +52,7 @@ impl RecipeArgs {
     /// paths are relative to.
     ///
     /// # Errors
-    /// As [`RunConfig::load`].
+    /// As [`RunConfig::load`] and [`replace_rewards`].
     pub fn load(&self, default: &Path) -> Result<(RunConfig, PathBuf)> {
         self.load_with(default, &[])
     }
@@ -53,12 +60,15 @@ impl RecipeArgs {
     /// The same with the keys of `set` changed first, as `--set` does.
     ///
     /// # Errors
-    /// As [`RunConfig::load`].
+    /// As [`load`](RecipeArgs::load).
     pub fn load_with(&self, default: &Path, set: &[String]) -> Result<(RunConfig, PathBuf)> {
         let path = self.config.as_deref().unwrap_or(default);
         let mut overrides = [set, &self.set].concat();
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
-        let config = RunConfig::load(path, &overrides)?;
+        let mut config = RunConfig::load(path, &overrides)?;
+        if let Some(folder) = &self.rewards_from {
+            replace_rewards(&mut config, folder, self.isolation).map_err(|e| e.at("--rewards-from"))?;
+        }
         Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
     }
 
@@ -96,6 +106,12 @@ impl RecipeArgs {
         if let Some(config) = &self.config {
             command += &format!(" --config {}", config.display());
         }
+        if let Some(folder) = &self.rewards_from {
+            command += &format!(" --rewards-from {}", folder.display());
+        }
+        if self.isolation == Isolation::Process {
+            command += " --isolation process";
+        }
         if let Some(seed) = self.seed {
             command += &format!(" --seed {seed}");
         }
@@ -117,5 +133,13 @@ impl RecipeArgs {
             OutputMode::Json => command += " --json",
         }
         command
+    }
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "none" => Ok(Isolation::None),
+        "process" => Ok(Isolation::Process),
+        other => Err(format!("expected `none` or `process`, got `{other}`")),
     }
 }

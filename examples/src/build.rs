@@ -18,7 +18,7 @@ pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> 
     let rewards = config
         .rewards
         .iter()
-        .map(|(name, settings)| registry::reward(name, settings, &context))
+        .map(|(name, settings)| registry::named_reward(name, settings, &context))
         .collect::<Result<Vec<_>>>()?;
     let split: Split = config.data.split.parse::<Split>().map_err(|e| e.at("data.split"))?;
     Ok(Parts {

@@ -25,7 +25,8 @@ pub struct RunConfig {
     /// `[objective]`: what is maximised. Default: `kind = "sync_grpo"`, as in the paper.
     #[serde(default = "sync_grpo")]
     pub objective: Component,
-    /// `[rewards.<name>]`: one table of settings for each reward, by the name under which it is registered; 1 or more.
+    /// `[rewards.<name>]`: one table of settings for each reward, by the name under which it is registered, or by any name
+    /// with `kind` saying that; 1 or more.
     pub rewards: BTreeMap<String, Table>,
     /// `[reward_weights.<class>]`: weight of each reward, 0 or more and not all 0, by concept class. `default` is for
     /// every class that has no table of its own. Paper: tier 0.4, ber 0.3, der 0.3, and for `person` tier 0.4, ber 0.2,

@@ -120,6 +120,7 @@ impl View for Json {
                 self.write("resumed", [("step", (*step).into()), ("checkpoint", checkpoint.to_string_lossy().into())])
             }
             Message::Stopping => self.write("stopping", []),
+            Message::Note(text) => self.write("log", [("message", (*text).into())]),
             Message::Stopped { step, command } => {
                 self.write("stopped", [("step", (*step).into()), ("resume", (*command).into())]);
             }

@@ -17,6 +17,7 @@ pub(super) enum Message<'a> {
     Table { text: &'a str, json: &'a serde_json::Value, caption: &'a str },
     Done { folder: &'a Path },
     Error(&'a Error),
+    Note(&'a str),
 }
 
 /// In words.
@@ -34,6 +35,7 @@ impl fmt::Display for Message<'_> {
             Self::Table { text, caption, .. } => write!(f, "{}\n{caption}", text.trim_end()),
             Self::Done { folder } => write!(f, "everything is in {}", folder.display()),
             Self::Error(error) => write!(f, "error: {error}"),
+            Self::Note(text) => f.write_str(text),
         }
     }
 }
@@ -42,7 +44,7 @@ impl Message<'_> {
     /// Results go to standard output, the rest to standard error.
     pub(super) fn write(&self, out: &mut Sink, err: &mut Sink) {
         let sink = match self {
-            Self::Stopping | Self::Error(_) => err,
+            Self::Stopping | Self::Error(_) | Self::Note(_) => err,
             _ => out,
         };
         line(sink, self);

@@ -149,6 +149,11 @@ impl Progress {
         self.view().tell(&Message::Stopped { step, command });
     }
 
+    /// Something that was logged. Control characters, which could move the cursor or break the line, become blanks.
+    pub fn note(&self, text: &str) {
+        self.view().tell(&Message::Note(&text.replace(char::is_control, " ")));
+    }
+
     /// Several runs were stopped; `command` resumes them.
     pub fn stopped_runs(&self, command: &str) {
         self.view().tell(&Message::StoppedRuns { command });

@@ -133,7 +133,7 @@ impl View for Screen {
                 run.stop();
                 lines.hint.set_message(run.hint());
             }
-            (Message::Stopping, None) => self.above(&message.to_string()),
+            (Message::Stopping, None) | (Message::Note(_), _) => self.above(&message.to_string()),
             (Message::Error(_), _) => {
                 let text = self.colour(Style::new().red(), &message.to_string());
                 self.above(&text);

@@ -60,7 +60,10 @@ impl Bridged {
     pub fn start(mut command: Command, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
         options.check()?;
         let base = setup.base.to_str().ok_or_else(|| {
-            Error::new(ErrorKind::Config, format!("expected a folder with a name in UTF-8, got {}", setup.base.display()))
+            Error::new(
+                ErrorKind::Config,
+                format!("expected a folder with a name in UTF-8, got {}", setup.base.display()),
+            )
         })?;
         let (expert, settings, base) = (setup.expert.to_owned(), setup.settings.clone(), base.to_owned());
         let setup = Owned { expert, settings, base };
@@ -291,7 +294,13 @@ fn sleep_until(until: Instant, cancel: Option<&AtomicBool>) -> Result<()> {
 }
 
 /// The scores of an answer to a call of `items` items.
-pub(crate) fn scores(states: Vec<WireState>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
+pub(crate) fn scores(
+    states: Vec<WireState>,
+    values: &Tensor,
+    body: &Body,
+    items: usize,
+    outputs: usize,
+) -> Result<Scores> {
     if states.len() != items {
         let message = format!("expected {items} items' states in an answer, got {}", states.len());
         return Err(Error::new(ErrorKind::Contract, message));

@@ -118,7 +118,7 @@ fn serve(library: &Path, input: File, output: Output) -> Result<()> {
             ToChild::Create { expert: name, settings, base, .. } => {
                 let setup = Setup { expert: &name, settings: &settings, base: Path::new(&*base) };
                 // It is the host that gives up a call: it can kill this process.
-                let options = Options { grace: Duration::MAX / 4, ..Options::default() };
+                let options = Options { grace: None, ..Options::default() };
                 match Loaded::create(library, &setup, &options) {
                     Ok(made) => expert = Some(made),
                     Err(error) => return output.error(None, &error),

@@ -61,7 +61,8 @@ pub fn encode(header: &impl serde::Serialize, body: u64) -> Result<Vec<u8>> {
         .map_err(|e| Error::new(ErrorKind::Call, "cannot write a frame's header").with_source(e))?;
     let size = bytes.len() - PREFIX;
     if size > HEADER_LIMIT {
-        let message = format!("expected texts of at most {HEADER_LIMIT} bytes in a call, got {size}; score fewer items");
+        let message =
+            format!("expected texts of at most {HEADER_LIMIT} bytes in a call, got {size}; score fewer items");
         return Err(Error::new(ErrorKind::Call, message));
     }
     bytes[..4].copy_from_slice(&MAGIC);

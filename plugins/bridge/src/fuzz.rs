@@ -65,7 +65,8 @@ fn examples() -> Vec<Vec<u8>> {
     let floats = [0.5f32; 12];
     let image = Image::new(4, 5, Pixels::U8(&pixels)).unwrap();
     let float = Image::new(2, 2, Pixels::F32(&floats)).unwrap();
-    let item = Item { prompt: "a \"b\"", params: "{}", image: Some(image), references: vec![float, image], ..Item::default() };
+    let item =
+        Item { prompt: "a \"b\"", params: "{}", image: Some(image), references: vec![float, image], ..Item::default() };
     let mut body = Pieces::default();
     let items = vec![body.item(&item), body.item(&item)];
     let mut score = encode(&ToChild::Score { id: 3, seed: u64::MAX, deadline_ns: Some(1), items }, body.size).unwrap();
@@ -80,7 +81,8 @@ fn examples() -> Vec<Vec<u8>> {
     let values = Tensor { dtype: Dtype::F64, shape: vec![3, 1], offset: 0 };
     let mut answer = encode(&FromChild::Scores { id: 3, states, values }, 24).unwrap();
     answer.extend([0; 24]);
-    let hello = FromChild::Hello { protocol: PROTOCOL, program: "p".to_owned(), manifest: Value::Null, capabilities: 7 };
+    let hello =
+        FromChild::Hello { protocol: PROTOCOL, program: "p".to_owned(), manifest: Value::Null, capabilities: 7 };
     let error = FromChild::Error { id: None, error: "call".to_owned(), message: "m".to_owned() };
     let log = FromChild::Log { level: "warn".to_owned(), message: "m".to_owned() };
     let mut all = vec![score, encode(&create, 0).unwrap(), answer];

@@ -124,7 +124,7 @@ pub struct Tensor {
 }
 
 /// What a number is; little endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dtype {
     U8,
@@ -152,7 +152,8 @@ impl Tensor {
         let size = self.shape.iter().try_fold(self.dtype.size(), |size, n| size.checked_mul(*n));
         let inside = size.and_then(|size| Some(self.offset as usize..self.offset.checked_add(size)? as usize));
         inside.filter(|_| self.offset.is_multiple_of(8)).and_then(|inside| body.get(inside)).ok_or_else(|| {
-            let message = format!("expected a tensor within a body of {} bytes, at a multiple of 8, got {self:?}", body.len());
+            let message =
+                format!("expected a tensor within a body of {} bytes, at a multiple of 8, got {self:?}", body.len());
             Error::new(ErrorKind::Contract, message)
         })
     }

@@ -231,7 +231,8 @@ impl Process {
             return Error::new(ErrorKind::Died, message);
         }
         self.end();
-        let message = format!("the plugin's process closed its standard output{within} without an answer and was killed");
+        let message =
+            format!("the plugin's process closed its standard output{within} without an answer and was killed");
         Error::new(ErrorKind::Contract, message + &self.stderr.last())
     }
 

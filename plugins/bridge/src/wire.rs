@@ -1,17 +1,20 @@
 //! Items as a header's items and the pieces of a body, and back.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use counterpoint_host::{Error, ErrorKind, Image, Item, Pixels, Result};
 
 use crate::frame::ALIGNMENT;
 use crate::message::{Dtype, Tensor, WireItem};
 
-/// A body to be: pieces of borrowed pixels, one after another.
+/// A body to be: pieces of borrowed pixels, one after another. An image that several items have is sent once.
 #[derive(Debug, Default)]
 pub struct Pieces<'a> {
     pub pieces: Vec<Cow<'a, [u8]>>,
     pub size: u64,
+    /// What was sent, by where it lies and how: the items of a group share their references.
+    sent: HashMap<(Dtype, usize, u32, u32, usize, usize), Tensor>,
 }
 
 impl<'a> Pieces<'a> {
@@ -29,6 +32,20 @@ impl<'a> Pieces<'a> {
     }
 
     fn image(&mut self, image: &Image<'a>) -> Tensor {
+        let (dtype, address) = match image.pixels() {
+            Pixels::U8(samples) => (Dtype::U8, samples.as_ptr().addr()),
+            Pixels::F32(samples) => (Dtype::F32, samples.as_ptr().addr()),
+        };
+        let place = (dtype, address, image.width(), image.height(), image.row_stride(), image.pixel_stride());
+        if let Some(tensor) = self.sent.get(&place) {
+            return tensor.clone();
+        }
+        let tensor = self.new_image(image);
+        self.sent.insert(place, tensor.clone());
+        tensor
+    }
+
+    fn new_image(&mut self, image: &Image<'a>) -> Tensor {
         let shape = vec![u64::from(image.height()), u64::from(image.width()), 3];
         let offset = self.size;
         let dtype = match image.pixels() {

@@ -6,9 +6,7 @@ mod support;
 use std::time::Duration;
 
 use counterpoint_bridge::Bridged;
-use counterpoint_host::{
-    Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, Pixels, PROBE_TIMEOUT, Scores, State, probe,
-};
+use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, Pixels, Scores, State, probe};
 use serde_json::json;
 use support::{moody, quick, runner, setup};
 
@@ -51,7 +49,14 @@ fn images_of_every_layout_and_texts_of_every_kind() {
     for (i, image) in images.iter().enumerate() {
         let references = images[..i].to_vec();
         let prompt = texts[i % texts.len()];
-        items.push(Item { prompt, params: "{\"n\": 3}", image: Some(*image), references, candidate: i as u64, ..Item::default() });
+        items.push(Item {
+            prompt,
+            params: "{\"n\": 3}",
+            image: Some(*image),
+            references,
+            candidate: i as u64,
+            ..Item::default()
+        });
         items.push(Item { prompt, class: "person", ..Item::default() });
     }
     let call = Call { seed: u64::MAX, ..Call::default() };
@@ -64,7 +69,8 @@ fn images_of_every_layout_and_texts_of_every_kind() {
 #[test]
 fn numbers_states_and_messages() {
     let (mut here, mut there) = both("moody");
-    let odd = [0.0, -0.0, 1e-310, f64::MIN_POSITIVE, f64::MAX, -f64::MAX, f64::EPSILON, 0.1 + 0.2, f64::NAN, f64::INFINITY];
+    let odd =
+        [0.0, -0.0, 1e-310, f64::MIN_POSITIVE, f64::MAX, -f64::MAX, f64::EPSILON, 0.1 + 0.2, f64::NAN, f64::INFINITY];
     let mut words: Vec<String> = odd.iter().map(|v| format!("bits {:x}", v.to_bits())).collect();
     words.extend(["abstain", "fail", "seed", "deadline"].map(str::to_owned));
     let items: Vec<Item<'_>> = words.iter().map(|word| support::says(word)).collect();
@@ -113,12 +119,13 @@ fn errors_are_those_of_the_plugin() {
 
 #[test]
 fn the_first_look_is_the_librarys_own() {
-    let (library, probed) = (Library::open(moody()).unwrap(), probe(&runner(), moody(), PROBE_TIMEOUT).unwrap());
+    let (library, probed) =
+        (Library::open(moody()).unwrap(), probe(&runner(), moody(), std::time::Duration::from_secs(10)).unwrap());
     assert_eq!((&probed.manifest, probed.capabilities), (library.manifest(), library.capabilities()));
     let mut command = runner().command("serve");
     command.arg(moody());
     let (manifest, capabilities) = Bridged::describe(command, &quick()).unwrap();
     assert_eq!((manifest, capabilities), (probed.manifest, probed.capabilities));
-    let error = probe(&runner(), file!().as_ref(), PROBE_TIMEOUT).unwrap_err();
+    let error = probe(&runner(), file!().as_ref(), std::time::Duration::from_secs(10)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Probe, "{error}");
 }

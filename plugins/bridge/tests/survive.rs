@@ -18,7 +18,8 @@ fn within(expert: &mut Bridged, response: &str, deadline: Duration) -> Result<Sc
 #[test]
 fn a_process_that_ends_costs_one_call() {
     let mut expert = bridged(quick());
-    let cases = [("exit", "exit status: 7"), ("abort", "SIGABRT"), ("crash", "SIGSEGV"), ("loud crash", "about to crash")];
+    let cases =
+        [("exit", "exit status: 7"), ("abort", "SIGABRT"), ("crash", "SIGSEGV"), ("loud crash", "about to crash")];
     for (i, (word, sign)) in cases.into_iter().enumerate() {
         let before = value(&mut expert, "process");
         let error = score(&mut expert, word).unwrap_err();

@@ -19,21 +19,23 @@ pub struct Options {
     /// Instances among which a batch is divided, 1 or more. More than one needs a plugin that says that its calls may overlap and
     /// that scores do not depend on the batch. Default: 1.
     pub instances: usize,
-    /// How long a call that is past its deadline may take to notice, before it is given up. Default: 1 s.
-    pub grace: Duration,
+    /// How long a call that is past its deadline may take to notice, before it is given up; `None` waits for it, whatever it
+    /// takes. Default: 1 s.
+    pub grace: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { instances: 1, grace: Duration::from_secs(1) }
+        Self { instances: 1, grace: Some(Duration::from_secs(1)) }
     }
 }
 
 /// An expert whose code runs in this process.
 ///
-/// A call without a deadline runs on the caller's thread and copies nothing. A call with one runs on a thread of its own, over a
-/// copy of the items: the plugin is told to stop at the deadline, and when it has not after [`Options::grace`] it is left behind
-/// with its thread, its instance and its copy. It cannot be killed here; in a child process it can.
+/// A call without a deadline runs on the caller's thread and copies nothing. A call with one that may be given up runs on a thread
+/// of its own, over a copy of the items: the plugin is told to stop at the deadline, and when it has not after
+/// [`Options::grace`] it is left behind with its thread, its instance and its copy. It cannot be killed here; in a child process it
+/// can.
 pub struct Loaded {
     plan: Arc<Plan>,
     /// `None` where an instance was given up and its place is not yet filled.
@@ -117,11 +119,11 @@ impl Expert for Loaded {
 }
 
 /// Calls the instance in `place`, which is empty afterwards if the instance is not to be called again.
-fn one(place: &mut Option<Instance>, items: &[Item<'_>], call: &Call<'_>, grace: Duration) -> Result<Scores> {
-    let result = match (place.as_mut(), call.deadline) {
-        (None, _) => return Err(Error::new(ErrorKind::Call, "expected an instance to call, got none")),
-        (Some(instance), None) => instance.score(items, call.seed, None, call.cancel),
-        (Some(_), Some(deadline)) => with_deadline(place, items, call, deadline, grace),
+fn one(place: &mut Option<Instance>, items: &[Item<'_>], call: &Call<'_>, grace: Option<Duration>) -> Result<Scores> {
+    let result = match (place.as_mut(), call.deadline, grace) {
+        (None, _, _) => return Err(Error::new(ErrorKind::Call, "expected an instance to call, got none")),
+        (Some(_), Some(deadline), Some(grace)) => with_deadline(place, items, call, deadline, grace),
+        (Some(instance), deadline, _) => instance.score(items, call.seed, deadline, call.cancel),
     };
     if place.as_ref().is_some_and(|instance| instance.poisoned) {
         *place = None;

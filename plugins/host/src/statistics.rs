@@ -1,5 +1,6 @@
 //! What an expert has done so far.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::{ErrorKind, Result, Scores, State};
@@ -36,6 +37,25 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// These and `later` ones together.
+    pub fn merged(&self, later: &Self) -> Self {
+        Self {
+            calls: self.calls + later.calls,
+            items: self.items + later.items,
+            values: self.values + later.values,
+            abstained: self.abstained + later.abstained,
+            failed: self.failed + later.failed,
+            failed_calls: self.failed_calls + later.failed_calls,
+            panics: self.panics + later.panics,
+            deadlines: self.deadlines + later.deadlines,
+            breaches: self.breaches + later.breaches,
+            deaths: self.deaths + later.deaths,
+            replaced: self.replaced + later.replaced,
+            time: self.time + later.time,
+            longest: self.longest.max(later.longest),
+        }
+    }
+
     /// Counts one call of `items` items that took `time`.
     pub fn count(&mut self, items: usize, time: Duration, result: &Result<Scores>) {
         self.calls += 1;
@@ -63,5 +83,23 @@ impl Statistics {
                 }
             }
         }
+    }
+}
+
+/// In words, on one line.
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, items, values, abstained, failed, time, longest, .. } = self;
+        write!(f, "{calls} calls in {time:.1?} (longest {longest:.1?}), {items} items: {values} values, ")?;
+        write!(f, "{abstained} abstentions, {failed} failures")?;
+        if self.failed_calls > 0 {
+            let Self { failed_calls, panics, deadlines, breaches, deaths, replaced, .. } = self;
+            write!(
+                f,
+                "; {failed_calls} calls failed ({panics} panics, {deadlines} past their deadline, {breaches} breaches "
+            )?;
+            write!(f, "of the contract, {deaths} deaths), {replaced} times replaced")?;
+        }
+        Ok(())
     }
 }

@@ -129,11 +129,13 @@ fn a_call_stops_at_its_deadline_or_when_it_is_asked_to() {
     let both = Call { cancel: Some(&cancel), deadline: Some(Duration::from_secs(60)), seed: 0 };
     assert_eq!(expert.score(&items(2), &both).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!((expert.statistics().deadlines, expert.statistics().replaced), (1, 0));
+    let mut patient = moody(library, "spin", &Options { grace: None, ..Options::default() }).unwrap();
+    assert_eq!(patient.score(&items(2), &late).unwrap_err().kind(), ErrorKind::Deadline);
 }
 
 #[test]
 fn a_call_that_does_not_listen_is_left_behind_with_its_own_copy_of_the_items() {
-    let options = Options { grace: Duration::from_millis(50), ..Options::default() };
+    let options = Options { grace: Some(Duration::from_millis(50)), ..Options::default() };
     let call = Call { deadline: Some(Duration::from_millis(50)), ..Call::default() };
     let started = Instant::now();
     let (_folder, library) = open(&[]);

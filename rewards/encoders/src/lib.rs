@@ -8,6 +8,7 @@ pub mod blip2;
 pub mod dinov2;
 mod files;
 mod ops;
+pub mod plugin;
 pub mod preprocess;
 mod residual;
 pub mod text;

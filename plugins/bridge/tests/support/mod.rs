@@ -14,7 +14,8 @@ use tempfile::TempDir;
 pub fn moody() -> &'static Path {
     static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join(format!("{}moody{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+        let library =
+            folder.path().join(format!("{}moody{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let made = Command::new(&compiler)

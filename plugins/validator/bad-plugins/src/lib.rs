@@ -180,6 +180,18 @@ pub fn can_build(name: &str) -> bool {
 /// When there is no such plugin, or the compiler fails.
 pub fn build(name: &str, folder: &Path) -> PathBuf {
     let (file, text) = source(name);
+    compile(name, file, text, folder)
+}
+
+/// As [`build`], from a source in C, which may include `good.h`.
+///
+/// # Panics
+/// When the compiler fails.
+pub fn build_source(name: &str, text: &str, folder: &Path) -> PathBuf {
+    compile(name, &format!("{name}.c"), text, folder)
+}
+
+fn compile(name: &str, file: &str, text: &str, folder: &Path) -> PathBuf {
     let sources = folder.join(format!("{name}.sources"));
     std::fs::create_dir_all(&sources).unwrap_or_else(|e| panic!("cannot make {}: {e}", sources.display()));
     for (file, text) in

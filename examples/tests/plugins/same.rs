@@ -1,0 +1,90 @@
+//! One run, three ways to have its rewards: to the bit the same.
+
+use burn::tensor::Device;
+use counterpoint::registry::{BuildContext, named_reward};
+use counterpoint::{ErrorKind, Reward, Sample, Score};
+use counterpoint_plugins::{Isolation, replace_rewards};
+
+use crate::support::{base, config, install, train};
+
+pub fn tests() -> Vec<(&'static str, fn())> {
+    vec![
+        ("a_run_is_the_same_with_rewards_linked_in_loaded_and_bridged", the_same_run),
+        ("scores_are_the_same_to_the_bit_also_of_what_cannot_be_scored", the_same_scores),
+        ("a_folder_without_an_expert_that_the_run_needs_is_refused", nothing_to_replace),
+    ]
+}
+
+fn the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    install(folder.path());
+    let linked = train(&config(2, &[])).unwrap();
+    assert_eq!(linked.len(), 2);
+    for isolation in [Isolation::None, Isolation::Process] {
+        let mut config = config(2, &[]);
+        let replaced = replace_rewards(&mut config, folder.path(), isolation).unwrap();
+        assert_eq!(replaced, ["ber", "der", "tier"]);
+        assert_eq!(train(&config).unwrap(), linked, "{isolation:?}");
+    }
+}
+
+/// Samples of every kind: with and without image, references, facts and words.
+fn samples() -> Vec<Sample> {
+    let tasks = counterpoint_examples::tasks(&config(1, &[]), &base(), counterpoint::data::Split::Train).unwrap();
+    let streams = counterpoint::Streams::new(3);
+    let mut samples = Vec::new();
+    for cursor in 0..6 {
+        let task = counterpoint::TaskSource::task(&tasks, 0, cursor, &streams).unwrap();
+        let image = task.references.first().cloned();
+        for (i, words) in ["", "beach red hat.", "\u{1f600}\0 a lake"].iter().enumerate() {
+            let prompt = format!("{} {words}", task.base_prompt);
+            let image = image.clone().filter(|_| i != 1);
+            samples.push(Sample::new(&task, i as u64, prompt, (*words).to_owned(), image));
+        }
+        samples.push(Sample { references: Vec::new(), prompt: String::new(), ..samples[samples.len() - 1].clone() });
+        samples.push(Sample { params: serde_json::json!({ "facts": 3 }).into(), ..samples[samples.len() - 1].clone() });
+    }
+    samples
+}
+
+/// A score without its words: those of plugins may differ.
+fn essence(score: &Score) -> (u8, u64) {
+    match score {
+        Score::Value(value) => (0, value.to_bits()),
+        Score::Abstain(_) => (1, 0),
+        Score::Fail(_) => (2, 0),
+    }
+}
+
+fn the_same_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    install(folder.path());
+    let context = BuildContext { device: Device::flex(), base: base() };
+    let samples = samples();
+    let rewards = |isolation: Option<Isolation>| -> Vec<Box<dyn Reward>> {
+        let mut config = config(1, &[]);
+        if let Some(isolation) = isolation {
+            replace_rewards(&mut config, folder.path(), isolation).unwrap();
+        }
+        ["tier", "ber", "der"].map(|name| named_reward(name, &config.rewards[name], &context).unwrap()).into()
+    };
+    let scores = |isolation| -> Vec<Vec<(u8, u64)>> {
+        let of = |reward: &mut Box<dyn Reward>| reward.score(&samples).unwrap().iter().map(essence).collect();
+        rewards(isolation).iter_mut().map(of).collect()
+    };
+    let linked = scores(None);
+    for (name, scores) in ["tier", "ber", "der"].iter().zip(&linked) {
+        let kinds: std::collections::BTreeSet<u8> = scores.iter().map(|s| s.0).collect();
+        assert!(kinds.len() > 1 && kinds.contains(&0), "{name}: {kinds:?}");
+    }
+    assert_eq!(scores(Some(Isolation::None)), linked, "loaded");
+    assert_eq!(scores(Some(Isolation::Process)), linked, "bridged");
+}
+
+fn nothing_to_replace() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(1, &[]);
+    let error = replace_rewards(&mut config, folder.path(), Isolation::None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("for one of the run's rewards (ber, der, fer, tier), got none"), "{error}");
+}

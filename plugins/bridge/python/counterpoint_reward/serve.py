@@ -1,0 +1,176 @@
+"""Serves the rewards of a file to a run."""
+
+import importlib.util
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from . import experts
+from .answer import Wrong, states_and_values
+from .batch import Batch, Cancelled, Item
+from .frames import Malformed, Writer, read
+
+PROTOCOL = {"major": 1, "minor": 0}
+# Seconds that a call has to notice that the host is gone.
+LAST_CALL = 2.0
+
+
+def take_streams():
+    """Standard input and output for frames alone: user code reads nothing, and what it prints goes to standard error."""
+    given, taken = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    return os.fdopen(given, "rb", buffering=0), os.fdopen(taken, "wb", buffering=0)
+
+
+class Frames(threading.Thread):
+    """Takes frames while a call runs, and remembers which calls should end."""
+
+    def __init__(self, pipe):
+        super().__init__(name="counterpoint-frames", daemon=True)
+        self._pipe = pipe
+        self._frames = queue.SimpleQueue()
+        self._ended = False
+        self._cancelled = None
+
+    def run(self):
+        limit = 0
+        try:
+            while True:
+                frame = read(self._pipe, limit)
+                if frame is None:
+                    break
+                header, _ = frame
+                if header["kind"] == "cancel":
+                    self._cancelled = header.get("id")
+                elif header["kind"] == "create":
+                    limit = header["body_limit"]
+                self._frames.put(frame)
+                del frame, header
+        except (Malformed, OSError, KeyError) as error:
+            print(f"counterpoint_reward: {error}", file=sys.stderr)
+        self._ended = True
+        self._frames.put(None)
+        time.sleep(LAST_CALL)
+        # The call did not notice, and nobody waits for it.
+        os._exit(1)
+
+    def next(self):
+        """The next frame; None when the host is gone."""
+        return self._frames.get()
+
+    def cancelled(self, call):
+        """Whether call number `call` should end."""
+        return self._ended or self._cancelled == call
+
+
+def serve(path, arguments=()):
+    """Runs the file at `path`, with `arguments` in sys.argv, and serves what it decorated. Returns the exit status."""
+    given, taken = take_streams()
+    writer = Writer(taken)
+    path = Path(path).resolve()
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    try:
+        module = _load(path)
+        manifest, capabilities = experts.manifest(path.stem, str(getattr(module, "__version__", "0")))
+    except BaseException as error:
+        writer.send("error", id=None, error="load", message=f"{path}: {_words(error)}")
+        return 1
+    writer.send("hello", protocol=PROTOCOL, program="counterpoint_reward", manifest=manifest, capabilities=capabilities)
+    frames = Frames(given)
+    frames.start()
+    return _Session(writer, frames).run()
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None:
+        raise ImportError("expected a Python file, whose name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    # Pickle and dataclasses look a class's module up by name.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Session:
+    def __init__(self, writer, frames):
+        self._writer = writer
+        self._frames = frames
+        self._score = None
+
+    def run(self):
+        while True:
+            frame = self._frames.next()
+            if frame is None:
+                return 0
+            header, body = frame
+            del frame
+            kind = header["kind"]
+            if kind == "bye":
+                return 0
+            if kind == "create":
+                if not self._create(header):
+                    return 1
+            elif kind == "score":
+                self._answer(header, body)
+            elif kind != "cancel":
+                print(f"counterpoint_reward: expected a frame of the protocol, got `{kind}`", file=sys.stderr)
+                return 1
+
+    def _create(self, header):
+        self._settings, self._base = header["settings"], header["base"]
+        self._expert = experts.named(header["expert"])
+        try:
+            if self._expert is None:
+                raise LookupError(f"expected a reward of this file, got {header['expert']!r}")
+            self._score = self._expert.create(self._settings, self._base)
+        except BaseException as error:
+            self._writer.send("error", id=None, error="create", message=_words(error))
+            return False
+        self._writer.send("created")
+        return True
+
+    def _answer(self, header, body):
+        call = header["id"]
+        deadline = header.get("deadline_ns")
+        batch = Batch(
+            [Item(item, body) for item in header["items"]],
+            seed=header["seed"],
+            deadline=None if deadline is None else deadline / 1e9,
+            settings=self._settings,
+            base=self._base,
+            cancelled=lambda: self._frames.cancelled(call),
+        )
+        try:
+            states, values = states_and_values(self._score(batch), len(batch), self._expert.outputs)
+        except Cancelled as error:
+            self._writer.send("error", id=call, error="cancelled", message=str(error))
+        except Wrong as error:
+            self._writer.send("error", id=call, error="contract", message=str(error))
+        except (Exception, SystemExit) as error:
+            self._writer.send("error", id=call, error="call", message=_words(error))
+        else:
+            shape = [len(batch), self._expert.outputs]
+            tensor = {"dtype": "f64", "shape": shape, "offset": 0}
+            self._writer.send("scores", values.tobytes(), id=call, states=states, values=tensor)
+
+
+def _words(error):
+    """An exception with the part of its traceback that is not ours."""
+    trace = error.__traceback__
+    while trace and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).strip()
+
+
+def _is_ours(file):
+    return file.startswith("<frozen importlib") or Path(file).parent == Path(__file__).parent

@@ -1,0 +1,193 @@
+//! From a config to an expert: finds the plugin, loads or starts it, makes an instance.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use counterpoint::registry::{BuildContext, RewardEntry, settings};
+use counterpoint::{Error, ErrorKind, Result, inventory};
+use counterpoint_abi::CPT_CAP_BATCH_INVARIANT;
+use counterpoint_bridge::Bridged;
+use counterpoint_host::{Expert, Found, Loaded, Manifest, Options, Runner, Setup, Sidecar, discover, load};
+use serde_json::Value;
+
+use crate::{Isolation, PluginConfig, PluginReward};
+
+inventory::submit! {
+    RewardEntry {
+        name: "plugin",
+        build: |table, context| {
+            let config: PluginConfig = settings("", table)?;
+            Ok(Box::new(PluginReward::new(config, context)?))
+        },
+    }
+}
+
+/// A plugin that was found, ready to give an expert: again, when it moves into a child process.
+pub(crate) struct Maker {
+    source: Source,
+    /// What the plugin's file is said to be, if it has one.
+    sidecar: Option<Sidecar>,
+    expert: String,
+    settings: Value,
+    base: PathBuf,
+    config: PluginConfig,
+}
+
+/// What there is to start.
+enum Source {
+    Library(PathBuf),
+    /// Program and arguments, and the folder in which it starts.
+    Command(Vec<String>, PathBuf),
+}
+
+/// An expert with what is known of it.
+pub(crate) struct Made {
+    pub(crate) expert: Box<dyn Expert>,
+    /// Whether an item's scores do not depend on the others of its call.
+    pub(crate) batch_invariant: bool,
+}
+
+impl Maker {
+    /// Finds the plugin that `config` means.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when there is none, it is not the file that its sidecar describes, or it has no such expert.
+    pub(crate) fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
+        config.check()?;
+        let base = std::path::absolute(&context.base).map_err(|e| Error::io("cannot find", &context.base, e))?;
+        let settings = serde_json::to_value(&config.settings)
+            .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
+        let expert = config.expert.as_deref();
+        let (source, sidecar, expert) = match (&config.command, &config.path) {
+            (Some(program), _) => {
+                let expert = match expert {
+                    Some(expert) => expert.to_owned(),
+                    None => only(&Bridged::describe(command(program, &base), &config.process).map_err(engine)?.0)?,
+                };
+                (Source::Command(program.clone(), base.clone()), None, expert)
+            }
+            (None, Some(path)) => {
+                let Found { path, sidecar } = found(&base.join(path), expert).map_err(engine)?;
+                sidecar.verify(&path).map_err(engine)?;
+                let expert = match expert {
+                    Some(expert) => sidecar.manifest.expert(expert).map_err(engine)?.name.clone(),
+                    None => only(&sidecar.manifest)?,
+                };
+                let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+                let source = match sidecar.command_for(&path) {
+                    Some(program) => Source::Command(program, folder),
+                    None => Source::Library(path),
+                };
+                (source, Some(sidecar), expert)
+            }
+            (None, None) => return Err(Error::config("expected path or command, got neither")),
+        };
+        Ok(Self { source, sidecar, expert, settings, base, config })
+    }
+
+    pub(crate) fn config(&self) -> &PluginConfig {
+        &self.config
+    }
+
+    /// Makes the expert where the config says, or in a child process if `isolated`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Reward`] with the plugin's or the host's words.
+    pub(crate) fn make(&self, isolated: bool) -> Result<Made> {
+        self.start(isolated || self.config.isolation == Isolation::Process).map_err(engine)
+    }
+
+    fn start(&self, isolated: bool) -> counterpoint_host::Result<Made> {
+        let setup = Setup { expert: &self.expert, settings: &self.settings, base: &self.base };
+        let options = self.config.process.clone();
+        let bridged = match &self.source {
+            Source::Command(program, folder) => Bridged::start(command(program, folder), &setup, options)?,
+            Source::Library(path) if isolated => Bridged::of_library(&Runner::find()?, path, &setup, options)?,
+            Source::Library(path) => {
+                let library = load(path, runner().as_ref(), Duration::from_secs_f64(options.startup_timeout_s))?;
+                let options = Options { instances: self.config.instances, ..Options::default() };
+                let expert = Box::new(Loaded::create(library, &setup, &options)?);
+                return Ok(Made { expert, batch_invariant: library.is_batch_invariant() });
+            }
+        };
+        if let Some(sidecar) = &self.sidecar
+            && sidecar.manifest.expert(&self.expert)? != bridged.manifest()
+        {
+            let message = format!(
+                "expert `{}` says of itself something else than its sidecar manifest; write that anew (counterpoint-validator \
+                 --sidecar)",
+                self.expert
+            );
+            return Err(counterpoint_host::Error::new(counterpoint_host::ErrorKind::Manifest, message));
+        }
+        let batch_invariant = bridged.capabilities() & CPT_CAP_BATCH_INVARIANT != 0;
+        Ok(Made { expert: Box::new(bridged), batch_invariant })
+    }
+}
+
+/// The plugin at `path`, or in the folder `path` the one that has the expert.
+fn found(path: &Path, expert: Option<&str>) -> counterpoint_host::Result<Found> {
+    if !path.is_dir() {
+        let path = path.canonicalize().map_err(|e| counterpoint_host::Error::io("cannot find the plugin", path, e))?;
+        let sidecar = Sidecar::read(&path)?;
+        return Ok(Found { path, sidecar });
+    }
+    let mut plugins = discover(path)?;
+    let wanted = |p: &Found| expert.is_none_or(|expert| p.experts().any(|e| e.name == expert));
+    let place = match (expert, plugins.len()) {
+        (None, n) if n > 1 => None,
+        _ => plugins.iter().position(wanted),
+    };
+    if let Some(place) = place {
+        return Ok(plugins.swap_remove(place));
+    }
+    let known: Vec<&str> = plugins.iter().flat_map(|p| p.experts().map(|e| e.name.as_str())).collect();
+    let message = format!(
+        "expert: expected one of a plugin in {} ({}), got {}; a plugin is a file with a sidecar manifest beside it",
+        path.display(),
+        list(&known),
+        expert.map_or_else(|| "none".to_owned(), |expert| format!("`{expert}`"))
+    );
+    Err(counterpoint_host::Error::new(counterpoint_host::ErrorKind::Config, message))
+}
+
+/// The name of the only expert.
+fn only(manifest: &Manifest) -> Result<String> {
+    match manifest.experts.as_slice() {
+        [only] => Ok(only.name.clone()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|e| e.name.as_str()).collect();
+            Err(Error::config(format!("expert: missing; expected one of {}", list(&names))))
+        }
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What is started for a first look, if this program has it. Without one the library is loaded unseen, which is said.
+fn runner() -> Option<Runner> {
+    Runner::find()
+        .inspect_err(|error| tracing::warn!(%error, "a plugin is loaded without a first look in a child process"))
+        .ok()
+}
+
+fn command(program: &[String], folder: &Path) -> Command {
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).current_dir(folder);
+    command
+}
+
+/// The engine's error for one of the host or the bridge.
+pub(crate) fn engine(error: counterpoint_host::Error) -> Error {
+    use counterpoint_host::ErrorKind as Kind;
+    let kind = match error.kind() {
+        Kind::Config | Kind::Manifest | Kind::Hash | Kind::Load | Kind::Version | Kind::Probe => ErrorKind::Config,
+        Kind::Contract => ErrorKind::Contract,
+        Kind::Io => ErrorKind::Io,
+        _ => ErrorKind::Reward,
+    };
+    Error::new(kind, error.to_string())
+}

@@ -1,0 +1,174 @@
+//! An expert of a plugin as a reward.
+
+use std::time::Duration;
+
+use counterpoint::registry::BuildContext;
+use counterpoint::{Error, ErrorKind, Result, Reward, Sample, Score};
+use counterpoint_host::{Call, ErrorKind as HostError, Image, Item, Need, Pixels, Scores, State, Statistics};
+use image::RgbImage;
+
+use crate::make::{Made, Maker, engine};
+use crate::params::Params;
+use crate::{OnFailure, PluginConfig};
+
+/// A reward whose scores come from a plugin, wherever that runs.
+///
+/// No score is invented: an item comes back as the expert's own finite value inside the range that its manifest declares, as an
+/// abstention, or as a failure. Items without an image or a reference are abstained from when the expert needs one.
+pub struct PluginReward {
+    maker: Maker,
+    made: Made,
+    /// Which of the expert's outputs.
+    output: usize,
+    /// Statistics of an expert that was given up for one in a child process.
+    before: Option<Statistics>,
+    /// Why no further call is made, with [`OnFailure::Stop`].
+    stopped: Option<String>,
+}
+
+impl PluginReward {
+    /// Finds, loads and makes the expert that `config` means; its relative paths are relative to the context's folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when there is no such plugin, expert or output, or it was refused before it ran;
+    /// [`ErrorKind::Reward`] with what the plugin said when it could not be made.
+    pub fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
+        let maker = Maker::new(config, context)?;
+        let made = maker.make(false)?;
+        let output = match &maker.config().output {
+            None => 0,
+            Some(name) => made.expert.manifest().output(name).map_err(engine)?,
+        };
+        Ok(Self { maker, made, output, before: None, stopped: None })
+    }
+
+    /// What the expert has done so far; also what it did before it moved into a child process.
+    pub fn statistics(&self) -> Statistics {
+        let now = self.made.expert.statistics();
+        self.before.map_or(now, |before| before.merged(&now))
+    }
+
+    /// One score for each sample, all of which have what the expert needs.
+    fn judge(&mut self, samples: &[&Sample]) -> Result<Vec<Score>> {
+        let error = match self.call(samples) {
+            Ok(scores) => return Ok(scores),
+            Err(error) => error,
+        };
+        tracing::warn!(target: "counterpoint::plugin", %error, "a call failed");
+        match self.maker.config().on_failure {
+            OnFailure::Retry => Err(engine(error)),
+            OnFailure::Stop => {
+                self.stopped = Some(error.to_string());
+                Err(engine(error))
+            }
+            OnFailure::Isolate => {
+                if self.before.is_none() {
+                    self.before = Some(self.made.expert.statistics());
+                    self.made = self.maker.make(true)?;
+                    return self.call(samples).map_err(engine);
+                }
+                Err(engine(error))
+            }
+            OnFailure::Drop => {
+                let own_fault = matches!(error.kind(), HostError::Call | HostError::Panic | HostError::Contract);
+                if own_fault && self.made.batch_invariant && samples.len() > 1 {
+                    let (left, right) = samples.split_at(samples.len() / 2);
+                    let mut scores = self.judge(left)?;
+                    scores.extend(self.judge(right)?);
+                    return Ok(scores);
+                }
+                Ok(vec![Score::Fail(error.to_string()); samples.len()])
+            }
+        }
+    }
+
+    fn call(&mut self, samples: &[&Sample]) -> counterpoint_host::Result<Vec<Score>> {
+        let params = Params::of(samples);
+        let mut items = Vec::with_capacity(samples.len());
+        for (i, sample) in samples.iter().enumerate() {
+            push(&mut items, sample, params.text(i))?;
+        }
+        let config = self.maker.config();
+        let call = Call { seed: config.seed, deadline: config.deadline_s.map(Duration::from_secs_f64), cancel: None };
+        let scores = self.made.expert.score(&items, &call)?;
+        Ok(self.read(scores))
+    }
+
+    fn read(&self, scores: Scores) -> Vec<Score> {
+        let values: Vec<_> = (0..scores.states.len()).map(|i| scores.value(i, self.output)).collect();
+        let score = |(state, value): (State, Option<f64>)| match (state, value) {
+            (State::Value, Some(value)) => Score::Value(value),
+            (State::Value, None) => Score::Fail("the plugin gave no such output".to_owned()),
+            (State::Abstain(why), _) => Score::Abstain(why),
+            (State::Fail(why), _) => Score::Fail(why),
+        };
+        scores.states.into_iter().zip(values).map(score).collect()
+    }
+}
+
+impl Reward for PluginReward {
+    fn name(&self) -> &str {
+        &self.made.expert.manifest().name
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        if let Some(why) = &self.stopped {
+            return Err(Error::new(
+                ErrorKind::Reward,
+                format!("stopped after a failure (on_failure = \"stop\"): {why}"),
+            ));
+        }
+        let manifest = self.made.expert.manifest();
+        let (image, reference) = (manifest.needs(Need::Image), manifest.needs(Need::Reference));
+        let settled = |sample: &Sample| {
+            if image && sample.image.is_none() {
+                return Some(Score::Abstain("no image, which it needs".to_owned()));
+            }
+            if reference && sample.references.is_empty() {
+                return Some(Score::Abstain("no reference image, which it needs".to_owned()));
+            }
+            let images = sample.image.iter().chain(&sample.references);
+            let empty = images.into_iter().any(|i| i.width() == 0 || i.height() == 0);
+            empty.then(|| Score::Fail("expected images, got one without pixels".to_owned()))
+        };
+        let mut scores: Vec<Option<Score>> = samples.iter().map(settled).collect();
+        let open: Vec<&Sample> = samples.iter().zip(&scores).filter(|(_, s)| s.is_none()).map(|(s, _)| s).collect();
+        let mut judged = if open.is_empty() { Vec::new() } else { self.judge(&open)? }.into_iter();
+        let missing = || Score::Fail("the plugin gave no score".to_owned());
+        Ok(scores.iter_mut().map(|s| s.take().or_else(|| judged.next()).unwrap_or_else(missing)).collect())
+    }
+}
+
+impl Drop for PluginReward {
+    fn drop(&mut self) {
+        let (s, expert) = (self.statistics(), self.name());
+        if s.failed + s.failed_calls > 0 {
+            tracing::warn!(target: "counterpoint::plugin", expert, "{s}");
+        } else {
+            tracing::info!(target: "counterpoint::plugin", expert, "{s}");
+        }
+    }
+}
+
+/// Appends `sample` to `items`.
+fn push<'a>(items: &mut Vec<Item<'a>>, sample: &'a Sample, params: &'a str) -> counterpoint_host::Result<()> {
+    let mut references = Vec::with_capacity(sample.references.len());
+    for reference in &sample.references {
+        references.push(pixels(reference)?);
+    }
+    let image = sample.image.as_deref().map(pixels).transpose()?;
+    items.push(Item {
+        prompt: &sample.prompt,
+        response: &sample.response,
+        class: &sample.class,
+        params,
+        image,
+        references,
+        candidate: sample.candidate,
+    });
+    Ok(())
+}
+
+fn pixels(image: &RgbImage) -> counterpoint_host::Result<Image<'_>> {
+    Image::new(image.width(), image.height(), Pixels::U8(image.as_raw()))
+}

@@ -1,0 +1,33 @@
+//! DER as a plugin: `cargo build --release -p counterpoint-der --example der` makes `target/release/examples/libder.so`.
+//!
+//! Its settings are those of [`DerConfig`] and `device`, such as `"cuda:0"` in a build with the feature `cuda`.
+
+use counterpoint_der::{Der, DerConfig};
+use counterpoint_encoders::plugin::{Settings, score, settings, told};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+
+struct DerExpert(Der);
+
+impl Expert for DerExpert {
+    const NAME: &'static str = "der";
+
+    fn describe() -> Description {
+        Description::new("whether the image shows the concept of the reference images: cosine of DINOv2")
+            .range(-1.001, 1.001) // up to rounding
+            .needs(&[Need::Image, Need::Reference])
+            .concurrent()
+            .deterministic()
+    }
+
+    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
+        let Settings { mut reward, device } = settings::<DerConfig>(setup)?;
+        reward.weights = setup.resolve(&reward.weights);
+        Ok(Self(reward.init(&device).map_err(told)?))
+    }
+
+    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+        score(&mut self.0, batch)
+    }
+}
+
+export_rewards!(DerExpert);

@@ -1,0 +1,94 @@
+//! A reward of the engine as an expert of a plugin: what the plugins of TIER, BER and DER share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use counterpoint::{Reward, Sample, device};
+use counterpoint_sdk::{Batch, Error, Image, Item, Pixels, Score, Setup};
+use image::RgbImage;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Settings of a plugin: those of its reward, and the device on which it computes.
+#[derive(Debug)]
+pub struct Settings<C> {
+    /// The reward's own.
+    pub reward: C,
+    /// `device`. Default: the CPU.
+    pub device: burn::tensor::Device,
+}
+
+/// Reads the settings of a plugin; the key `device` is what [`device::named`] takes.
+///
+/// # Errors
+/// When they are not those of `C`, or there is no such device.
+pub fn settings<C: DeserializeOwned>(setup: &Setup<'_>) -> Result<Settings<C>, Error> {
+    let mut table: serde_json::Map<String, Value> = setup.settings()?;
+    let device = match table.remove("device") {
+        None => "flex".to_owned(),
+        Some(device) => String::deserialize(device).map_err(|e| Error::from(e).at("settings.device"))?,
+    };
+    let reward = C::deserialize(Value::Object(table)).map_err(|e| Error::from(e).at("settings"))?;
+    Ok(Settings { reward, device: device::named(&device).map_err(told)? })
+}
+
+/// Scores a batch with a reward of the engine.
+///
+/// Images that lie at one place in memory are one image, so that a reward embeds the references of a group once.
+///
+/// # Errors
+/// The reward's own.
+pub fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+    let mut images = Images::default();
+    let samples = batch.items().iter().map(|item| images.sample(item)).collect::<Result<Vec<_>, _>>()?;
+    let scores = reward.score(&samples).map_err(told)?;
+    Ok(scores.into_iter().map(told_score).collect())
+}
+
+/// An error of the engine: its message has that of its cause already.
+pub fn told(error: counterpoint::Error) -> Error {
+    Error::new(error.to_string())
+}
+
+fn told_score(score: counterpoint::Score) -> Score {
+    match score {
+        counterpoint::Score::Value(value) => Score::Value(value),
+        counterpoint::Score::Abstain(why) => Score::Abstain(why),
+        counterpoint::Score::Fail(why) => Score::Fail(why),
+    }
+}
+
+/// Images of a call by where they lie.
+#[derive(Default)]
+struct Images(HashMap<(*const u8, usize, usize), Arc<RgbImage>>);
+
+impl Images {
+    fn sample(&mut self, item: &Item<'_>) -> Result<Sample, Error> {
+        let params = if item.params_json().is_empty() { Value::Null } else { item.params()? };
+        Ok(Sample {
+            candidate: item.candidate(),
+            class: item.class().to_owned(),
+            prompt: item.prompt().to_owned(),
+            response: item.response().to_owned(),
+            image: item.image().map(|image| self.image(&image)).transpose()?,
+            references: item.references().iter().map(|image| self.image(image)).collect::<Result<_, _>>()?,
+            params: params.into(),
+        })
+    }
+
+    fn image(&mut self, image: &Image<'_>) -> Result<Arc<RgbImage>, Error> {
+        let place = match image.pixels() {
+            Pixels::U8(samples) => samples.as_ptr(),
+            Pixels::F32(samples) => samples.as_ptr().cast(),
+        };
+        let place = (place, image.width(), image.height());
+        if let Some(known) = self.0.get(&place) {
+            return Ok(Arc::clone(known));
+        }
+        let (width, height) = (u32::try_from(image.width())?, u32::try_from(image.height())?);
+        let wrong = || Error::new(format!("expected {width}x{height} pixels of 3 bytes"));
+        let copied = RgbImage::from_raw(width, height, image.to_rgb8().into_owned()).ok_or_else(wrong)?;
+        Ok(Arc::clone(self.0.entry(place).or_insert(Arc::new(copied))))
+    }
+}

@@ -1,0 +1,33 @@
+//! TIER as a plugin: `cargo build --release -p counterpoint-tier --example tier` makes `target/release/examples/libtier.so`.
+//!
+//! Its settings are those of [`TierConfig`] and `device`, such as `"cuda:0"` in a build with the feature `cuda`.
+
+use counterpoint_encoders::plugin::{Settings, score, settings, told};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+use counterpoint_tier::{Tier, TierConfig};
+
+struct TierExpert(Tier);
+
+impl Expert for TierExpert {
+    const NAME: &'static str = "tier";
+
+    fn describe() -> Description {
+        Description::new("how well the reasoning says the fact that fits (params.facts and params.target)")
+            .range(0.0, 1.0)
+            .needs(&[Need::Text])
+            .concurrent()
+            .deterministic()
+    }
+
+    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
+        let Settings { mut reward, device } = settings::<TierConfig>(setup)?;
+        reward.weights = setup.resolve(&reward.weights);
+        Ok(Self(reward.init(&device).map_err(told)?))
+    }
+
+    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+        score(&mut self.0, batch)
+    }
+}
+
+export_rewards!(TierExpert);
