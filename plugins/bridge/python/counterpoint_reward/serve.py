@@ -12,7 +12,7 @@ from pathlib import Path
 from . import experts
 from .answer import Wrong, states_and_values
 from .batch import Batch, Cancelled, Item
-from .frames import Malformed, Writer, read
+from .frames import Malformed, Reader, Writer
 
 PROTOCOL = {"major": 1, "minor": 0}
 # Seconds that a call has to notice that the host is gone.
@@ -35,25 +35,25 @@ class Frames(threading.Thread):
 
     def __init__(self, pipe):
         super().__init__(name="counterpoint-frames", daemon=True)
-        self._pipe = pipe
+        self._reader = Reader(pipe)
         self._frames = queue.SimpleQueue()
         self._ended = False
         self._cancelled = None
 
     def run(self):
-        limit = 0
         try:
             while True:
-                frame = read(self._pipe, limit)
+                frame = self._reader.next()
                 if frame is None:
                     break
                 header, _ = frame
                 if header["kind"] == "cancel":
                     self._cancelled = header.get("id")
                 elif header["kind"] == "create":
-                    limit = header["body_limit"]
+                    self._reader.body_limit = header["body_limit"]
                 self._frames.put(frame)
-                del frame, header
+                # A body that nobody has any more is memory for the next.
+                del frame, header, _
         except (Malformed, OSError, KeyError) as error:
             print(f"counterpoint_reward: {error}", file=sys.stderr)
         self._ended = True
@@ -125,6 +125,7 @@ class _Session:
             elif kind != "cancel":
                 print(f"counterpoint_reward: expected a frame of the protocol, got `{kind}`", file=sys.stderr)
                 return 1
+            del header, body
 
     def _create(self, header):
         self._settings, self._base = header["settings"], header["base"]

@@ -4,7 +4,7 @@ import io
 import os
 import unittest
 
-from counterpoint_reward.frames import HEADER_LIMIT, MAGIC, PREFIX, Malformed, Writer, read
+from counterpoint_reward.frames import HEADER_LIMIT, MAGIC, PREFIX, Malformed, Reader, Writer
 
 
 class Pieces(io.RawIOBase):
@@ -24,13 +24,31 @@ class Frames(unittest.TestCase):
             with os.fdopen(taken, "wb", buffering=0) as taken:
                 Writer(taken).send("scores", b"12345678", id=2**64 - 1, text="é\0\n")
                 Writer(taken).send("created")
-            self.assertEqual(read(given, 8), ({"kind": "scores", "id": 2**64 - 1, "text": "é\0\n"}, b"12345678"))
-            self.assertEqual(read(given), ({"kind": "created"}, b""))
-            self.assertIsNone(read(given))
+            reader = Reader(given, 8)
+            self.assertEqual(reader.next(), ({"kind": "scores", "id": 2**64 - 1, "text": "é\0\n"}, b"12345678"))
+            self.assertEqual(reader.next(), ({"kind": "created"}, b""))
+            self.assertIsNone(reader.next())
 
     def test_bytes_may_come_one_by_one(self):
         data = PREFIX.pack(MAGIC, 12, 3) + b'{"kind":"a"}abc'
-        self.assertEqual(read(Pieces(data, 1), 3), ({"kind": "a"}, b"abc"))
+        self.assertEqual(Reader(Pieces(data, 1), 3).next(), ({"kind": "a"}, b"abc"))
+
+    def test_memory_is_used_again_when_nobody_has_it(self):
+        def frame(body):
+            return PREFIX.pack(MAGIC, 12, len(body)) + b'{"kind":"a"}' + body
+
+        reader = Reader(Pieces(b"".join(map(frame, [b"first", b"2nd", b"third", b"", b"a longer one"])), 100), 100)
+        _, body = reader.next()
+        memory = id(reader._memory)
+        del body
+        _, kept = reader.next()
+        self.assertEqual((id(reader._memory), kept), (memory, b"2nd"))
+        part = kept[1:]
+        del kept
+        self.assertEqual(reader.next()[1], b"third")
+        self.assertEqual(part, b"nd", "what somebody has is left alone")
+        self.assertEqual(reader.next()[1], b"")
+        self.assertEqual(reader.next()[1], b"a longer one")
 
     def test_what_is_no_frame_is_refused(self):
         cases = [
@@ -47,7 +65,7 @@ class Frames(unittest.TestCase):
         ]
         for data, message in cases:
             with self.assertRaises(Malformed) as caught:
-                read(Pieces(data, 7), 100)
+                Reader(Pieces(data, 7), 100).next()
             self.assertIn(message, str(caught.exception))
 
 
