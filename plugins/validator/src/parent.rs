@@ -70,7 +70,7 @@ fn try_run(job: &Job) -> io::Result<(Verdict, Option<(Manifest, u64)>)> {
     }
     let during = |how: String| Verdict::Fail(format!("{how} {step}{}", said(&path("stderr"))));
     let verdict = match (ended, verdict) {
-        (None, _) => during(format!("took longer than {} s", job.timeout)),
+        (None, _) => during(format!("took longer than {} s (see --timeout)", job.timeout)),
         // A verdict of failure is more than how the process ended after it.
         (Some(_), Some(Verdict::Fail(reason))) => Verdict::Fail(reason),
         (Some(status), Some(verdict)) if status.success() => verdict,
