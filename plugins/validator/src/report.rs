@@ -57,7 +57,7 @@ impl Finding {
 }
 
 impl Report {
-    /// How many checks ended how, and the checks that failed.
+    /// How many checks ended how.
     pub fn summary(&self) -> String {
         let count = |is: fn(&Verdict) -> bool| self.findings.iter().filter(|f| is(&f.verdict)).count();
         let passed = count(|v| matches!(v, Verdict::Pass(_)));

@@ -50,7 +50,7 @@ fn bad_rewards_are_named() {
             ("out_of_range", "range", "in the declared range 0 to 1", "return [-1] * len(batch)".into()),
             ("by_place", "permutation", "in place", "return [1 / (1 + i) for i, _ in enumerate(batch)]".into()),
             (
-                "random",
+                "unseeded",
                 "deterministic",
                 "the same call twice",
                 "import random; return [random.random() for _ in batch]".into(),
