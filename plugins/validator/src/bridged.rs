@@ -12,7 +12,7 @@ use counterpoint_host::{self as host, Error, ErrorKind, Expert, ExpertManifest, 
 use crate::job::{Target, pass};
 use crate::progress::{self, Line};
 use crate::samples::{Channels, Kit, Picture, Sample};
-use crate::subject::{Answers, BROKEN, Call, Failure, Scorer, Subject};
+use crate::subject::{Answers, BROKEN, Call, Failure, Scorer, Subject, promises};
 use crate::{Job, Outcome};
 
 /// A command and one of its experts.
@@ -43,8 +43,8 @@ fn options(job: &Job) -> BridgeOptions {
 pub(crate) fn hello(job: &Job) -> Outcome {
     progress::step("while waiting for hello");
     let (manifest, capabilities) = Bridged::describe(command(job)?, &options(job)).map_err(|e| e.to_string())?;
-    progress::send(&Line::Plugin { manifest, capabilities });
-    pass("")
+    progress::send(&Line::Manifest(manifest));
+    pass(promises(capabilities))
 }
 
 fn start(job: &Job) -> Result<Bridged, String> {

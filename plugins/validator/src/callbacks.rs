@@ -17,15 +17,20 @@ const LIMIT: u64 = 2000;
 #[derive(Debug)]
 pub struct Callbacks {
     cancelled: bool,
-    deadline: Option<(Instant, Duration)>,
+    deadline: Option<Duration>,
+    begin: Mutex<Instant>,
     reasons: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Callbacks {
-    /// Callbacks of a call that begins now.
+    /// Callbacks of a call that is asked to stop from the begin, or when `deadline` has passed.
     pub fn new(cancelled: bool, deadline: Option<Duration>) -> Box<Self> {
-        let deadline = deadline.map(|d| (Instant::now(), d));
-        Box::new(Self { cancelled, deadline, reasons: Mutex::default() })
+        Box::new(Self { cancelled, deadline, begin: Mutex::new(Instant::now()), reasons: Mutex::default() })
+    }
+
+    /// The call begins now.
+    pub fn begin(&self) {
+        *lock(&self.begin) = Instant::now();
     }
 
     /// The table for a plugin; valid as long as `self` is.
@@ -43,17 +48,17 @@ impl Callbacks {
 
     /// What was said of items.
     pub fn take_reasons(&self) -> BTreeMap<u64, String> {
-        std::mem::take(&mut self.lock())
+        std::mem::take(&mut lock(&self.reasons))
     }
 
     /// What was said of the whole call.
     pub fn take_message(&self) -> String {
-        self.lock().remove(&CPT_WHOLE_CALL).unwrap_or_else(|| "no reason given".into())
+        lock(&self.reasons).remove(&CPT_WHOLE_CALL).unwrap_or_else(|| "no reason given".into())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// SAFETY: `context` comes from [`Callbacks::table`], whose callers keep the callbacks until the call is over.
@@ -80,13 +85,13 @@ unsafe extern "C" fn log(_: *mut c_void, level: i32, message: cpt_str) {
 unsafe extern "C" fn fail(context: *mut c_void, item: u64, message: cpt_str) {
     // SAFETY: the plugin passes the context back, and a message that may be read.
     let (callbacks, message) = unsafe { (callbacks(context), text(message)) };
-    callbacks.lock().insert(item, message);
+    lock(&callbacks.reasons).insert(item, message);
 }
 
 unsafe extern "C" fn cancelled(context: *mut c_void) -> i32 {
     // SAFETY: the plugin passes the context back.
     let callbacks = unsafe { callbacks(context) };
-    let late = callbacks.deadline.is_some_and(|(begin, limit)| begin.elapsed() >= limit);
+    let late = callbacks.deadline.is_some_and(|limit| lock(&callbacks.begin).elapsed() >= limit);
     i32::from(callbacks.cancelled || late)
 }
 

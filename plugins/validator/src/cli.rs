@@ -42,7 +42,7 @@ pub struct Options {
     /// Make this check only; may be given again
     #[arg(long, value_name = "CHECK", value_parser = name)]
     pub only: Vec<String>,
-    /// List the checks
+    /// List the checks: name, what it is of, and the rule
     #[arg(long)]
     pub list: bool,
     /// Print JSON
@@ -93,7 +93,12 @@ fn try_run(options: &Options, out: &mut impl Write) -> Result<ExitCode, String> 
     let broken = |e: io::Error| format!("cannot write the report: {e}");
     if options.list {
         for check in ALL {
-            writeln!(out, "{:<18} {}", check.name, check.rule).map_err(broken)?;
+            let of = match (check.is_for_libraries(), check.is_for_commands()) {
+                (true, true) => "both",
+                (true, false) => "libraries",
+                _ => "commands",
+            };
+            writeln!(out, "{:<18} {of:<10} {}", check.name, check.rule).map_err(broken)?;
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -116,6 +116,7 @@ impl Instance<'_> {
     /// Calls `score` and returns its code.
     pub fn call(&mut self, prepared: &mut Prepared) -> i32 {
         let Prepared { host, batch, scores, .. } = *prepared;
+        prepared.arguments.callbacks.begin();
         // SAFETY: the arguments live in `prepared`.
         let code = unsafe { calls::score(self.raw.table.score, &prepared.when, self.pointer, host, batch, scores) };
         step("after score");

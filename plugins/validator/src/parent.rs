@@ -23,27 +23,27 @@ pub(crate) struct Ended {
     pub verdict: Verdict,
     pub time: Duration,
     /// What the plugin says of itself, after a check that asks.
-    pub plugin: Option<(Manifest, u64)>,
+    pub manifest: Option<Manifest>,
 }
 
 impl Ended {
     /// A check that is not made because of `reason`.
     pub fn skipped(reason: &str) -> Self {
-        Self { verdict: Verdict::Skipped(reason.into()), time: Duration::ZERO, plugin: None }
+        Self { verdict: Verdict::Skipped(reason.into()), time: Duration::ZERO, manifest: None }
     }
 }
 
 /// Makes a check in a child process.
 pub(crate) fn run(job: &Job) -> Ended {
     let begin = Instant::now();
-    let (verdict, plugin) = match try_run(job) {
+    let (verdict, manifest) = match try_run(job) {
         Ok(ended) => ended,
         Err(error) => (Verdict::Fail(format!("the validator cannot start a child process: {error}")), None),
     };
-    Ended { verdict, time: begin.elapsed(), plugin }
+    Ended { verdict, time: begin.elapsed(), manifest }
 }
 
-fn try_run(job: &Job) -> io::Result<(Verdict, Option<(Manifest, u64)>)> {
+fn try_run(job: &Job) -> io::Result<(Verdict, Option<Manifest>)> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let job = Job { answer: path("answer"), ..job.clone() };
@@ -56,11 +56,11 @@ fn try_run(job: &Job) -> io::Result<(Verdict, Option<(Manifest, u64)>)> {
         .spawn()?;
     let ended = wait(&mut child, Duration::from_secs_f64(job.timeout))?;
 
-    let (mut step, mut plugin, mut verdict) = ("before the check".to_owned(), None, None);
+    let (mut step, mut manifest, mut verdict) = ("before the check".to_owned(), None, None);
     for line in String::from_utf8_lossy(&std::fs::read(&job.answer)?).lines() {
         match serde_json::from_str(line) {
             Ok(Line::Step(what)) => step = what,
-            Ok(Line::Plugin { manifest, capabilities }) => plugin = Some((manifest, capabilities)),
+            Ok(Line::Manifest(said)) => manifest = Some(said),
             Ok(Line::Verdict(said)) => {
                 step = "at its exit, after the check".into();
                 verdict = Some(said);
@@ -70,17 +70,17 @@ fn try_run(job: &Job) -> io::Result<(Verdict, Option<(Manifest, u64)>)> {
     }
     let during = |how: String| Verdict::Fail(format!("{how} {step}{}", said(&path("stderr"))));
     let verdict = match (ended, verdict) {
-        (None, _) => during(format!("took longer than {} s", job.timeout)),
+        (None, _) => during(format!("took longer than {} s (see --timeout)", job.timeout)),
         // A verdict of failure is more than how the process ended after it.
         (Some(_), Some(Verdict::Fail(reason))) => Verdict::Fail(reason),
         (Some(status), Some(verdict)) if status.success() => verdict,
         (Some(status), _) => during(describe(status)),
     };
-    let printed = shown(&path("stdout"));
-    if job.check == "stdout" && matches!(verdict, Verdict::Pass(_)) && !printed.is_empty() {
+    if job.check == "stdout" && matches!(verdict, Verdict::Pass(_)) && path("stdout").metadata()?.len() > 0 {
+        let printed = shown(&path("stdout"));
         return Ok((Verdict::Fail(format!("expected nothing on standard output, got {printed:?}")), None));
     }
-    Ok((verdict, plugin))
+    Ok((verdict, manifest))
 }
 
 /// Waits for the end; kills the child when it takes longer than `limit`.

@@ -15,8 +15,8 @@ use crate::Verdict;
 pub(crate) enum Line {
     /// What the child does from now on.
     Step(String),
-    /// What it has learned of the plugin.
-    Plugin { manifest: Manifest, capabilities: u64 },
+    /// What the plugin says of itself.
+    Manifest(Manifest),
     /// The end.
     Verdict(Verdict),
 }

@@ -44,6 +44,12 @@ impl Finding {
             Verdict::Skipped(reason) => ("skipped", reason),
         };
         let expert = self.expert.as_deref().unwrap_or("-");
+        // Of a traceback the end says what happened; --json has it all.
+        let mut lines = detail.trim().lines();
+        let detail = match (lines.next().unwrap_or_default(), lines.next_back()) {
+            (first, Some(last)) => format!("{first} [...] {}", last.trim()),
+            (first, None) => first.to_owned(),
+        };
         let line = format!("{:<18} {expert:<16} {verdict:<8} {:>7.2} s  {detail}", self.check, self.seconds);
         writeln!(out, "{}", line.trim_end())?;
         out.flush()
@@ -51,7 +57,7 @@ impl Finding {
 }
 
 impl Report {
-    /// How many checks ended how, and the checks that failed.
+    /// How many checks ended how.
     pub fn summary(&self) -> String {
         let count = |is: fn(&Verdict) -> bool| self.findings.iter().filter(|f| is(&f.verdict)).count();
         let passed = count(|v| matches!(v, Verdict::Pass(_)));

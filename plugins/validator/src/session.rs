@@ -35,9 +35,7 @@ pub fn check(
             continue;
         }
         let mut ended = run(&Job { check: check.name.into(), ..job.clone() });
-        if let Some((manifest, _)) = ended.plugin.take() {
-            report.manifest = Some(manifest);
-        }
+        report.manifest = report.manifest.or(ended.manifest.take());
         let failed = matches!(ended.verdict, Verdict::Fail(_));
         if asked(&check) || failed {
             found(&mut report, check, None, ended)?;
@@ -50,7 +48,7 @@ pub fn check(
     let named = |name: &&String| options.expert.as_ref().is_none_or(|only| only == *name);
     let manifest = report.manifest.clone();
     let mut names: Vec<&String> = manifest.iter().flat_map(|m| &m.experts).map(|e| &e.name).filter(named).collect();
-    // An expert that is not there fails each check, which says so.
+    // An expert that is not there fails its first check, which says so.
     if names.is_empty() {
         names.extend(&options.expert);
     }

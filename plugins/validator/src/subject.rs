@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use counterpoint_abi::{CPT_CANCELLED, CPT_ERROR, CPT_PANIC, CPT_VALUE};
+use counterpoint_abi::{
+    CPT_CANCELLED, CPT_CAP_BATCH_INVARIANT, CPT_CAP_CONCURRENT, CPT_CAP_DETERMINISTIC, CPT_ERROR, CPT_PANIC, CPT_VALUE,
+};
 use counterpoint_host::ExpertManifest;
 
 use crate::samples::{Kit, Sample};
@@ -22,6 +24,17 @@ pub trait Subject {
     /// # Errors
     /// Why there is none.
     fn start(&self) -> Result<Box<dyn Scorer + '_>, Failure>;
+}
+
+/// What a plugin with these `CPT_CAP_*` bits promises, in words.
+pub fn promises(capabilities: u64) -> String {
+    let names = [
+        (CPT_CAP_CONCURRENT, "concurrent"),
+        (CPT_CAP_DETERMINISTIC, "deterministic"),
+        (CPT_CAP_BATCH_INVARIANT, "batch-invariant"),
+    ];
+    let promised: Vec<_> = names.iter().filter(|(bit, _)| capabilities & bit != 0).map(|(_, name)| *name).collect();
+    format!("promises: {}", if promised.is_empty() { "nothing".into() } else { promised.join(", ") })
 }
 
 /// A running instance.

@@ -32,8 +32,11 @@ pub const ALL: &[BadPlugin] = &[
     bad("damaged_magic", "table", "0xdeadbeef", "has another magic number"),
     bad("short_table", "table", "got 32", "says that its table ends before the functions"),
     bad("broken_manifest", "table", "manifest", "has a manifest that is no JSON"),
+    bad("huge_table", "table", "the host refuses it", "says that its table is larger than memory"),
+    bad("other_version", "table", "abi", "has a manifest of another version than its table"),
     bad("crashes_at_load", "load", "SIGABRT while loading", "crashes in a constructor"),
     bad("hangs_at_load", "load", "took longer", "never comes out of a constructor"),
+    bad("crashes_at_exit", "load", "SIGABRT at its exit", "crashes when the program ends"),
     bad("any_expert", "unknown-expert", "got CPT_OK", "makes an instance of experts that it does not have"),
     bad("any_extension", "unknown-extension", "got a pointer", "has every extension that it is asked for"),
     bad("any_settings", "malformed-settings", "got CPT_OK", "takes settings that are no JSON object"),
@@ -75,6 +78,7 @@ pub const ALL: &[BadPlugin] = &[
     bad("lies_about_range", "range", "in the declared range 0 to 1", "leaves its range"),
     bad("ignores_cancel", "cancel", "to return within", "never asks whether it should stop"),
     bad("spins_when_cancelled", "cancel", "took longer", "waits for ever when it is asked to stop"),
+    bad("stops_unsaid", "cancel", "got CPT_OK", "stops early and says that it is done"),
     bad("asks_once", "deadline", "to return within", "asks whether it should stop before the first item only"),
     bad("lives_on", "poisoned", "to return CPT_PANIC, got 0", "goes on after a panic"),
     bad("leaks_instances", "leak-instances", "KiB", "does not free what an instance holds"),
@@ -114,8 +118,11 @@ sources! {
     "damaged_magic" "damaged_magic.c",
     "short_table" "short_table.c",
     "broken_manifest" "broken_manifest.c",
+    "huge_table" "huge_table.c",
+    "other_version" "other_version.c",
     "crashes_at_load" "crashes_at_load.c",
     "hangs_at_load" "hangs_at_load.c",
+    "crashes_at_exit" "crashes_at_exit.c",
     "any_expert" "any_expert.c",
     "any_extension" "any_extension.c",
     "any_settings" "any_settings.c",
@@ -152,6 +159,7 @@ sources! {
     "lies_about_range" "lies_about_range.c",
     "ignores_cancel" "ignores_cancel.c",
     "spins_when_cancelled" "spins_when_cancelled.c",
+    "stops_unsaid" "stops_unsaid.c",
     "asks_once" "asks_once.c",
     "lives_on" "lives_on.c",
     "leaks_instances" "leaks_instances.c",
@@ -183,7 +191,7 @@ pub fn build(name: &str, folder: &Path) -> PathBuf {
     compile(name, file, text, folder)
 }
 
-/// Builds a plugin from a source in C, which may include `good.h`.
+/// As [`build`], from a source in C, which may include `good.h`.
 ///
 /// # Panics
 /// When the compiler fails.

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use counterpoint_abi::{CPT_ABI_MAJOR, SYMBOL};
 use object::{BinaryFormat, Object};
 
 use crate::job::{pass, skip};
 use crate::library::Loaded;
 use crate::progress::{Line, send};
+use crate::subject::promises;
 use crate::{Job, Outcome, Target};
 
 const LOAD_LIMIT: Duration = Duration::from_secs(5);
@@ -32,12 +34,8 @@ pub(super) fn one_symbol(job: &Job) -> Outcome {
         if name.starts_with("cpt_") { ours.push(name) } else { others.push(name) }
     }
     ours.sort();
-    if ours != [counterpoint_abi::SYMBOL] {
-        return Err(format!(
-            "expected the one symbol {} to be exported, got [{}]",
-            counterpoint_abi::SYMBOL,
-            ours.join(", ")
-        ));
+    if ours != [SYMBOL] {
+        return Err(format!("expected the one symbol {} to be exported, got [{}]", SYMBOL, ours.join(", ")));
     }
     match others.len() {
         0 => pass(""),
@@ -56,23 +54,21 @@ pub(super) fn load(job: &Job) -> Outcome {
 }
 
 pub(super) fn table(job: &Job) -> Outcome {
-    let loaded = Loaded::open(path(job)?)?;
+    let path = path(job)?;
+    let loaded = Loaded::open(path)?;
     let table = loaded.table()?;
     if loaded.pointer() != loaded.pointer() {
         return Err("expected the same table each time, got another the second time".into());
     }
-    let abi = table.manifest.abi;
-    if (abi.major, abi.minor) != (counterpoint_abi::CPT_ABI_MAJOR, table.minor) {
-        return Err(format!(
-            "expected the manifest's abi to be the table's {}.{}, got {}.{}",
-            counterpoint_abi::CPT_ABI_MAJOR,
-            table.minor,
-            abi.major,
-            abi.minor
-        ));
-    }
-    let detail = format!("interface {}.{}, struct_size {}", abi.major, abi.minor, table.struct_size);
-    send(&Line::Plugin { manifest: table.manifest, capabilities: table.capabilities });
+    // What every run does with it.
+    counterpoint_host::Library::open(path).map_err(|e| format!("the host refuses it: {e}"))?;
+    let detail = format!(
+        "interface {CPT_ABI_MAJOR}.{}, struct_size {}, {}",
+        table.minor,
+        table.struct_size,
+        promises(table.capabilities)
+    );
+    send(&Line::Manifest(table.manifest));
     pass(detail)
 }
 

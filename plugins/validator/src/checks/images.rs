@@ -22,23 +22,22 @@ pub(super) fn small(subject: &dyn Subject) -> Outcome {
 }
 
 pub(super) fn strides(subject: &dyn Subject) -> Outcome {
-    let call = Call::default();
+    let (mut expert, call) = (subject.start()?, Call::default());
     for float in [false, true] {
         let mut packed = subject.kit().samples(4);
         for (i, sample) in packed.iter_mut().enumerate() {
             sample.image = Some(Picture::new(9 + i, 6, float, i as u64));
             sample.references = sample.references.iter().map(|_| Picture::new(5, 7 + i, float, 8)).collect();
         }
-        let usual = subject.start()?.score(&packed, &call)?;
+        let usual = expert.score(&packed, &call)?;
         for (pixel, gap) in [(3, 5), (4, 0), (4, 7)] {
             let mut spread = packed.clone();
             for sample in &mut spread {
                 sample.image = sample.image.as_ref().map(|p| p.spread(pixel, gap));
                 sample.references = sample.references.iter().map(|p| p.spread(pixel, gap)).collect();
             }
-            let got = subject.start()?.score(&spread, &call)?;
-            let place =
-                format!("{} samples a pixel, {gap} after each row, {}", pixel, if float { "f32" } else { "u8" });
+            let got = expert.score(&spread, &call)?;
+            let place = format!("{pixel} samples a pixel, {gap} after each row, {}", if float { "f32" } else { "u8" });
             compare(subject, &usual, &got).map_err(|e| format!("packed and with {place}: {e}"))?;
         }
     }
@@ -47,16 +46,16 @@ pub(super) fn strides(subject: &dyn Subject) -> Outcome {
 
 pub(super) fn unknown_format(job: &Job) -> Outcome {
     let raw = Raw::open(job)?;
-    let call = Call::default();
+    let (mut expert, call) = (raw.instance()?, Call::default());
     let mut samples = raw.kit.samples(5);
     for (i, sample) in samples.iter_mut().enumerate() {
         sample.image = Some(Picture::new(6, 4, false, i as u64));
     }
-    let usual = raw.instance()?.score(&samples, &call)?;
+    let usual = expert.score(&samples, &call)?;
     for format in [0, 77, u32::MAX] {
         let mut bad = samples.clone();
         bad[2].image.iter_mut().for_each(|image| image.format = Some(format));
-        let got = raw.instance()?.score(&bad, &call)?;
+        let got = expert.score(&bad, &call)?;
         compare_others(&raw, &usual, &got, &[2])?;
         if raw.kit.image && got.status[2] == CPT_VALUE {
             return Err(format!("expected an item whose image has the unknown format {format} to fail, got a score"));

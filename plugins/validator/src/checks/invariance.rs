@@ -118,9 +118,8 @@ pub(super) fn bad_item(subject: &dyn Subject) -> Outcome {
     bad[2].params = b"{ no JSON".into();
     bad[2].prompt.clear();
     bad[2].response = "\0\u{FFFF}".into();
-    let call = Call::default();
-    let usual = subject.start()?.score(&samples, &call)?;
-    let got = subject.start()?.score(&bad, &call)?;
+    let (mut expert, call) = (subject.start()?, Call::default());
+    let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
     compare_others(subject, &usual, &got, &[2])?;
     pass(format!("the bad item: {}", crate::subject::status(got.status[2])))
 }

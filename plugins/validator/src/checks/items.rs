@@ -84,8 +84,8 @@ pub(super) fn invalid_utf8(job: &Job) -> Outcome {
     bad[3].response = b"cut off \xE2\x82".into();
     bad[5].class = b"\xC0\xAF".into();
     bad[6].params = b"{\"\xED\xA0\x80\": 1}".into();
-    let call = Call::default();
-    let (usual, got) = (raw.instance()?.score(&samples, &call)?, raw.instance()?.score(&bad, &call)?);
+    let (mut expert, call) = (raw.instance()?, Call::default());
+    let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
     compare_others(&raw, &usual, &got, &[1, 3, 5, 6])?;
     pass([1, 3, 5, 6].map(|i| status(got.status[i])).join(", "))
 }

@@ -1,5 +1,6 @@
 //! Pages that nobody may write, or touch at all: a step too far ends this process.
 
+use super::invariance::compare;
 use super::versions::with_layout;
 use crate::job::pass;
 use crate::layout::Layout;
@@ -18,14 +19,13 @@ pub(super) fn guarded_inputs(job: &Job) -> Outcome {
 
 pub(super) fn guarded_outputs(job: &Job) -> Outcome {
     let raw = Raw::open(job)?;
+    let (mut instance, call) = (raw.instance()?, Call::default());
     for n in [0, 1, 2, 33] {
         let samples = raw.kit.samples(n);
+        let usual = instance.score(&samples, &call)?;
         for outputs in [Place::BeforeGuard, Place::AfterGuard] {
-            let layout = Layout { outputs, ..Layout::default() };
-            let call = Call::default();
-            let got = raw.instance()?.score_as(&samples, &call, &layout)?;
-            let usual = raw.instance()?.score(&samples, &call)?;
-            super::invariance::compare(&raw, &usual, &got)?;
+            let got = instance.score_as(&samples, &call, &Layout { outputs, ..Layout::default() })?;
+            compare(&raw, &usual, &got)?;
         }
     }
     pass("")

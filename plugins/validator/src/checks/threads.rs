@@ -41,14 +41,8 @@ pub(super) fn concurrent(job: &Job) -> Outcome {
     let barrier = Barrier::new(THREADS);
     let work = || -> Result<Vec<Answers>, String> {
         barrier.wait();
-        let mut answers = Vec::new();
-        for _ in 0..3 {
-            let mut instance = raw.instance()?;
-            for _ in 0..3 {
-                answers.push(instance.score(&samples, &Call::default())?);
-            }
-        }
-        Ok(answers)
+        let mut instance = raw.instance()?;
+        Ok((0..4).map(|_| instance.score(&samples, &Call::default())).collect::<Result<_, _>>()?)
     };
     let results: Vec<_> = thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
