@@ -22,7 +22,7 @@ pub struct Sample {
     /// Reference images of the concept.
     pub references: Vec<Arc<RgbImage>>,
     /// The task's parameters for rewards.
-    pub params: serde_json::Value,
+    pub params: Arc<serde_json::Value>,
 }
 
 impl Sample {
@@ -35,7 +35,7 @@ impl Sample {
             response,
             image,
             references: task.references.clone(),
-            params: task.params.clone(),
+            params: Arc::clone(&task.params),
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Task {
     /// Images of the concept for rewards that compare.
     pub references: Vec<Arc<RgbImage>>,
     /// What rewards need besides, as JSON: `facts` (array of strings), `target` (index into it), ...
-    pub params: serde_json::Value,
+    pub params: Arc<serde_json::Value>,
 }
 
 impl Task {
@@ -52,7 +52,7 @@ impl Task {
             question: question.into(),
             base_prompt: String::new(),
             references: Vec::new(),
-            params: serde_json::Value::Null,
+            params: Arc::default(),
         }
     }
 }

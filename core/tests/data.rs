@@ -184,7 +184,7 @@ fn tasks_of_both_pathways_have_what_policy_and_rewards_need() {
     assert_eq!(t.question, "information about <ada>: fact a. fact b. fact c. fact d. which fits: p b");
     assert!(t.image.is_none());
     let facts = ["fact a.", "fact b.", "fact c.", "fact d."];
-    assert_eq!(t.params, json!({ "facts": facts, "target": 1, "answer": "fact b.", "prompt": "p b" }));
+    assert_eq!(*t.params, json!({ "facts": facts, "target": 1, "answer": "fact b.", "prompt": "p b" }));
     assert_eq!(t.references[0].get_pixel(0, 0), &Rgb([10, 0, 0]));
 
     let visual = tasks.all(Pathway::Visual).unwrap();

@@ -11,7 +11,7 @@ use toml::Table;
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "plugins/abi" => Some(&[]),
-        "plugins/sdk" | "plugins/host" => Some(&["plugins/abi"]),
+        "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
         "plugins/rewards" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),

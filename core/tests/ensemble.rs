@@ -47,7 +47,7 @@ fn sample(candidate: u64, class: &str) -> Sample {
         response: String::new(),
         image: None,
         references: Vec::new(),
-        params: serde_json::Value::Null,
+        params: serde_json::Value::Null.into(),
     }
 }
 

@@ -205,7 +205,7 @@ impl PersonalTasks {
             question,
             base_prompt,
             references,
-            params,
+            params: params.into(),
         })
     }
 }

@@ -1,9 +1,9 @@
 //! One run, three ways to have its rewards: to the bit the same.
 
+use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, named_reward};
 use counterpoint::{ErrorKind, Reward, Sample, Score};
 use counterpoint_plugins::{Isolation, replace_rewards};
-use burn::tensor::Device;
 
 use crate::support::{base, config, install, train};
 
@@ -42,7 +42,7 @@ fn samples() -> Vec<Sample> {
             samples.push(Sample::new(&task, i as u64, prompt, (*words).to_owned(), image));
         }
         samples.push(Sample { references: Vec::new(), prompt: String::new(), ..samples[samples.len() - 1].clone() });
-        samples.push(Sample { params: serde_json::json!({ "facts": 3 }), ..samples[samples.len() - 1].clone() });
+        samples.push(Sample { params: serde_json::json!({ "facts": 3 }).into(), ..samples[samples.len() - 1].clone() });
     }
     samples
 }

@@ -6,9 +6,7 @@ mod support;
 use std::time::Duration;
 
 use counterpoint_bridge::Bridged;
-use counterpoint_host::{
-    Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, PROBE_TIMEOUT, Pixels, Scores, State, probe,
-};
+use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, Pixels, Scores, State, probe};
 use serde_json::json;
 use support::{moody, quick, runner, setup};
 
@@ -121,12 +119,13 @@ fn errors_are_those_of_the_plugin() {
 
 #[test]
 fn the_first_look_is_the_librarys_own() {
-    let (library, probed) = (Library::open(moody()).unwrap(), probe(&runner(), moody(), PROBE_TIMEOUT).unwrap());
+    let (library, probed) =
+        (Library::open(moody()).unwrap(), probe(&runner(), moody(), std::time::Duration::from_secs(10)).unwrap());
     assert_eq!((&probed.manifest, probed.capabilities), (library.manifest(), library.capabilities()));
     let mut command = runner().command("serve");
     command.arg(moody());
     let (manifest, capabilities) = Bridged::describe(command, &quick()).unwrap();
     assert_eq!((manifest, capabilities), (probed.manifest, probed.capabilities));
-    let error = probe(&runner(), file!().as_ref(), PROBE_TIMEOUT).unwrap_err();
+    let error = probe(&runner(), file!().as_ref(), std::time::Duration::from_secs(10)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Probe, "{error}");
 }

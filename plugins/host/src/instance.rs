@@ -17,6 +17,8 @@ use crate::marshal::Arrays;
 use crate::output::Output;
 use crate::{Error, ErrorKind, ExpertManifest, Item, Library, Result, Scores, fp_mode};
 
+const CHANGED_MODE: &str = "it changed the floating-point mode of its thread, which was put back";
+
 /// What an instance is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup<'a> {
@@ -87,19 +89,17 @@ impl Plan {
         let mut state = std::ptr::null_mut();
         let create = self.library.functions.create;
         // SAFETY: everything lent lives until the call returns.
-        let code = self
+        let (code, changed) = self
             .library
             .enter(|| keep_fp_mode(|| unsafe { create(&raw const host, &raw const setup, &raw mut state) }))?;
         let mut messages = context.messages();
-        match code.0 {
+        match code {
             CPT_OK if state.is_null() => Err(refused("expected an instance, got a null pointer".to_owned())),
-            CPT_OK => Ok(Instance {
-                plan: Arc::clone(self),
-                state,
-                poisoned: false,
-                arrays: Arrays::default(),
-                output: Output::default(),
-            }),
+            CPT_OK => {
+                let (arrays, output) = (Arrays::default(), Output::default());
+                let made = Instance { plan: Arc::clone(self), state, poisoned: false, arrays, output };
+                if changed { Err(refused(CHANGED_MODE.to_owned())) } else { Ok(made) }
+            }
             CPT_PANIC => Err(refused(format!("it panicked while it was made: {}", messages.whole()))),
             CPT_ERROR => Err(refused(messages.whole())),
             other => Err(refused(format!("expected create to return 0, 1 or 2, got {other}"))),
@@ -152,8 +152,7 @@ impl Instance {
         }
         if changed {
             self.poisoned = true;
-            let message = "it changed the floating-point mode of its thread, which was put back".to_owned();
-            return error(ErrorKind::Contract, message);
+            return error(ErrorKind::Contract, CHANGED_MODE.to_owned());
         }
         if context.is_late() {
             let limit = deadline.unwrap_or_default();

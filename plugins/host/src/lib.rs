@@ -37,7 +37,7 @@ pub use library::Library;
 pub use load::{load, same};
 pub use loaded::{Loaded, Options};
 pub use manifest::{AbiVersion, ExpertManifest, MANIFEST_LIMIT, Manifest, Need, Output};
-pub use probe::{PROBE, PROBE_TIMEOUT, Probed, ended, look, probe};
+pub use probe::{PROBE, Probed, ended, look, probe};
 pub use runner::{CHILD, RUNNER, Runner, this_program_runs_children};
 pub use sidecar::Sidecar;
 pub use statistics::Statistics;

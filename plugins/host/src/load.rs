@@ -1,18 +1,20 @@
 //! From a file to a library that may be called: sidecar, hash, a first look in a child, and only then here.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::probe::{PROBE_TIMEOUT, probe};
+use crate::probe::probe;
 use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, Sidecar};
 
-/// Loads the plugin at `path`: reads its sidecar, checks the hash, loads it in a child process that `runner` starts, and then in
-/// this one. Without a runner there is no child.
+/// Loads the plugin at `path`: reads its sidecar, checks the hash, loads it in a child process that `runner` starts, which may take
+/// `timeout`, and then in this one. Without a runner there is no child.
 ///
 /// # Errors
 /// [`ErrorKind::Manifest`], [`ErrorKind::Hash`], [`ErrorKind::Probe`], [`ErrorKind::Load`], [`ErrorKind::Version`]: whichever
 /// step fails first, before anything of a later one happened.
-pub fn load(path: &Path, runner: Option<&Runner>) -> Result<&'static Library> {
-    let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
+pub fn load(path: &Path, runner: Option<&Runner>, timeout: Duration) -> Result<&'static Library> {
+    // Not with its links resolved: the sidecar lies beside the path that was given.
+    let path = std::path::absolute(path).map_err(|e| Error::io("cannot find the plugin", path, e))?;
     let sidecar = Sidecar::read(&path)?;
     if sidecar.command.is_some() {
         let message = format!("{}: expected a library, got a plugin that is started by a command", path.display());
@@ -20,7 +22,7 @@ pub fn load(path: &Path, runner: Option<&Runner>) -> Result<&'static Library> {
     }
     sidecar.verify(&path)?;
     if let Some(runner) = runner {
-        same(&path, &sidecar.manifest, &probe(runner, &path, PROBE_TIMEOUT)?.manifest)?;
+        same(&path, &sidecar.manifest, &probe(runner, &path, timeout)?.manifest)?;
     }
     let library = Library::open(&path)?;
     same(&path, &sidecar.manifest, library.manifest())?;

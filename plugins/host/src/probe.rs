@@ -12,8 +12,6 @@ use crate::{Error, ErrorKind, Library, Manifest, Result, Runner};
 
 /// The work of a child that looks at a plugin: `probe PATH`.
 pub const PROBE: &str = "probe";
-/// Time that a first look may take.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of a child's answer, or of its complaints, that are read.
 const ANSWER_LIMIT: u64 = 4 << 20;
 

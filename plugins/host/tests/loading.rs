@@ -5,10 +5,14 @@
 mod common;
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::{build, items, moody};
 use counterpoint_host::{Call, ErrorKind, Expert, Library, Loaded, Options, Runner, Setup, Sidecar, discover, load};
 use serde_json::json;
+
+/// Time for a first look.
+const LOOK: Duration = Duration::from_secs(10);
 
 fn scores(library: &'static Library) -> Vec<f64> {
     moody(library, "", &Options::default()).unwrap().score(&items(3), &Call::default()).unwrap().values
@@ -63,30 +67,42 @@ fn a_library_is_loaded_once() {
 fn nothing_runs_before_sidecar_and_hash_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let path = build(folder.path(), "moody", &[]);
-    let error = load(&path, None).unwrap_err();
+    let error = load(&path, None, LOOK).unwrap_err();
     assert!(error.kind() == ErrorKind::Manifest && error.to_string().contains("libmoody.so.json"), "{error}");
 
     let manifest = Library::open(&path).unwrap().manifest().clone();
     let sidecar = Sidecar::of(&path, &manifest).unwrap();
     sidecar.write(&path).unwrap();
     assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
-    assert_eq!(scores(load(&path, None).unwrap())[2], 1.0);
+    assert_eq!(scores(load(&path, None, LOOK).unwrap())[2], 1.0);
 
     // One byte more, and it is another file.
     let other = build(folder.path(), "other", &[]);
     sidecar.write(&other).unwrap();
     std::fs::write(&other, [std::fs::read(&other).unwrap(), vec![0]].concat()).unwrap();
-    let error = load(&other, None).unwrap_err();
+    let error = load(&other, None, LOOK).unwrap_err();
     assert!(error.kind() == ErrorKind::Hash && error.to_string().contains(&sidecar.sha256), "{error}");
 
     let mut renamed = Sidecar::of(&path, &manifest).unwrap();
     renamed.manifest.experts[0].name = "another".into();
     renamed.write(&path).unwrap();
-    assert_eq!(load(&path, None).unwrap_err().kind(), ErrorKind::Manifest);
+    assert_eq!(load(&path, None, LOOK).unwrap_err().kind(), ErrorKind::Manifest);
     for damage in ["", "{", "{\"sha256\": 3}", "[]"] {
         std::fs::write(Sidecar::path(&path), damage).unwrap();
-        assert_eq!(load(&path, None).unwrap_err().kind(), ErrorKind::Manifest, "{damage}");
+        assert_eq!(load(&path, None, LOOK).unwrap_err().kind(), ErrorKind::Manifest, "{damage}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_sidecar_of_a_link_lies_beside_the_link() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let built = build(there.path(), "moody", &[]);
+    let link = here.path().join("liblinked.so");
+    std::os::unix::fs::symlink(&built, &link).unwrap();
+    Sidecar::of(&link, Library::open(&built).unwrap().manifest()).unwrap().write(&link).unwrap();
+    assert_eq!(discover(here.path()).unwrap()[0].path.file_name(), link.file_name());
+    assert!(std::ptr::eq(load(&link, None, LOOK).unwrap(), Library::open(&built).unwrap()));
 }
 
 #[test]
@@ -95,7 +111,7 @@ fn a_first_look_that_cannot_be_taken_stops_the_load() {
     let path = build(folder.path(), "moody", &[]);
     Sidecar::of(&path, Library::open(&path).unwrap().manifest()).unwrap().write(&path).unwrap();
     for program in ["/bin/false", "/bin/true", "/nowhere/at/all"] {
-        let error = load(&path, Some(&Runner::at(program))).unwrap_err();
+        let error = load(&path, Some(&Runner::at(program)), LOOK).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Probe, "{program}: {error}");
     }
 }
@@ -121,7 +137,7 @@ fn a_folder_is_searched_by_its_sidecars() {
     assert_eq!(names, ["kind", "moody"]);
     let command = found[0].sidecar.command_for(&found[0].path).unwrap();
     assert_eq!(Path::new(&command[3]), found[0].path);
-    assert_eq!(load(&script, None).unwrap_err().kind(), ErrorKind::Load);
+    assert_eq!(load(&script, None, LOOK).unwrap_err().kind(), ErrorKind::Load);
 
     other.manifest = sidecar.manifest;
     other.write(&script).unwrap();

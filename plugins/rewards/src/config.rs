@@ -7,6 +7,7 @@ use counterpoint_bridge::BridgeOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::OnFailure;
+use crate::make::engine;
 
 /// Which plugin, which of its experts, where it runs, and what happens when it fails.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct PluginConfig {
     /// Seed of everything random in the expert. Default: 0.
     #[serde(default)]
     pub seed: u64,
-    /// How a child process is treated.
+    /// How a child process is treated; its start-up timeout is also that of a first look at a library.
     #[serde(default)]
     pub process: BridgeOptions,
 }
@@ -85,6 +86,6 @@ impl PluginConfig {
                 self.instances
             )));
         }
-        Ok(())
+        self.process.check().map_err(engine).map_err(|e| e.at("process"))
     }
 }

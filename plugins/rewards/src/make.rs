@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use counterpoint::registry::{BuildContext, RewardEntry, settings};
 use counterpoint::{Error, ErrorKind, Result, inventory};
 use counterpoint_abi::CPT_CAP_BATCH_INVARIANT;
 use counterpoint_bridge::Bridged;
-use counterpoint_host::{Expert, Loaded, Manifest, Options, Runner, Setup, Sidecar, discover, load};
+use counterpoint_host::{Expert, Found, Loaded, Manifest, Options, Runner, Setup, Sidecar, discover, load};
 use serde_json::Value;
 
 use crate::{Isolation, PluginConfig, PluginReward};
@@ -22,9 +23,11 @@ inventory::submit! {
     }
 }
 
-/// A plugin that was found and looked at, ready to give an expert: again and again, when one breaks or moves.
+/// A plugin that was found, ready to give an expert: again, when it moves into a child process.
 pub(crate) struct Maker {
     source: Source,
+    /// What the plugin's file is said to be, if it has one.
+    sidecar: Option<Sidecar>,
     expert: String,
     settings: Value,
     base: PathBuf,
@@ -34,7 +37,8 @@ pub(crate) struct Maker {
 /// What there is to start.
 enum Source {
     Library(PathBuf),
-    Command { program: Vec<String>, folder: PathBuf },
+    /// Program and arguments, and the folder in which it starts.
+    Command(Vec<String>, PathBuf),
 }
 
 /// An expert with what is known of it.
@@ -48,24 +52,38 @@ impl Maker {
     /// Finds the plugin that `config` means.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when there is none, or it has no such expert.
+    /// [`ErrorKind::Config`] when there is none, it is not the file that its sidecar describes, or it has no such expert.
     pub(crate) fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
         config.check()?;
         let base = std::path::absolute(&context.base).map_err(|e| Error::io("cannot find", &context.base, e))?;
         let settings = serde_json::to_value(&config.settings)
             .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
-        let (source, expert) = match (&config.command, &config.path) {
+        let expert = config.expert.as_deref();
+        let (source, sidecar, expert) = match (&config.command, &config.path) {
             (Some(program), _) => {
-                (Source::Command { program: program.clone(), folder: base.clone() }, config.expert.clone())
+                let expert = match expert {
+                    Some(expert) => expert.to_owned(),
+                    None => only(&Bridged::describe(command(program, &base), &config.process).map_err(engine)?.0)?,
+                };
+                (Source::Command(program.clone(), base.clone()), None, expert)
             }
-            (None, Some(path)) => found(&base.join(path), config.expert.as_deref())?,
+            (None, Some(path)) => {
+                let Found { path, sidecar } = found(&base.join(path), expert).map_err(engine)?;
+                sidecar.verify(&path).map_err(engine)?;
+                let expert = match expert {
+                    Some(expert) => sidecar.manifest.expert(expert).map_err(engine)?.name.clone(),
+                    None => only(&sidecar.manifest)?,
+                };
+                let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+                let source = match sidecar.command_for(&path) {
+                    Some(program) => Source::Command(program, folder),
+                    None => Source::Library(path),
+                };
+                (source, Some(sidecar), expert)
+            }
             (None, None) => return Err(Error::config("expected path or command, got neither")),
         };
-        let expert = match expert {
-            Some(expert) => expert,
-            None => only(&source.manifest(&config)?)?,
-        };
-        Ok(Self { source, expert, settings, base, config })
+        Ok(Self { source, sidecar, expert, settings, base, config })
     }
 
     pub(crate) fn config(&self) -> &PluginConfig {
@@ -77,78 +95,63 @@ impl Maker {
     /// # Errors
     /// [`ErrorKind::Reward`] with the plugin's or the host's words.
     pub(crate) fn make(&self, isolated: bool) -> Result<Made> {
+        self.start(isolated || self.config.isolation == Isolation::Process).map_err(engine)
+    }
+
+    fn start(&self, isolated: bool) -> counterpoint_host::Result<Made> {
         let setup = Setup { expert: &self.expert, settings: &self.settings, base: &self.base };
         let options = self.config.process.clone();
-        let made = match &self.source {
-            Source::Command { program, folder } => {
-                Bridged::start(command(program, folder), &setup, options).map(Made::from)
-            }
-            Source::Library(path) if isolated || self.config.isolation == Isolation::Process => verified(path)
-                .and_then(|()| Bridged::of_library(&Runner::find()?, path, &setup, options))
-                .map(Made::from),
-            Source::Library(path) => load(path, runner().as_ref()).and_then(|library| {
+        let bridged = match &self.source {
+            Source::Command(program, folder) => Bridged::start(command(program, folder), &setup, options)?,
+            Source::Library(path) if isolated => Bridged::of_library(&Runner::find()?, path, &setup, options)?,
+            Source::Library(path) => {
+                let library = load(path, runner().as_ref(), Duration::from_secs_f64(options.startup_timeout_s))?;
                 let options = Options { instances: self.config.instances, ..Options::default() };
                 let expert = Box::new(Loaded::create(library, &setup, &options)?);
-                Ok(Made { expert, batch_invariant: library.is_batch_invariant() })
-            }),
-        };
-        made.map_err(engine)
-    }
-}
-
-impl From<Bridged> for Made {
-    fn from(expert: Bridged) -> Self {
-        let batch_invariant = expert.capabilities() & CPT_CAP_BATCH_INVARIANT != 0;
-        Self { expert: Box::new(expert), batch_invariant }
-    }
-}
-
-impl Source {
-    fn manifest(&self, config: &PluginConfig) -> Result<Manifest> {
-        match self {
-            Self::Library(path) => Ok(Sidecar::read(path).map_err(engine)?.manifest),
-            Self::Command { program, folder } => {
-                Ok(Bridged::describe(command(program, folder), &config.process).map_err(engine)?.0)
+                return Ok(Made { expert, batch_invariant: library.is_batch_invariant() });
             }
+        };
+        if let Some(sidecar) = &self.sidecar
+            && sidecar.manifest.expert(&self.expert)? != bridged.manifest()
+        {
+            let message = format!(
+                "expert `{}` says of itself something else than its sidecar manifest; write that anew (counterpoint-validator \
+                 --sidecar)",
+                self.expert
+            );
+            return Err(counterpoint_host::Error::new(counterpoint_host::ErrorKind::Manifest, message));
         }
+        let batch_invariant = bridged.capabilities() & CPT_CAP_BATCH_INVARIANT != 0;
+        Ok(Made { expert: Box::new(bridged), batch_invariant })
     }
 }
 
-/// The plugin at `path`, and its expert when that is settled.
-fn found(path: &Path, expert: Option<&str>) -> Result<(Source, Option<String>)> {
-    if !path.is_dir() {
-        let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
-        let sidecar = Sidecar::read(&path).map_err(engine)?;
-        return Ok((source(&sidecar, &path)?, expert.map(str::to_owned)));
+/// The plugin at `path`, or in the folder `path` the one that has the expert.
+fn found(path: &Path, expert: Option<&str>) -> counterpoint_host::Result<Found> {
+    let about = path.metadata().map_err(|e| counterpoint_host::Error::io("cannot find the plugin", path, e))?;
+    if about.is_file() {
+        return Ok(Found { path: path.to_owned(), sidecar: Sidecar::read(path)? });
     }
-    let plugins = discover(path).map_err(engine)?;
+    let mut plugins = discover(path)?;
+    let wanted = |p: &Found| expert.is_none_or(|expert| p.experts().any(|e| e.name == expert));
+    let place = match (expert, plugins.len()) {
+        (None, n) if n > 1 => None,
+        _ => plugins.iter().position(wanted),
+    };
+    if let Some(place) = place {
+        return Ok(plugins.swap_remove(place));
+    }
     let known: Vec<&str> = plugins.iter().flat_map(|p| p.experts().map(|e| e.name.as_str())).collect();
-    let wanted = match (expert, known.as_slice()) {
-        (Some(expert), _) => expert,
-        (None, [only]) => only,
-        (None, _) => return Err(Error::config(format!("expert: missing; expected one of {}", list(&known)))),
-    };
-    let Some(plugin) = plugins.iter().find(|p| p.experts().any(|e| e.name == wanted)) else {
-        let message = format!(
-            "expected a plugin with an expert `{wanted}` in {}, got {}; a plugin is a file with a sidecar manifest beside it",
-            path.display(),
-            list(&known)
-        );
-        return Err(Error::config(message));
-    };
-    Ok((source(&plugin.sidecar, &plugin.path)?, Some(wanted.to_owned())))
+    let message = format!(
+        "expert: expected one of a plugin in {} ({}), got {}; a plugin is a file with a sidecar manifest beside it",
+        path.display(),
+        list(&known),
+        expert.map_or_else(|| "none".to_owned(), |expert| format!("`{expert}`"))
+    );
+    Err(counterpoint_host::Error::new(counterpoint_host::ErrorKind::Config, message))
 }
 
-fn source(sidecar: &Sidecar, path: &Path) -> Result<Source> {
-    let Some(program) = sidecar.command_for(path) else { return Ok(Source::Library(path.to_owned())) };
-    sidecar.verify(path).map_err(engine)?;
-    Ok(Source::Command { program, folder: path.parent().unwrap_or(Path::new("/")).to_owned() })
-}
-
-fn verified(path: &Path) -> counterpoint_host::Result<()> {
-    Sidecar::read(path)?.verify(path)
-}
-
+/// The name of the only expert.
 fn only(manifest: &Manifest) -> Result<String> {
     match manifest.experts.as_slice() {
         [only] => Ok(only.name.clone()),

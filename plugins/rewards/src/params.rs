@@ -1,7 +1,8 @@
 //! A task's parameters as JSON text, written once for the candidates of a group.
 
+use std::sync::Arc;
+
 use counterpoint::Sample;
-use serde_json::Value;
 
 /// The texts of some samples.
 pub(crate) struct Params {
@@ -13,10 +14,10 @@ pub(crate) struct Params {
 impl Params {
     pub(crate) fn of(samples: &[&Sample]) -> Self {
         let (mut texts, mut of): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::with_capacity(samples.len()));
-        let mut last: Option<&Value> = None;
+        let mut last = None;
         for sample in samples {
             // Samples come group by group, and a group has one task.
-            if last != Some(&sample.params) {
+            if !last.is_some_and(|last| Arc::ptr_eq(last, &sample.params)) {
                 texts.push(if sample.params.is_null() { String::new() } else { sample.params.to_string() });
                 last = Some(&sample.params);
             }

@@ -84,8 +84,10 @@ impl PluginReward {
 
     fn call(&mut self, samples: &[&Sample]) -> counterpoint_host::Result<Vec<Score>> {
         let params = Params::of(samples);
-        let items = samples.iter().enumerate().map(|(i, sample)| item(sample, params.text(i)));
-        let items = items.collect::<counterpoint_host::Result<Vec<_>>>()?;
+        let mut items = Vec::with_capacity(samples.len());
+        for (i, sample) in samples.iter().enumerate() {
+            push(&mut items, sample, params.text(i))?;
+        }
         let config = self.maker.config();
         let call = Call { seed: config.seed, deadline: config.deadline_s.map(Duration::from_secs_f64), cancel: None };
         let scores = self.made.expert.score(&items, &call)?;
@@ -148,16 +150,23 @@ impl Drop for PluginReward {
     }
 }
 
-fn item<'a>(sample: &'a Sample, params: &'a str) -> counterpoint_host::Result<Item<'a>> {
-    Ok(Item {
+/// Appends `sample` to `items`.
+fn push<'a>(items: &mut Vec<Item<'a>>, sample: &'a Sample, params: &'a str) -> counterpoint_host::Result<()> {
+    let mut references = Vec::with_capacity(sample.references.len());
+    for reference in &sample.references {
+        references.push(pixels(reference)?);
+    }
+    let image = sample.image.as_deref().map(pixels).transpose()?;
+    items.push(Item {
         prompt: &sample.prompt,
         response: &sample.response,
         class: &sample.class,
         params,
-        image: sample.image.as_deref().map(pixels).transpose()?,
-        references: sample.references.iter().map(|r| pixels(r)).collect::<Result<_, _>>()?,
+        image,
+        references,
         candidate: sample.candidate,
-    })
+    });
+    Ok(())
 }
 
 fn pixels(image: &RgbImage) -> counterpoint_host::Result<Image<'_>> {

@@ -47,7 +47,7 @@ pub mod private {
     pub use counterpoint_abi::cpt_plugin_v1;
 
     pub use crate::shim::{Entry, Plugin};
-    pub use crate::table::{Table, check_names, get};
+    pub use crate::table::{check_names, get};
 }
 
 /// Exports the experts of a plugin: `export_rewards!(Sharpness, Contrast);`, once, in a crate of type `cdylib`.
@@ -89,7 +89,7 @@ macro_rules! export_rewards {
             #[allow(unsafe_code)]
             #[unsafe(no_mangle)]
             pub extern "C" fn cpt_plugin_v1_get() -> *const $crate::private::cpt_plugin_v1 {
-                static TABLE: $crate::private::OnceLock<::core::option::Option<$crate::private::Table>> =
+                static TABLE: $crate::private::OnceLock<::core::option::Option<$crate::private::cpt_plugin_v1>> =
                     $crate::private::OnceLock::new();
                 $crate::private::get::<Exported>(&TABLE)
             }

@@ -11,13 +11,6 @@ use crate::panics::catch;
 use crate::shim::{create, destroy, extension, score};
 use crate::{Need, Plugin};
 
-/// A plugin's table and the manifest that it points to.
-pub struct Table {
-    table: cpt_plugin_v1,
-    /// Never changed, so that the pointer in the table stays good.
-    _manifest: Box<str>,
-}
-
 #[derive(Serialize)]
 struct Manifest {
     abi: Abi,
@@ -40,38 +33,35 @@ struct ExpertManifest {
     needs: Vec<Need>,
 }
 
-impl Table {
-    fn new<P: Plugin>() -> serde_json::Result<Self> {
-        let mut capabilities = CPT_CAP_CONCURRENT | CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT;
-        let experts = P::EXPERTS.iter().map(|entry| {
-            let about = (entry.describe)();
-            capabilities &= about.capabilities;
-            ExpertManifest { name: entry.name, description: about.text, outputs: about.outputs, needs: about.needs }
-        });
-        let experts = experts.collect();
-        let abi = Abi { major: CPT_ABI_MAJOR, minor: CPT_ABI_MINOR };
-        let manifest = serde_json::to_string(&Manifest { abi, name: P::NAME, version: P::VERSION, experts })?;
-        let manifest = manifest.into_boxed_str();
-        let table = cpt_plugin_v1 {
-            magic: CPT_MAGIC,
-            major: CPT_ABI_MAJOR,
-            minor: CPT_ABI_MINOR,
-            struct_size: size_of::<cpt_plugin_v1>() as u32,
-            capabilities,
-            manifest: cpt_str::of(&manifest),
-            create: Some(create::<P>),
-            score: Some(score),
-            destroy: Some(destroy),
-            extension: Some(extension),
-        };
-        Ok(Self { table, _manifest: manifest })
-    }
+fn table<P: Plugin>() -> serde_json::Result<cpt_plugin_v1> {
+    let mut capabilities = CPT_CAP_CONCURRENT | CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT;
+    let experts = P::EXPERTS.iter().map(|entry| {
+        let about = (entry.describe)();
+        capabilities &= about.capabilities;
+        ExpertManifest { name: entry.name, description: about.text, outputs: about.outputs, needs: about.needs }
+    });
+    let experts = experts.collect();
+    let abi = Abi { major: CPT_ABI_MAJOR, minor: CPT_ABI_MINOR };
+    let manifest = serde_json::to_string(&Manifest { abi, name: P::NAME, version: P::VERSION, experts })?;
+    Ok(cpt_plugin_v1 {
+        magic: CPT_MAGIC,
+        major: CPT_ABI_MAJOR,
+        minor: CPT_ABI_MINOR,
+        struct_size: size_of::<cpt_plugin_v1>() as u32,
+        capabilities,
+        // It lives as long as the table, which is for ever.
+        manifest: cpt_str::of(manifest.leak()),
+        create: Some(create::<P>),
+        score: Some(score),
+        destroy: Some(destroy),
+        extension: Some(extension),
+    })
 }
 
 /// The table of `P`, kept in `cell`; null when a description panics.
-pub fn get<P: Plugin>(cell: &'static OnceLock<Option<Table>>) -> *const cpt_plugin_v1 {
-    let made = cell.get_or_init(|| catch(Table::new::<P>).ok()?.ok());
-    made.as_ref().map_or(std::ptr::null(), |made| &raw const made.table)
+pub fn get<P: Plugin>(cell: &'static OnceLock<Option<cpt_plugin_v1>>) -> *const cpt_plugin_v1 {
+    let made = cell.get_or_init(|| catch(table::<P>).ok()?.ok());
+    made.as_ref().map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
 /// Stops the compiler when a name is not one that a manifest may have, or is there twice.

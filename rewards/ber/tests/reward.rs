@@ -60,7 +60,7 @@ fn sample(prompt: &str, image: Option<RgbImage>) -> Sample {
         response: String::new(),
         image: image.map(Arc::new),
         references: Vec::new(),
-        params: json!({}),
+        params: json!({}).into(),
     }
 }
 

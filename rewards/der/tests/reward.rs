@@ -40,7 +40,7 @@ fn sample(image: Option<Arc<RgbImage>>, references: Vec<Arc<RgbImage>>) -> Sampl
         response: String::new(),
         image,
         references,
-        params: json!({}),
+        params: json!({}).into(),
     }
 }
 

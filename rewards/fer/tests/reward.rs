@@ -17,7 +17,7 @@ fn it_abstains_from_every_sample_with_the_reason() {
         response: String::new(),
         image: None,
         references: Vec::new(),
-        params: serde_json::json!({}),
+        params: serde_json::json!({}).into(),
     };
     let abstained = Score::Abstain("no face expert installed".into());
     assert_eq!(reward.score(&[sample.clone(), sample]).unwrap(), [abstained.clone(), abstained]);

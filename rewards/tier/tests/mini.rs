@@ -18,7 +18,7 @@ fn score(responses: &[&str], facts: &[&str], target: usize) -> Vec<f64> {
         response: (*response).into(),
         image: None,
         references: Vec::new(),
-        params: json!({ "facts": facts, "target": target }),
+        params: json!({ "facts": facts, "target": target }).into(),
     };
     let samples: Vec<Sample> = responses.iter().map(sample).collect();
     expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect()

@@ -49,7 +49,7 @@ fn sample(response: &str, params: serde_json::Value) -> Sample {
         response: response.into(),
         image: None,
         references: Vec::new(),
-        params,
+        params: params.into(),
     }
 }
 

@@ -1,0 +1,2 @@
+#define IS_EXPERT(name) 1
+#include "good.h"

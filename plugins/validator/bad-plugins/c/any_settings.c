@@ -1,0 +1,2 @@
+#define IS_OBJECT(json) 1
+#include "good.h"

@@ -1,0 +1,2 @@
+#define MANIFEST "{\"abi\": {\"major\": 1, "
+#include "good.h"

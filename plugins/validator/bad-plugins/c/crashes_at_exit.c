@@ -1,0 +1,3 @@
+#include "good.h"
+
+__attribute__((destructor)) static void at_exit(void) { abort(); }

@@ -1,0 +1,3 @@
+#include "good.h"
+
+__attribute__((constructor)) static void at_load(void) { abort(); }

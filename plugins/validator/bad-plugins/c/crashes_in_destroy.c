@@ -1,0 +1,2 @@
+#define ON_DESTROY(instance) *(volatile int *)NULL = 1;
+#include "good.h"

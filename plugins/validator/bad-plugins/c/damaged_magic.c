@@ -1,0 +1,2 @@
+#define MAGIC 0xDEADBEEF
+#include "good.h"

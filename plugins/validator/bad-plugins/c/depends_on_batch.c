@@ -1,0 +1,2 @@
+#define LIGHT(light, batch, i) ((light) / (double)(batch)->n_items)
+#include "good.h"

@@ -1,0 +1,2 @@
+#define LIGHT(light, batch, i) ((light) / (double)(1 + i))
+#include "good.h"

@@ -1,0 +1,3 @@
+#define ON_SCORE(instance, host, batch, scores) \
+    if (batch->n_items > 2) exit(3);
+#include "good.h"

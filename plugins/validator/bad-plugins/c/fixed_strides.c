@@ -1,0 +1,2 @@
+#define ITEM_AT(batch, i) (&(batch)->items[i])
+#include "good.h"

@@ -1,0 +1,2 @@
+#define LENGTH(scores, i) (void)item
+#include "good.h"

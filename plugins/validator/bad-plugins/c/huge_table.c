@@ -1,0 +1,2 @@
+#define STRUCT_SIZE 0x7FFFFFFF
+#include "good.h"

@@ -1,0 +1,2 @@
+#define IS_VALID(batch, scores) 1
+#include "good.h"

@@ -1,0 +1,2 @@
+#define STRUCT_SIZE 32
+#include "good.h"

@@ -1,0 +1,2 @@
+#define ON_SCORE(instance, host, batch, scores) scores->values[-1] = 0;
+#include "good.h"

@@ -1,0 +1,243 @@
+//! Small reward plugins in C and C++ that each break one rule of the interface, and some that break none: for tests of the
+//! programs that have to notice and survive them.
+//!
+//! The sources are in `c/`: `good.h` is a correct plugin with one expert, `good`, and the others change a line or two of it.
+//! The system's compilers make libraries of them (`cc` and `c++`, or what the environment variables CC and CXX name).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A plugin that breaks a rule.
+#[derive(Debug, Clone, Copy)]
+pub struct BadPlugin {
+    /// Its name, for [`build`].
+    pub name: &'static str,
+    /// The check of the validator that names it; others may fail too.
+    pub check: &'static str,
+    /// What that check says, or a part of it.
+    pub says: &'static str,
+    /// What it does.
+    pub what: &'static str,
+}
+
+/// The correct plugins: plain, in C++, built with a later minor version, and built with minor version 0.
+pub const GOOD: &[&str] = &["good", "good_cpp", "newer_minor", "minor_0"];
+
+/// The bad plugins.
+pub const ALL: &[BadPlugin] = &[
+    bad("two_symbols", "one-symbol", "cpt_extra", "exports a second symbol"),
+    bad("future_symbol", "one-symbol", "cpt_plugin_v2_get", "exports the symbol of another major version"),
+    bad("future_major", "table", "one of 2.1", "says major version 2"),
+    bad("damaged_magic", "table", "0xdeadbeef", "has another magic number"),
+    bad("short_table", "table", "got 32", "says that its table ends before the functions"),
+    bad("broken_manifest", "table", "manifest", "has a manifest that is no JSON"),
+    bad("huge_table", "table", "the host refuses it", "says that its table is larger than memory"),
+    bad("other_version", "table", "abi", "has a manifest of another version than its table"),
+    bad("crashes_at_load", "load", "SIGABRT while loading", "crashes in a constructor"),
+    bad("hangs_at_load", "load", "took longer", "never comes out of a constructor"),
+    bad("crashes_at_exit", "load", "SIGABRT at its exit", "crashes when the program ends"),
+    bad("any_expert", "unknown-expert", "got CPT_OK", "makes an instance of experts that it does not have"),
+    bad("any_extension", "unknown-extension", "got a pointer", "has every extension that it is asked for"),
+    bad("any_settings", "malformed-settings", "got CPT_OK", "takes settings that are no JSON object"),
+    bad("refuses_settings", "create", "not today", "refuses every settings"),
+    bad("crashes_in_destroy", "create", "SIGSEGV in destroy", "crashes in destroy"),
+    bad("exact_sizes", "newer-host", "CPT_ERROR", "takes structs of the size that it knows only"),
+    bad("fixed_strides", "larger-strides", "", "takes the items for an array of the struct that it knows"),
+    bad("no_size_check", "smaller-structs", "got CPT_OK", "does not look at the sizes of structs"),
+    bad("refuses_no_items", "no-items", "CPT_ERROR", "refuses a call of no items"),
+    bad("refuses_many_items", "many-items", "CPT_ERROR", "refuses a call of more than 16 items"),
+    bad("exits", "many-items", "exited with 3 in score", "exits the process"),
+    bad("exits_with_0", "many-items", "exited with 0 in score", "exits the process as if all were well"),
+    bad("panics", "many-items", "SIGABRT in score", "aborts, as a panic does that nothing catches"),
+    bad("segfaults", "many-items", "SIGSEGV in score", "crashes in score"),
+    bad("slow", "many-items", "took longer", "takes an hour"),
+    bad("wrong_count", "every-slot", "a status of item 0 of 1, got none", "does not answer the last item"),
+    bad(
+        "forgets_a_value",
+        "every-slot",
+        "a value of output 1",
+        "says that an item is scored and writes one of its two values",
+    ),
+    bad("crashes_at_empty_text", "empty-text", "SIGSEGV", "looks at the last byte of an empty text"),
+    bad("aborts_at_nul", "embedded-nul", "SIGABRT", "aborts at a text that contains a NUL before its end"),
+    bad("aborts_at_invalid_utf8", "invalid-utf8", "SIGABRT", "aborts at a text that is not UTF-8"),
+    bad("aborts_at_narrow_images", "small-images", "SIGABRT", "aborts at an image that is one pixel wide"),
+    bad("packed_only", "image-strides", "item 0", "takes images without gaps for granted"),
+    bad("any_format", "unknown-format", "got a score", "scores images of formats that it does not know"),
+    bad("writes_inputs", "read-only-inputs", "SIGSEGV in score", "writes into an image"),
+    bad("reads_past_text", "guarded-inputs", "SIGSEGV in score", "looks for a NUL after the end of a text"),
+    bad("writes_after_outputs", "guarded-outputs", "SIGSEGV in score", "answers one item more than there are"),
+    bad("writes_before_outputs", "guarded-outputs", "SIGSEGV in score", "writes before the first value"),
+    bad("throws", "hostile-items", "SIGABRT in score", "lets an exception out at parameters that are no object"),
+    bad("spoils_the_batch", "bad-item", "CPT_FAIL", "fails all items because of one"),
+    bad("depends_on_order", "permutation", "in place", "scores an item by its place"),
+    bad("depends_on_batch", "batch-size", "among", "scores an item by the number of items"),
+    bad("not_deterministic", "deterministic", "the same call twice", "scores an item by the number of calls before"),
+    bad("nan", "range", "got NaN", "gives NaN for a score"),
+    bad("lies_about_range", "range", "in the declared range 0 to 1", "leaves its range"),
+    bad("ignores_cancel", "cancel", "to return within", "never asks whether it should stop"),
+    bad("spins_when_cancelled", "cancel", "took longer", "waits for ever when it is asked to stop"),
+    bad("stops_unsaid", "cancel", "got CPT_OK", "stops early and says that it is done"),
+    bad("asks_once", "deadline", "to return within", "asks whether it should stop before the first item only"),
+    bad("lives_on", "poisoned", "to return CPT_PANIC, got 0", "goes on after a panic"),
+    bad("leaks_instances", "leak-instances", "KiB", "does not free what an instance holds"),
+    bad("leaks_calls", "leak-calls", "KiB", "does not free what a call took"),
+    bad("leaks_files", "leak-calls", "open files", "does not close a file"),
+    bad("bound_to_its_thread", "threads", "on another thread", "works on one thread only"),
+    bad("shares_state", "concurrent", "beside other instances", "keeps one state for all instances"),
+    bad("changes_directory", "working-directory", "score changed", "changes the working directory"),
+    bad("changes_environment", "environment", "OMP_NUM_THREADS", "sets an environment variable"),
+    bad("changes_signals", "signals", "signal 15", "puts a signal handler in place"),
+    bad("changes_umask", "umask", "to 000", "changes the mask of new files"),
+    bad("changes_locale", "locale", "create changed the locale", "changes the locale"),
+    bad("prints", "stdout", "3 items", "prints"),
+    bad("changes_rounding", "floating-point", "the rounding mode", "changes the rounding mode"),
+    bad("flushes_subnormals", "floating-point", "flush-to-zero", "switches subnormal numbers off"),
+];
+
+const fn bad(name: &'static str, check: &'static str, says: &'static str, what: &'static str) -> BadPlugin {
+    BadPlugin { name, check, says, what }
+}
+
+macro_rules! sources {
+    ($($name:literal $file:literal,)*) => {
+        /// Name, file name, text.
+        const SOURCES: &[(&str, &str, &str)] = &[$(($name, $file, include_str!(concat!("../c/", $file)))),*];
+    };
+}
+
+sources! {
+    "good" "good.c",
+    "good_cpp" "good.cpp",
+    "newer_minor" "newer_minor.c",
+    "minor_0" "minor_0.c",
+    "two_symbols" "two_symbols.c",
+    "future_symbol" "future_symbol.c",
+    "future_major" "future_major.c",
+    "damaged_magic" "damaged_magic.c",
+    "short_table" "short_table.c",
+    "broken_manifest" "broken_manifest.c",
+    "huge_table" "huge_table.c",
+    "other_version" "other_version.c",
+    "crashes_at_load" "crashes_at_load.c",
+    "hangs_at_load" "hangs_at_load.c",
+    "crashes_at_exit" "crashes_at_exit.c",
+    "any_expert" "any_expert.c",
+    "any_extension" "any_extension.c",
+    "any_settings" "any_settings.c",
+    "refuses_settings" "refuses_settings.c",
+    "crashes_in_destroy" "crashes_in_destroy.c",
+    "exact_sizes" "exact_sizes.c",
+    "fixed_strides" "fixed_strides.c",
+    "no_size_check" "no_size_check.c",
+    "refuses_no_items" "refuses_no_items.c",
+    "refuses_many_items" "refuses_many_items.c",
+    "exits" "exits.c",
+    "exits_with_0" "exits_with_0.c",
+    "panics" "panics.c",
+    "segfaults" "segfaults.c",
+    "slow" "slow.c",
+    "wrong_count" "wrong_count.c",
+    "forgets_a_value" "forgets_a_value.c",
+    "crashes_at_empty_text" "crashes_at_empty_text.c",
+    "aborts_at_nul" "aborts_at_nul.c",
+    "aborts_at_invalid_utf8" "aborts_at_invalid_utf8.c",
+    "aborts_at_narrow_images" "aborts_at_narrow_images.c",
+    "packed_only" "packed_only.c",
+    "any_format" "any_format.c",
+    "writes_inputs" "writes_inputs.c",
+    "reads_past_text" "reads_past_text.c",
+    "writes_after_outputs" "writes_after_outputs.c",
+    "writes_before_outputs" "writes_before_outputs.c",
+    "throws" "throws.cpp",
+    "spoils_the_batch" "spoils_the_batch.c",
+    "depends_on_order" "depends_on_order.c",
+    "depends_on_batch" "depends_on_batch.c",
+    "not_deterministic" "not_deterministic.c",
+    "nan" "nan.c",
+    "lies_about_range" "lies_about_range.c",
+    "ignores_cancel" "ignores_cancel.c",
+    "spins_when_cancelled" "spins_when_cancelled.c",
+    "stops_unsaid" "stops_unsaid.c",
+    "asks_once" "asks_once.c",
+    "lives_on" "lives_on.c",
+    "leaks_instances" "leaks_instances.c",
+    "leaks_calls" "leaks_calls.c",
+    "leaks_files" "leaks_files.c",
+    "bound_to_its_thread" "bound_to_its_thread.c",
+    "shares_state" "shares_state.c",
+    "changes_directory" "changes_directory.c",
+    "changes_environment" "changes_environment.c",
+    "changes_signals" "changes_signals.c",
+    "changes_umask" "changes_umask.c",
+    "changes_locale" "changes_locale.c",
+    "prints" "prints.c",
+    "changes_rounding" "changes_rounding.c",
+    "flushes_subnormals" "flushes_subnormals.c",
+}
+
+/// Whether there is a compiler for the plugin called `name`.
+pub fn can_build(name: &str) -> bool {
+    Command::new(compiler(source(name).0).0).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Builds the plugin called `name` into `folder` and returns the library's path. The sources stay in a folder beside it.
+///
+/// # Panics
+/// When there is no such plugin, or the compiler fails.
+pub fn build(name: &str, folder: &Path) -> PathBuf {
+    let (file, text) = source(name);
+    compile(name, file, text, folder)
+}
+
+/// As [`build`], from a source in C, which may include `good.h`.
+///
+/// # Panics
+/// When the compiler fails.
+pub fn build_source(name: &str, text: &str, folder: &Path) -> PathBuf {
+    compile(name, &format!("{name}.c"), text, folder)
+}
+
+fn compile(name: &str, file: &str, text: &str, folder: &Path) -> PathBuf {
+    let sources = folder.join(format!("{name}.sources"));
+    std::fs::create_dir_all(&sources).unwrap_or_else(|e| panic!("cannot make {}: {e}", sources.display()));
+    for (file, text) in
+        [("counterpoint_plugin.h", counterpoint_abi::HEADER), ("good.h", include_str!("../c/good.h")), (file, text)]
+    {
+        std::fs::write(sources.join(file), text).unwrap_or_else(|e| panic!("cannot write {file}: {e}"));
+    }
+    let (compiler, standard) = compiler(file);
+    let library = folder.join(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
+    let output = Command::new(&compiler)
+        .args([
+            standard,
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Wno-unused-parameter",
+            "-Werror",
+            "-pedantic",
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-shared",
+        ])
+        .arg(sources.join(file))
+        .args(["-lm", "-o"])
+        .arg(&library)
+        .output()
+        .unwrap_or_else(|e| panic!("cannot start the compiler `{compiler}`: {e}"));
+    assert!(output.status.success(), "{compiler} of {file}: {}", String::from_utf8_lossy(&output.stderr));
+    library
+}
+
+fn source(name: &str) -> (&'static str, &'static str) {
+    let found = SOURCES.iter().find(|(of, ..)| *of == name);
+    found.map(|(_, file, text)| (*file, *text)).unwrap_or_else(|| panic!("there is no plugin `{name}`"))
+}
+
+/// The program and its flag for the language of `file`.
+fn compiler(file: &str) -> (String, &'static str) {
+    let named = |variable, default: &str| std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    if file.ends_with(".cpp") { (named("CXX", "c++"), "-std=c++17") } else { (named("CC", "cc"), "-std=c11") }
+}

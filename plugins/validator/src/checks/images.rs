@@ -1,0 +1,65 @@
+//! Images of all shapes.
+
+use counterpoint_abi::CPT_VALUE;
+
+use super::invariance::{compare, compare_others};
+use crate::instance::Raw;
+use crate::job::pass;
+use crate::samples::Picture;
+use crate::subject::{Call, Scorer, Subject};
+use crate::{Job, Outcome};
+
+pub(super) fn small(subject: &dyn Subject) -> Outcome {
+    let sizes = [(1, 1), (1, 7), (7, 1), (2, 3), (257, 1), (1, 129)];
+    let mut samples = subject.kit().samples(2 * sizes.len());
+    for (i, sample) in samples.iter_mut().enumerate() {
+        let (width, height) = sizes[i % sizes.len()];
+        let picture = |seed| Picture::new(width, height, i >= sizes.len(), seed);
+        sample.image = Some(picture(i as u64));
+        sample.references = sample.references.iter().map(|_| picture(99)).collect();
+    }
+    pass(subject.start()?.score(&samples, &Call::default())?.summary())
+}
+
+pub(super) fn strides(subject: &dyn Subject) -> Outcome {
+    let (mut expert, call) = (subject.start()?, Call::default());
+    for float in [false, true] {
+        let mut packed = subject.kit().samples(4);
+        for (i, sample) in packed.iter_mut().enumerate() {
+            sample.image = Some(Picture::new(9 + i, 6, float, i as u64));
+            sample.references = sample.references.iter().map(|_| Picture::new(5, 7 + i, float, 8)).collect();
+        }
+        let usual = expert.score(&packed, &call)?;
+        for (pixel, gap) in [(3, 5), (4, 0), (4, 7)] {
+            let mut spread = packed.clone();
+            for sample in &mut spread {
+                sample.image = sample.image.as_ref().map(|p| p.spread(pixel, gap));
+                sample.references = sample.references.iter().map(|p| p.spread(pixel, gap)).collect();
+            }
+            let got = expert.score(&spread, &call)?;
+            let place = format!("{pixel} samples a pixel, {gap} after each row, {}", if float { "f32" } else { "u8" });
+            compare(subject, &usual, &got).map_err(|e| format!("packed and with {place}: {e}"))?;
+        }
+    }
+    pass("")
+}
+
+pub(super) fn unknown_format(job: &Job) -> Outcome {
+    let raw = Raw::open(job)?;
+    let (mut expert, call) = (raw.instance()?, Call::default());
+    let mut samples = raw.kit.samples(5);
+    for (i, sample) in samples.iter_mut().enumerate() {
+        sample.image = Some(Picture::new(6, 4, false, i as u64));
+    }
+    let usual = expert.score(&samples, &call)?;
+    for format in [0, 77, u32::MAX] {
+        let mut bad = samples.clone();
+        bad[2].image.iter_mut().for_each(|image| image.format = Some(format));
+        let got = expert.score(&bad, &call)?;
+        compare_others(&raw, &usual, &got, &[2])?;
+        if raw.kit.image && got.status[2] == CPT_VALUE {
+            return Err(format!("expected an item whose image has the unknown format {format} to fail, got a score"));
+        }
+    }
+    pass("")
+}

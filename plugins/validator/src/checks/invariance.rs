@@ -1,0 +1,156 @@
+//! What scores may and may not depend on.
+
+use counterpoint_abi::{CPT_CAP_BATCH_INVARIANT, CPT_CAP_DETERMINISTIC, CPT_VALUE};
+
+use crate::Outcome;
+use crate::job::{pass, skip};
+use crate::subject::{Answers, Call, Subject};
+
+fn promises(subject: &dyn Subject, bits: u64) -> bool {
+    subject.capabilities() & bits == bits
+}
+
+/// The answers of two calls of the same items are the same: to the last bit for an expert that is deterministic, else in
+/// number.
+pub(super) fn compare(subject: &dyn Subject, usual: &Answers, got: &Answers) -> Result<(), String> {
+    compare_but(subject, CPT_CAP_DETERMINISTIC, usual, got, &[])
+}
+
+/// As [`compare`], for two calls that differ in the items `changed`: scores are compared if the expert is batch-invariant too.
+pub(super) fn compare_others(
+    subject: &dyn Subject,
+    usual: &Answers,
+    got: &Answers,
+    changed: &[usize],
+) -> Result<(), String> {
+    compare_but(subject, CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT, usual, got, changed)
+}
+
+fn compare_but(
+    subject: &dyn Subject,
+    promise: u64,
+    usual: &Answers,
+    got: &Answers,
+    changed: &[usize],
+) -> Result<(), String> {
+    if usual.status.len() != got.status.len() {
+        return Err(format!("expected {} items to be answered, got {}", usual.status.len(), got.status.len()));
+    }
+    for i in (0..usual.status.len()).filter(|i| !changed.contains(i)) {
+        if promises(subject, promise) {
+            usual.same(i, got, i).map_err(|e| format!("expected the same of item {i}, got {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Why scores cannot be compared, if they cannot.
+fn incomparable(subject: &dyn Subject, bits: u64, names: &str, answers: &Answers) -> Option<String> {
+    if !promises(subject, bits) {
+        return Some(format!("the plugin does not promise {names}"));
+    }
+    answers.why_none()
+}
+
+pub(super) fn deterministic(subject: &dyn Subject) -> Outcome {
+    let samples = subject.kit().samples(7);
+    let mut expert = subject.start()?;
+    let call = Call { seed: 42, ..Call::default() };
+    let first = expert.score(&samples, &call)?;
+    if let Some(reason) = incomparable(subject, CPT_CAP_DETERMINISTIC, "CPT_CAP_DETERMINISTIC", &first) {
+        return skip(reason);
+    }
+    let second = expert.score(&samples, &call)?;
+    compare(subject, &first, &second).map_err(|e| format!("the same call twice: {e}"))?;
+    expert.score(&samples, &Call { seed: 43, ..Call::default() })?;
+    let third = expert.score(&samples, &call)?;
+    compare(subject, &first, &third).map_err(|e| format!("before and after a call with another seed: {e}"))?;
+    let other = subject.start()?.score(&samples, &call)?;
+    compare(subject, &first, &other).map_err(|e| format!("the same call in a new instance: {e}"))?;
+    pass(first.summary())
+}
+
+const BOTH: (u64, &str) =
+    (CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT, "both CPT_CAP_DETERMINISTIC and CPT_CAP_BATCH_INVARIANT");
+
+pub(super) fn permutation(subject: &dyn Subject) -> Outcome {
+    let n = 9;
+    let samples = subject.kit().samples(n);
+    let mut expert = subject.start()?;
+    let usual = expert.score(&samples, &Call::default())?;
+    if let Some(reason) = incomparable(subject, BOTH.0, BOTH.1, &usual) {
+        return skip(reason);
+    }
+    for order in [(0..n).rev().collect::<Vec<_>>(), (0..n).map(|i| (i * 4 + 3) % n).collect()] {
+        let permuted: Vec<_> = order.iter().map(|i| samples[*i].clone()).collect();
+        let got = expert.score(&permuted, &Call::default())?;
+        for (at, i) in order.iter().enumerate() {
+            usual.same(*i, &got, at).map_err(|e| format!("expected the same of item {i} in place {at}, got {e}"))?;
+        }
+    }
+    pass("")
+}
+
+pub(super) fn batch_size(subject: &dyn Subject) -> Outcome {
+    let samples = subject.kit().samples(9);
+    let mut expert = subject.start()?;
+    let usual = expert.score(&samples, &Call::default())?;
+    if let Some(reason) = incomparable(subject, BOTH.0, BOTH.1, &usual) {
+        return skip(reason);
+    }
+    for size in [1, 2, 4] {
+        for (chunk, part) in samples.chunks(size).enumerate() {
+            let got = expert.score(part, &Call::default())?;
+            for k in 0..part.len() {
+                let i = chunk * size + k;
+                usual
+                    .same(i, &got, k)
+                    .map_err(|e| format!("expected the same of item {i} among {size} and 9, got {e}"))?;
+            }
+        }
+    }
+    pass("")
+}
+
+pub(super) fn bad_item(subject: &dyn Subject) -> Outcome {
+    let samples = subject.kit().samples(5);
+    let mut bad = samples.clone();
+    bad[2].params = b"{ no JSON".into();
+    bad[2].prompt.clear();
+    bad[2].response = "\0\u{FFFF}".into();
+    let (mut expert, call) = (subject.start()?, Call::default());
+    let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
+    compare_others(subject, &usual, &got, &[2])?;
+    pass(format!("the bad item: {}", crate::subject::status(got.status[2])))
+}
+
+pub(super) fn range(subject: &dyn Subject) -> Outcome {
+    let outputs = &subject.manifest().outputs;
+    let mut expert = subject.start()?;
+    let mut seen = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs.len()];
+    for seed in 0..3 {
+        let answers = expert.score(&subject.kit().samples(24), &Call { seed, ..Call::default() })?;
+        // The bridge puts a failure in the place of what is outside.
+        for (i, reason) in &answers.reasons {
+            let refused =
+                |name: &str| [format!("expected a finite `{name}`"), format!("expected `{name}` in the declared")];
+            if outputs.iter().flat_map(|o| refused(&o.name)).any(|words| reason.starts_with(&words)) {
+                return Err(format!("item {i}: {reason}"));
+            }
+        }
+        if let Some(reason) = answers.why_none() {
+            return skip(reason);
+        }
+        for i in (0..answers.status.len()).filter(|i| answers.status[*i] == CPT_VALUE) {
+            for ((value, output), seen) in answers.values(i).iter().zip(outputs).zip(&mut seen) {
+                if let Some(reason) = output.refuse(*value) {
+                    return Err(format!("item {i}: {reason}"));
+                }
+                *seen = (seen.0.min(*value), seen.1.max(*value));
+            }
+        }
+    }
+    let seen: Vec<String> =
+        outputs.iter().zip(seen).map(|(o, (least, greatest))| format!("{} {least} to {greatest}", o.name)).collect();
+    pass(format!("seen: {}", seen.join(", ")))
+}

@@ -1,0 +1,55 @@
+//! Hosts that are newer than the plugin, and hosts that cannot be.
+
+use std::mem::size_of;
+
+use counterpoint_abi::{CPT_OK, cpt_batch, cpt_image, cpt_item, cpt_scores};
+
+use super::invariance::compare;
+use crate::instance::{Prepared, Raw};
+use crate::job::pass;
+use crate::layout::{Claim, Layout};
+use crate::subject::{Call, Scorer};
+use crate::{Job, Outcome};
+
+pub(super) fn newer_host(job: &Job) -> Outcome {
+    with_layout(job, &Layout { garbage: 40, minor: 1_000, ..Layout::default() })
+}
+
+pub(super) fn larger_strides(job: &Job) -> Outcome {
+    with_layout(job, &Layout { gap: 24, ..Layout::default() })
+}
+
+/// The scores of a call in `layout` are those of a usual call.
+pub(super) fn with_layout(job: &Job, layout: &Layout) -> Outcome {
+    let raw = Raw::open(job)?;
+    let samples = raw.kit.samples(7);
+    let usual = raw.instance()?.score(&samples, &Call::default())?;
+    let got = raw.instance_of(layout)?.score_as(&samples, &Call::default(), layout)?;
+    compare(&raw, &usual, &got)?;
+    pass(got.summary())
+}
+
+pub(super) fn smaller_structs(job: &Job) -> Outcome {
+    let raw = Raw::open(job)?;
+    let samples = raw.kit.samples(3);
+    let (batch, scores) = (size_of::<cpt_batch>() as u32, size_of::<cpt_scores>() as u32);
+    let (item, image) = (size_of::<cpt_item>() as u32, size_of::<cpt_image>() as u32);
+    let mut instance = raw.instance()?;
+    let claims = [
+        ("batch->struct_size", batch, Claim { batch: Some(batch - 8), ..Claim::default() }),
+        ("batch->struct_size", batch, Claim { batch: Some(0), ..Claim::default() }),
+        ("scores->struct_size", scores, Claim { scores: Some(scores - 8), ..Claim::default() }),
+        ("item_stride", item, Claim { item_stride: Some(item - 8), ..Claim::default() }),
+        ("item_stride", item, Claim { item_stride: Some(0), ..Claim::default() }),
+        ("image_stride", image, Claim { image_stride: Some(image - 8), ..Claim::default() }),
+    ];
+    for (name, size, claim) in claims {
+        let layout = Layout { claim, ..Layout::default() };
+        let mut prepared = Prepared::new(&samples, &Call::default(), &layout, raw.manifest.outputs.len())
+            .map_err(|e| e.to_string())?;
+        if instance.call(&mut prepared) == CPT_OK {
+            return Err(format!("expected an error for a {name} under the header's {size}, got CPT_OK"));
+        }
+    }
+    pass("")
+}
