@@ -124,3 +124,25 @@ fn the_template_in_python() {
     let said = run(command.args(["-m", "unittest", "discover", "-s"]).arg(folder));
     assert!(said.contains("Ran 2 tests"), "{said}");
 }
+
+/// What these tests build is what the guide shows.
+#[test]
+fn the_guide_shows_these_files_and_no_copies() {
+    let mut shown = 0;
+    for entry in std::fs::read_dir(plugins().join("../docs/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let chapter = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = chapter.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            if ["```c", "```python", "```rust,ignore"].contains(line) {
+                let place = format!("{}:{}", path.display(), i + 2);
+                let file = lines[i + 1].strip_prefix("{{#include ").and_then(|rest| rest.strip_suffix("}}"));
+                let file = path.with_file_name(file.unwrap_or_else(|| panic!("{place}: expected a file alone")));
+                assert!(file.canonicalize().unwrap().starts_with(plugins().join("template")), "{place}");
+                assert_eq!(lines[i + 2], "```", "{place}");
+                shown += 1;
+            }
+        }
+    }
+    assert_eq!(shown, 4);
+}
