@@ -18,6 +18,11 @@ chapters! {
     filter: "filter.md",
     objective: "objective.md",
     reward: "reward.md",
+    plugins: "plugins.md",
+    plugin_rust: "plugin_rust.md",
+    plugin_c: "plugin_c.md",
+    plugin_python: "plugin_python.md",
+    plugin_abi: "plugin_abi.md",
     runs: "runs.md",
     results: "results.md",
 }

@@ -13,7 +13,8 @@ use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, Sidecar};
 /// [`ErrorKind::Manifest`], [`ErrorKind::Hash`], [`ErrorKind::Probe`], [`ErrorKind::Load`], [`ErrorKind::Version`]: whichever
 /// step fails first, before anything of a later one happened.
 pub fn load(path: &Path, runner: Option<&Runner>, timeout: Duration) -> Result<&'static Library> {
-    let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
+    // Not with its links resolved: the sidecar lies beside the path that was given.
+    let path = std::path::absolute(path).map_err(|e| Error::io("cannot find the plugin", path, e))?;
     let sidecar = Sidecar::read(&path)?;
     if sidecar.command.is_some() {
         let message = format!("{}: expected a library, got a plugin that is started by a command", path.display());

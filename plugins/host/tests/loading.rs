@@ -93,6 +93,18 @@ fn nothing_runs_before_sidecar_and_hash_are_right() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn the_sidecar_of_a_link_lies_beside_the_link() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let built = build(there.path(), "moody", &[]);
+    let link = here.path().join("liblinked.so");
+    std::os::unix::fs::symlink(&built, &link).unwrap();
+    Sidecar::of(&link, Library::open(&built).unwrap().manifest()).unwrap().write(&link).unwrap();
+    assert_eq!(discover(here.path()).unwrap()[0].path.file_name(), link.file_name());
+    assert!(std::ptr::eq(load(&link, None, LOOK).unwrap(), Library::open(&built).unwrap()));
+}
+
 #[test]
 fn a_first_look_that_cannot_be_taken_stops_the_load() {
     let folder = tempfile::tempdir().unwrap();

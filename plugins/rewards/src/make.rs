@@ -128,10 +128,9 @@ impl Maker {
 
 /// The plugin at `path`, or in the folder `path` the one that has the expert.
 fn found(path: &Path, expert: Option<&str>) -> counterpoint_host::Result<Found> {
-    if !path.is_dir() {
-        let path = path.canonicalize().map_err(|e| counterpoint_host::Error::io("cannot find the plugin", path, e))?;
-        let sidecar = Sidecar::read(&path)?;
-        return Ok(Found { path, sidecar });
+    let about = path.metadata().map_err(|e| counterpoint_host::Error::io("cannot find the plugin", path, e))?;
+    if about.is_file() {
+        return Ok(Found { path: path.to_owned(), sidecar: Sidecar::read(path)? });
     }
     let mut plugins = discover(path)?;
     let wanted = |p: &Found| expert.is_none_or(|expert| p.experts().any(|e| e.name == expert));

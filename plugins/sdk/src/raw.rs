@@ -65,7 +65,10 @@ unsafe fn image<'a>(raw: &cpt_image, name: &str) -> Result<Image<'a>, Malformed>
              bytes and rows {row_stride} bytes apart"
         )
     })?;
-    if data.is_null() || [data.addr() as u64, row_stride, pixel_stride].iter().any(|n| n & (sample - 1) != 0) {
+    if data.is_null() {
+        return Err(format!("{name}: expected pixels, got a null pointer"));
+    }
+    if [data.addr() as u64, row_stride, pixel_stride].iter().any(|n| n & (sample - 1) != 0) {
         return Err(format!(
             "{name}: expected pixels and strides aligned to {sample} bytes, got pixels at {data:?}, {pixel_stride} and rows \
              {row_stride} bytes apart"

@@ -112,20 +112,32 @@ fn good_and_bad_items_share_a_batch() {
     let bad_bytes = cpt_item { response: text(b"\xff\xfe"), ..number("2") };
     let null = cpt_item { params: cpt_str { data: std::ptr::null(), size: 3 }, ..number("2") };
     let references = cpt_item { n_references: 1, ..number("2") };
-    let items = [bad_bytes, number("1.5"), null, number("11"), number("x"), number("NaN"), references, number("-0")];
+    let nowhere = cpt_image {
+        data: std::ptr::null(),
+        width: 1,
+        height: 1,
+        format: CPT_RGB_U8,
+        reserved: 0,
+        row_stride: 3,
+        pixel_stride: 3,
+    };
+    let image = cpt_item { image: &nowhere, ..number("2") };
+    let [eleven, x, nan, zero] = ["11", "x", "NaN", "-0"].map(number);
+    let items = [bad_bytes, number("1.5"), null, eleven, x, nan, references, zero, image];
     let answer = score(instance, &items);
     assert_eq!(answer.code, CPT_OK);
     let [f, v] = [CPT_FAIL, CPT_VALUE];
-    assert_eq!(answer.status, [f, v, f, f, f, f, f, v]);
+    assert_eq!(answer.status, [f, v, f, f, f, f, f, v, f]);
     assert_eq!((answer.values[1], answer.values[7].to_bits()), (1.5, (-0.0_f64).to_bits()));
-    assert!([0, 2, 3, 4, 5, 6].iter().all(|&i: &usize| answer.values[i].is_nan()), "{:?}", answer.values);
+    assert!([0, 2, 3, 4, 5, 6, 8].iter().all(|&i: &usize| answer.values[i].is_nan()), "{:?}", answer.values);
     assert_eq!(answer.said.of(0), "response: expected UTF-8, got other bytes from byte 0");
     assert_eq!(answer.said.of(2), "params: expected text, got 3 bytes at 0x0");
     assert_eq!(answer.said.of(3), "expected `score` in the declared range 0 to 10, got 11");
     assert_eq!(answer.said.of(4), "prompt: invalid float literal");
     assert_eq!(answer.said.of(5), "expected a finite `score`, got NaN");
     assert_eq!(answer.said.of(6), "references: expected images, got 1 at a null pointer");
-    assert_eq!(answer.said.failed.len(), 6);
+    assert_eq!(answer.said.of(8), "image: expected pixels, got a null pointer");
+    assert_eq!(answer.said.failed.len(), 7);
     destroy(instance);
 }
 

@@ -205,3 +205,30 @@ fn relative_paths_start_at_the_base() {
     let error = TestExpert::<File>::create_at(&json!({ "path": "no.txt" }), base).err().unwrap().to_string();
     assert!(error.contains(&base.join("no.txt").display().to_string()) && error.contains("os error 2"), "{error}");
 }
+
+/// Answers with the bytes of the image.
+struct Bytes;
+
+impl Expert for Bytes {
+    const NAME: &'static str = "bytes";
+
+    fn describe() -> Description {
+        Description::new("the image")
+    }
+
+    fn create(_: &Setup<'_>) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+        batch.each(|item| Ok(Score::Abstain(format!("{:?}", item.image().map(|image| image.to_rgb8())))))
+    }
+}
+
+#[test]
+fn floats_are_rounded_to_the_nearest_byte_and_clamped() {
+    let mut expert = TestExpert::<Bytes>::create(&()).unwrap();
+    let floats = [0.0, 1.0, 0.5, 0.498, 0.001, 0.002, -3.0, 7.0, f32::NAN];
+    let scores = expert.score(&[TestItem::new().image(TestImage::rgb_f32(3, 1, floats))]).unwrap();
+    assert_eq!(scores, [Score::Abstain("Some([0, 255, 128, 127, 0, 1, 0, 255, 0])".to_owned())]);
+}

@@ -35,16 +35,18 @@ fn compile(sdk: &Path, folder: &Path, options: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The sdk's library among what cargo built for this test. Older builds may lie beside it, so it is the one that works.
+/// The sdk's library that cargo built for this test: the newest that works, for older ones may lie beside it.
 fn sdk(folder: &Path) -> PathBuf {
     let built = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let mut said = String::new();
-    for entry in std::fs::read_dir(&built).unwrap() {
-        let path = entry.unwrap().path();
+    let is_sdk = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap_or_default();
-        if !(name.starts_with("libcounterpoint_sdk-") && name.ends_with(".rlib")) {
-            continue;
-        }
+        name.starts_with("libcounterpoint_sdk-") && name.ends_with(".rlib")
+    };
+    let mut found: Vec<PathBuf> = std::fs::read_dir(&built).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(is_sdk);
+    found.sort_by_key(|path| std::cmp::Reverse(path.metadata().unwrap().modified().unwrap()));
+    let mut said = String::new();
+    for path in found {
         let done = compile(&path, folder, &[]);
         if done.status.success() {
             return path;

@@ -179,11 +179,11 @@ proptest! {
         let (item_stride, image_stride) = (96 + gaps.0, 40 + gaps.1);
         let raw: Vec<cpt_image> = references.iter().map(|m| m.raw).collect();
         let raw = spread(&raw, image_stride as usize, offset);
-        // The last item alone has references.
+        // Item `i` has the references from number `i` on.
         let items: Vec<cpt_item> = images.iter().enumerate().map(|(i, image)| cpt_item {
             image: &raw const image.raw,
-            references: raw.as_ptr().wrapping_add(offset).cast(),
-            n_references: if i + 1 == images.len() { references.len() as u64 } else { 0 },
+            references: raw.as_ptr().wrapping_add(offset + i * image_stride as usize).cast(),
+            n_references: references.len().saturating_sub(i) as u64,
             ..ITEM
         }).collect();
         let bytes = spread(&items, item_stride as usize, offset);
@@ -193,7 +193,7 @@ proptest! {
         destroy(instance);
         prop_assert_eq!(answer.code, CPT_OK);
         for (i, image) in images.iter().enumerate() {
-            let all = if items[i].n_references > 0 { &references[..] } else { &[] };
+            let all = references.get(i..).unwrap_or_default();
             let sum: Option<f64> = std::iter::once(image).chain(all).map(|m| m.sum).sum();
             let got = (answer.status[i] == CPT_VALUE).then_some(answer.values[i]);
             prop_assert_eq!(got, sum, "{:?} {}", image.raw, answer.said.of(i as u64));

@@ -1,4 +1,6 @@
 //! A reward of the engine as an expert of a plugin: what the plugins of TIER, BER and DER share.
+//!
+//! They promise no batch invariance: the last bits of a matrix product depend on its size.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,15 +37,25 @@ pub fn settings<C: DeserializeOwned>(setup: &Setup<'_>) -> Result<Settings<C>, E
 
 /// Scores a batch with a reward of the engine.
 ///
-/// Images that lie at one place in memory are one image, so that a reward embeds the references of a group once.
+/// Images that lie at one place in memory are one image, so that a reward embeds the references of a group once. An item whose
+/// parameters are no JSON fails alone.
 ///
 /// # Errors
 /// The reward's own.
 pub fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
     let mut images = Images::default();
-    let samples = batch.items().iter().map(|item| images.sample(item)).collect::<Result<Vec<_>, _>>()?;
-    let scores = reward.score(&samples).map_err(told)?;
-    Ok(scores.into_iter().map(told_score).collect())
+    let mut samples = Vec::with_capacity(batch.items().len());
+    let mut malformed = Vec::with_capacity(samples.capacity());
+    for item in batch.items() {
+        malformed.push(images.sample(item).map(|sample| samples.push(sample)).err());
+    }
+    let mut scores = reward.score(&samples).map_err(told)?.into_iter().map(told_score);
+    let score = |malformed: Option<Error>| match malformed {
+        Some(error) => Some(Score::Fail(error.to_string())),
+        None => scores.next(),
+    };
+    // A reward that gives too few is found by the number of them.
+    Ok(malformed.into_iter().filter_map(score).collect())
 }
 
 /// An error of the engine: its message has that of its cause already.
