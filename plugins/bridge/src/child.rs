@@ -25,7 +25,7 @@ use crate::wire;
 /// The work of a child that runs an expert: `serve LIBRARY`.
 pub(crate) const SERVE: &str = "serve";
 /// Time that a call has to notice that the host is gone.
-const LAST_CALL: Duration = Duration::from_secs(2);
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Does a child's work and ends the process, if this program was started for that; returns at once otherwise. To be called
 /// first in `main`: plugins are then looked at, and with `isolation = "process"` run, in children of this very program.

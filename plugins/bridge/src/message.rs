@@ -147,13 +147,12 @@ impl Tensor {
     /// Its bytes within `body`.
     ///
     /// # Errors
-    /// [`ErrorKind::Contract`] when it does not lie inside, or its offset is no multiple of 8.
+    /// [`ErrorKind::Contract`] when it does not lie inside.
     pub fn bytes<'b>(&self, body: &'b [u8]) -> Result<&'b [u8]> {
         let size = self.shape.iter().try_fold(self.dtype.size(), |size, n| size.checked_mul(*n));
         let inside = size.and_then(|size| Some(self.offset as usize..self.offset.checked_add(size)? as usize));
-        inside.filter(|_| self.offset.is_multiple_of(8)).and_then(|inside| body.get(inside)).ok_or_else(|| {
-            let message =
-                format!("expected a tensor within a body of {} bytes, at a multiple of 8, got {self:?}", body.len());
+        inside.and_then(|inside| body.get(inside)).ok_or_else(|| {
+            let message = format!("expected a tensor within a body of {} bytes, got {self:?}", body.len());
             Error::new(ErrorKind::Contract, message)
         })
     }

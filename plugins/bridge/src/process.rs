@@ -161,19 +161,16 @@ impl Process {
         }
     }
 
-    /// Writes as much of `slices` but the last `kept_back` as the pipe takes.
+    /// Writes what the pipe has room for of `slices` but the last `kept_back`.
     fn write(&mut self, slices: &mut &mut [IoSlice<'_>], kept_back: usize) -> Result<()> {
-        while slices.len() > kept_back {
-            let Some(stdin) = &mut self.stdin else { return Ok(()) };
-            let now = (slices.len() - kept_back).min(SLICES);
-            match stdin.write_vectored(&slices[..now]) {
-                Ok(n) => IoSlice::advance_slices(slices, n),
-                Err(e) if e.kind() == Cause::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == Cause::Interrupted => {}
-                // It may have said why before it closed its end.
-                Err(e) if e.kind() == Cause::BrokenPipe => self.stdin = None,
-                Err(e) => return Err(Error::new(ErrorKind::Io, "cannot write to the plugin's process").with_source(e)),
-            }
+        let now = slices.len().saturating_sub(kept_back).min(SLICES);
+        let Some(stdin) = self.stdin.as_mut().filter(|_| now > 0) else { return Ok(()) };
+        match stdin.write_vectored(&slices[..now]) {
+            Ok(n) => IoSlice::advance_slices(slices, n),
+            Err(e) if matches!(e.kind(), Cause::WouldBlock | Cause::Interrupted) => {}
+            // It may have said why before it closed its end.
+            Err(e) if e.kind() == Cause::BrokenPipe => self.stdin = None,
+            Err(e) => return Err(Error::new(ErrorKind::Io, "cannot write to the plugin's process").with_source(e)),
         }
         Ok(())
     }
@@ -214,11 +211,13 @@ impl Process {
 
     /// Kills what is left of it and its group, and waits for it.
     fn end(&mut self) -> Option<ExitStatus> {
-        self.ended = true;
         self.stdin = None;
-        // Errors mean that it is gone, or left its group.
-        let _gone = kill_process_group(self.pid, Signal::KILL);
-        let _gone = self.child.kill();
+        // Once it was waited for, its number may be another's.
+        if !std::mem::replace(&mut self.ended, true) {
+            // Errors mean that it is gone, or left its group.
+            let _gone = kill_process_group(self.pid, Signal::KILL);
+            let _gone = self.child.kill();
+        }
         self.child.wait().ok()
     }
 

@@ -115,19 +115,17 @@ fn mistakes_are_told_and_the_reward_lives_on() {
 
 #[test]
 fn ends_hangs_and_hogs_cost_a_call() {
-    let Some(mut expert) = moody(BridgeOptions { call_timeout_s: 0.5, ..quick() }) else { return };
-    let cases = [
-        ("exit", ErrorKind::Died, "exit status: 7"),
-        ("crash", ErrorKind::Died, "SIGABRT"),
-        ("hang", ErrorKind::Deadline, "killed"),
-    ];
+    let Some(mut expert) = moody(BridgeOptions { grace_s: 2.0, ..quick() }) else { return };
+    let cases = [("exit", ErrorKind::Died, "exit status: 7"), ("crash", ErrorKind::Died, "SIGABRT")];
     for (word, kind, words) in cases {
         let error = score(&mut expert, word).unwrap_err();
         assert_eq!((error.kind(), error.to_string().contains(words)), (kind, true), "{word}: {error}");
         value(&mut expert, "fine");
     }
-    let process = value(&mut expert, "process");
     let (cancel, deadline) = (AtomicBool::new(true), Some(Duration::from_millis(50)));
+    let error = expert.score(&[says("hang")], &Call { deadline, ..Call::default() }).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("killed")), (ErrorKind::Deadline, true), "{error}");
+    let process = value(&mut expert, "process");
     let error = expert.score(&[says("wait")], &Call { cancel: Some(&cancel), ..Call::default() }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     let error = expert.score(&[says("wait")], &Call { deadline, ..Call::default() }).unwrap_err();
@@ -139,6 +137,14 @@ fn ends_hangs_and_hogs_cost_a_call() {
         let error = score(&mut expert, "hog").unwrap_err();
         assert!(error.to_string().contains("MemoryError"), "{error}");
         value(&mut expert, "fine");
+    }
+}
+
+#[test]
+fn a_child_without_a_host_ends() {
+    for hangs in [false, true] {
+        let Some(python) = python("pass") else { return };
+        assert_eq!(support::ends_alone(serve(python, &rewards()), hangs).success(), !hangs);
     }
 }
 

@@ -33,14 +33,14 @@ fn a_process_that_ends_costs_one_call() {
 
 #[test]
 fn a_call_that_hangs_is_killed_at_its_deadline() {
-    let mut expert = bridged(BridgeOptions { call_timeout_s: 0.2, ..quick() });
+    let mut expert = bridged(BridgeOptions { call_timeout_s: 1.0, grace_s: 0.1, ..quick() });
     let start = Instant::now();
     for result in [score(&mut expert, "hang"), within(&mut expert, "hang", Duration::from_millis(50))] {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
         assert!(error.to_string().contains("was killed"), "{error}");
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     value(&mut expert, "fine");
     assert_eq!((expert.statistics().deadlines, expert.statistics().replaced), (2, 2));
 }
@@ -82,7 +82,7 @@ fn what_a_plugin_prints_or_reads_is_not_the_bridges() {
 
 #[test]
 fn pipes_closed_by_a_plugin_are_noticed() {
-    let mut expert = bridged(quick());
+    let mut expert = bridged(BridgeOptions { grace_s: 0.1, ..quick() });
     let error = score(&mut expert, "close").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract, "{error}");
     value(&mut expert, "fine");
@@ -147,13 +147,22 @@ fn a_start_that_hangs_is_given_up() {
 #[test]
 #[cfg(target_os = "linux")]
 fn processes_end_with_their_expert() {
-    let mut expert = bridged(quick());
+    let mut expert = bridged(BridgeOptions { grace_s: 20.0, ..quick() });
     let process = value(&mut expert, "process");
     assert!(support::is_alive(process));
     let start = Instant::now();
     drop(expert);
     assert!(!support::is_alive(process));
-    assert!(start.elapsed() < Duration::from_millis(250), "it went when asked: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "it went when asked: {:?}", start.elapsed());
+}
+
+#[test]
+fn a_child_without_a_host_ends() {
+    for hangs in [false, true] {
+        let mut command = runner().command("serve");
+        command.arg(moody());
+        assert_eq!(support::ends_alone(command, hangs).success(), !hangs);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ from .frames import Malformed, Reader, Writer
 
 PROTOCOL = {"major": 1, "minor": 0}
 # Seconds that a call has to notice that the host is gone.
-LAST_CALL = 2.0
+LAST_CALL = 1.0
 
 
 def take_streams():

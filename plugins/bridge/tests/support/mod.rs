@@ -1,10 +1,13 @@
 //! What the tests share: a plugin in C that does what it is told, and the program that runs it in a child.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
+use counterpoint_bridge::frame::encode;
 use counterpoint_bridge::{BridgeOptions, Bridged};
 use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Setup};
 use serde_json::{Value, json};
@@ -38,7 +41,7 @@ pub fn runner() -> Runner {
 
 /// Options that make a test quick.
 pub fn quick() -> BridgeOptions {
-    BridgeOptions { grace_s: 0.3, backoff_s: 0.01, startup_timeout_s: 20.0, ..BridgeOptions::default() }
+    BridgeOptions { grace_s: 1.0, backoff_s: 0.01, startup_timeout_s: 20.0, ..BridgeOptions::default() }
 }
 
 pub fn setup<'a>(expert: &'a str, settings: &'a Value) -> Setup<'a> {
@@ -63,6 +66,31 @@ pub fn score(expert: &mut dyn Expert, response: &str) -> Result<Scores> {
 pub fn value(expert: &mut dyn Expert, response: &str) -> f64 {
     let scores = score(expert, response).unwrap();
     scores.value(0, 0).unwrap_or_else(|| panic!("{scores:?}"))
+}
+
+/// How `command` ends when its host is gone: between two calls, or within one that hangs.
+pub fn ends_alone(mut command: Command, hangs: bool) -> ExitStatus {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut host = child.stdin.take().unwrap();
+    let mut send = |header: Value| host.write_all(&encode(&header, 0).unwrap()).unwrap();
+    send(json!({"kind": "create", "expert": "moody", "settings": {}, "base": ".", "body_limit": 0}));
+    if hangs {
+        let item = json!({"prompt": "", "response": "hang", "class_name": "", "params": "", "candidate": 0,
+            "image": null, "references": []});
+        send(json!({"kind": "score", "id": 1, "seed": 0, "deadline_ns": null, "items": [item]}));
+    }
+    drop(host);
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if start.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("it lives on without a host");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether a process of this number is there.
