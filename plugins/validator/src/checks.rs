@@ -1,5 +1,6 @@
 //! The checks, in the order in which they run.
 
+mod compare;
 mod control;
 mod creation;
 mod file;

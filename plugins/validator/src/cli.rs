@@ -48,10 +48,10 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// After all checks: copy the plugin into this folder and write its sidecar manifest there
+    /// When no check failed: copy the plugin into this folder and write its sidecar manifest there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["only", "expert"])]
     pub install: Option<PathBuf>,
-    /// After all checks: write the plugin's sidecar manifest beside it
+    /// When no check failed: write the plugin's sidecar manifest beside it
     #[arg(long, conflicts_with_all = ["only", "expert", "install"])]
     pub sidecar: bool,
 }

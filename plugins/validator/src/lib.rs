@@ -27,6 +27,7 @@ mod subject;
 
 pub use child::run_if_child;
 pub use cli::{Options, run};
-pub use job::{Job, Outcome, Target, Verdict};
+use job::{Job, Outcome};
+pub use job::{Target, Verdict};
 pub use report::{Finding, Report};
 pub use session::check;

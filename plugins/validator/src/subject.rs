@@ -102,7 +102,7 @@ impl Answers {
             return None;
         }
         let why = self.reasons.values().next().map_or(String::new(), |r| format!(" ({r})"));
-        Some(format!("no item has a value{why}: nothing to compare; try --params"))
+        Some(format!("no item has a value{why}; try --params"))
     }
 
     /// How many items ended how.

@@ -1,5 +1,5 @@
 /* A manifest that says another version than the table. */
-#define MANIFEST \
+#define MANIFEST                                                                                 \
     "{\"abi\": {\"major\": 1, \"minor\": 0}, \"name\": \"test-plugin\", \"version\": \"1.2.3\"," \
     " \"experts\": [{\"name\": \"good\", \"outputs\": [{\"name\": \"light\"}, {\"name\": \"length\"}]}]}"
 #include "good.h"

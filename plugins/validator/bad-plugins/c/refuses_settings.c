@@ -1,6 +1,6 @@
-#define ON_CREATE(host, setup)                                                 \
-    {                                                                          \
-        host->fail(host->context, CPT_WHOLE_CALL, cpt_text("not today"));      \
-        return CPT_ERROR;                                                      \
+#define ON_CREATE(host, setup)                                            \
+    {                                                                     \
+        host->fail(host->context, CPT_WHOLE_CALL, cpt_text("not today")); \
+        return CPT_ERROR;                                                 \
     }
 #include "good.h"

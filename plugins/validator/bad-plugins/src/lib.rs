@@ -21,8 +21,9 @@ pub struct BadPlugin {
     pub what: &'static str,
 }
 
-/// The correct plugins: plain, in C++, built with a later minor version, and built with minor version 0.
-pub const GOOD: &[&str] = &["good", "good_cpp", "newer_minor", "minor_0"];
+/// The correct plugins: plain, in C++, built with a later minor version, built with minor version 0, one that promises nothing,
+/// and one that abstains from every item.
+pub const GOOD: &[&str] = &["good", "good_cpp", "newer_minor", "minor_0", "no_promises", "abstains"];
 
 /// The bad plugins.
 pub const ALL: &[BadPlugin] = &[
@@ -112,6 +113,8 @@ sources! {
     "good_cpp" "good.cpp",
     "newer_minor" "newer_minor.c",
     "minor_0" "minor_0.c",
+    "no_promises" "no_promises.c",
+    "abstains" "abstains.c",
     "two_symbols" "two_symbols.c",
     "future_symbol" "future_symbol.c",
     "future_major" "future_major.c",

@@ -1,63 +1,18 @@
 //! What scores may and may not depend on.
 
-use counterpoint_abi::{CPT_CAP_BATCH_INVARIANT, CPT_CAP_DETERMINISTIC, CPT_VALUE};
+use counterpoint_abi::{CPT_CAP_DETERMINISTIC, CPT_VALUE};
 
+use super::compare::{BOTH, compare, compare_others, incomparable};
 use crate::Outcome;
 use crate::job::{pass, skip};
-use crate::subject::{Answers, Call, Subject};
-
-fn promises(subject: &dyn Subject, bits: u64) -> bool {
-    subject.capabilities() & bits == bits
-}
-
-/// The answers of two calls of the same items are the same: to the last bit for an expert that is deterministic, else in
-/// number.
-pub(super) fn compare(subject: &dyn Subject, usual: &Answers, got: &Answers) -> Result<(), String> {
-    compare_but(subject, CPT_CAP_DETERMINISTIC, usual, got, &[])
-}
-
-/// As [`compare`], for two calls that differ in the items `changed`: scores are compared if the expert is batch-invariant too.
-pub(super) fn compare_others(
-    subject: &dyn Subject,
-    usual: &Answers,
-    got: &Answers,
-    changed: &[usize],
-) -> Result<(), String> {
-    compare_but(subject, CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT, usual, got, changed)
-}
-
-fn compare_but(
-    subject: &dyn Subject,
-    promise: u64,
-    usual: &Answers,
-    got: &Answers,
-    changed: &[usize],
-) -> Result<(), String> {
-    if usual.status.len() != got.status.len() {
-        return Err(format!("expected {} items to be answered, got {}", usual.status.len(), got.status.len()));
-    }
-    for i in (0..usual.status.len()).filter(|i| !changed.contains(i)) {
-        if promises(subject, promise) {
-            usual.same(i, got, i).map_err(|e| format!("expected the same of item {i}, got {e}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Why scores cannot be compared, if they cannot.
-fn incomparable(subject: &dyn Subject, bits: u64, names: &str, answers: &Answers) -> Option<String> {
-    if !promises(subject, bits) {
-        return Some(format!("the plugin does not promise {names}"));
-    }
-    answers.why_none()
-}
+use crate::subject::{Call, Subject, status};
 
 pub(super) fn deterministic(subject: &dyn Subject) -> Outcome {
     let samples = subject.kit().samples(7);
     let mut expert = subject.start()?;
     let call = Call { seed: 42, ..Call::default() };
     let first = expert.score(&samples, &call)?;
-    if let Some(reason) = incomparable(subject, CPT_CAP_DETERMINISTIC, "CPT_CAP_DETERMINISTIC", &first) {
+    if let Some(reason) = incomparable(subject, CPT_CAP_DETERMINISTIC, &first) {
         return skip(reason);
     }
     let second = expert.score(&samples, &call)?;
@@ -70,15 +25,12 @@ pub(super) fn deterministic(subject: &dyn Subject) -> Outcome {
     pass(first.summary())
 }
 
-const BOTH: (u64, &str) =
-    (CPT_CAP_DETERMINISTIC | CPT_CAP_BATCH_INVARIANT, "both CPT_CAP_DETERMINISTIC and CPT_CAP_BATCH_INVARIANT");
-
 pub(super) fn permutation(subject: &dyn Subject) -> Outcome {
     let n = 9;
     let samples = subject.kit().samples(n);
     let mut expert = subject.start()?;
     let usual = expert.score(&samples, &Call::default())?;
-    if let Some(reason) = incomparable(subject, BOTH.0, BOTH.1, &usual) {
+    if let Some(reason) = incomparable(subject, BOTH, &usual) {
         return skip(reason);
     }
     for order in [(0..n).rev().collect::<Vec<_>>(), (0..n).map(|i| (i * 4 + 3) % n).collect()] {
@@ -95,7 +47,7 @@ pub(super) fn batch_size(subject: &dyn Subject) -> Outcome {
     let samples = subject.kit().samples(9);
     let mut expert = subject.start()?;
     let usual = expert.score(&samples, &Call::default())?;
-    if let Some(reason) = incomparable(subject, BOTH.0, BOTH.1, &usual) {
+    if let Some(reason) = incomparable(subject, BOTH, &usual) {
         return skip(reason);
     }
     for size in [1, 2, 4] {
@@ -120,8 +72,8 @@ pub(super) fn bad_item(subject: &dyn Subject) -> Outcome {
     bad[2].response = "\0\u{FFFF}".into();
     let (mut expert, call) = (subject.start()?, Call::default());
     let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
-    compare_others(subject, &usual, &got, &[2])?;
-    pass(format!("the bad item: {}", crate::subject::status(got.status[2])))
+    let compared = compare_others(subject, &usual, &got, &[2])?;
+    pass(format!("the bad item: {}; {compared}", status(got.status[2])))
 }
 
 pub(super) fn range(subject: &dyn Subject) -> Outcome {

@@ -2,7 +2,7 @@
 
 use counterpoint_abi::{CPT_ABSTAIN, CPT_ERROR, CPT_FAIL, CPT_UNWRITTEN, CPT_VALUE};
 
-use super::invariance::{compare, compare_others};
+use super::compare::{compare, compare_others};
 use crate::instance::Raw;
 use crate::job::pass;
 use crate::layout::UNWRITTEN_VALUE;
@@ -86,8 +86,8 @@ pub(super) fn invalid_utf8(job: &Job) -> Outcome {
     bad[6].params = b"{\"\xED\xA0\x80\": 1}".into();
     let (mut expert, call) = (raw.instance()?, Call::default());
     let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
-    compare_others(&raw, &usual, &got, &[1, 3, 5, 6])?;
-    pass([1, 3, 5, 6].map(|i| status(got.status[i])).join(", "))
+    let compared = compare_others(&raw, &usual, &got, &[1, 3, 5, 6])?;
+    pass(format!("{}; {compared}", [1, 3, 5, 6].map(|i| status(got.status[i])).join(", ")))
 }
 
 pub(super) fn hostile(subject: &dyn Subject) -> Outcome {

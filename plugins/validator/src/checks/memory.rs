@@ -1,6 +1,6 @@
 //! Pages that nobody may write, or touch at all: a step too far ends this process.
 
-use super::invariance::compare;
+use super::compare::compare;
 use super::versions::with_layout;
 use crate::job::pass;
 use crate::layout::Layout;

@@ -5,7 +5,7 @@ use std::thread;
 
 use counterpoint_abi::CPT_CAP_CONCURRENT;
 
-use super::invariance::compare;
+use super::compare::compare;
 use crate::instance::Raw;
 use crate::job::{pass, skip};
 use crate::subject::{Answers, Call, Scorer};

@@ -4,7 +4,7 @@ use std::mem::size_of;
 
 use counterpoint_abi::{CPT_OK, cpt_batch, cpt_image, cpt_item, cpt_scores};
 
-use super::invariance::compare;
+use super::compare::compare;
 use crate::instance::{Prepared, Raw};
 use crate::job::pass;
 use crate::layout::{Claim, Layout};
@@ -25,8 +25,7 @@ pub(super) fn with_layout(job: &Job, layout: &Layout) -> Outcome {
     let samples = raw.kit.samples(7);
     let usual = raw.instance()?.score(&samples, &Call::default())?;
     let got = raw.instance_of(layout)?.score_as(&samples, &Call::default(), layout)?;
-    compare(&raw, &usual, &got)?;
-    pass(got.summary())
+    pass(compare(&raw, &usual, &got)?)
 }
 
 pub(super) fn smaller_structs(job: &Job) -> Outcome {
