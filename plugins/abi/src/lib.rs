@@ -197,22 +197,25 @@ pub struct cpt_setup {
     pub base: cpt_str,
 }
 
+// A plugin must let nothing unwind. The types say that it may, so that a C++ exception ends the process where it enters Rust
+// instead of being undefined behaviour.
+
 /// Makes an instance of an expert.
 pub type cpt_create =
-    unsafe extern "C" fn(host: *const cpt_host, setup: *const cpt_setup, instance: *mut *mut c_void) -> i32;
+    unsafe extern "C-unwind" fn(host: *const cpt_host, setup: *const cpt_setup, instance: *mut *mut c_void) -> i32;
 /// Scores a batch.
-pub type cpt_score = unsafe extern "C" fn(
+pub type cpt_score = unsafe extern "C-unwind" fn(
     instance: *mut c_void,
     host: *const cpt_host,
     batch: *const cpt_batch,
     scores: *const cpt_scores,
 ) -> i32;
 /// Frees an instance.
-pub type cpt_destroy = unsafe extern "C" fn(instance: *mut c_void);
+pub type cpt_destroy = unsafe extern "C-unwind" fn(instance: *mut c_void);
 /// An optional part of a plugin by name and revision, or null.
-pub type cpt_extension = unsafe extern "C" fn(name: cpt_str) -> *const c_void;
+pub type cpt_extension = unsafe extern "C-unwind" fn(name: cpt_str) -> *const c_void;
 /// The type of the symbol [`SYMBOL`].
-pub type cpt_plugin_v1_get = unsafe extern "C" fn() -> *const cpt_plugin_v1;
+pub type cpt_plugin_v1_get = unsafe extern "C-unwind" fn() -> *const cpt_plugin_v1;
 
 /// The table that a plugin exports.
 #[repr(C)]

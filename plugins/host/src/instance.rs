@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 use std::mem::size_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -193,7 +194,8 @@ impl Drop for Instance {
 /// What `call` returns, and whether it left another floating-point mode behind, which is put back.
 fn keep_fp_mode<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let mode = fp_mode::get();
-    let returned = call();
+    // A C++ exception ends the process here; so does a panic, in the one case that the plugin shares this program's runtime.
+    let Ok(returned) = catch_unwind(AssertUnwindSafe(call)) else { std::process::abort() };
     let changed = fp_mode::get() != mode;
     if changed {
         fp_mode::set(mode);

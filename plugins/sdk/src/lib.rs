@@ -88,7 +88,7 @@ macro_rules! export_rewards {
 
             #[allow(unsafe_code)]
             #[unsafe(no_mangle)]
-            pub extern "C" fn cpt_plugin_v1_get() -> *const $crate::private::cpt_plugin_v1 {
+            pub extern "C-unwind" fn cpt_plugin_v1_get() -> *const $crate::private::cpt_plugin_v1 {
                 static TABLE: $crate::private::OnceLock<::core::option::Option<$crate::private::cpt_plugin_v1>> =
                     $crate::private::OnceLock::new();
                 $crate::private::get::<Exported>(&TABLE)

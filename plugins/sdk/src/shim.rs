@@ -82,7 +82,7 @@ fn report(host: &Host<'_>, end: Result<(), End>) -> i32 {
 ///
 /// # Safety
 /// The arguments are as the header says.
-pub unsafe extern "C" fn create<P: Plugin>(
+pub unsafe extern "C-unwind" fn create<P: Plugin>(
     host: *const cpt_host,
     setup: *const cpt_setup,
     instance: *mut *mut c_void,
@@ -123,7 +123,7 @@ unsafe fn make(experts: &[Entry], host: Host<'_>, setup: *const cpt_setup) -> Re
 ///
 /// # Safety
 /// The arguments are as the header says.
-pub unsafe extern "C" fn score(
+pub unsafe extern "C-unwind" fn score(
     instance: *mut c_void,
     host: *const cpt_host,
     batch: *const cpt_batch,
@@ -229,7 +229,7 @@ fn check(score: Score, outputs: &[Output]) -> Score {
 ///
 /// # Safety
 /// `instance` is null or what `create` made, and is not used afterwards.
-pub unsafe extern "C" fn destroy(instance: *mut c_void) {
+pub unsafe extern "C-unwind" fn destroy(instance: *mut c_void) {
     if !instance.is_null() {
         // SAFETY: `create` made it with `Box::into_raw`.
         let instance = unsafe { Box::from_raw(instance.cast::<Instance>()) };
@@ -242,7 +242,7 @@ pub unsafe extern "C" fn destroy(instance: *mut c_void) {
 ///
 /// # Safety
 /// `name` is as the header says.
-pub unsafe extern "C" fn extension(name: cpt_str) -> *const c_void {
+pub unsafe extern "C-unwind" fn extension(name: cpt_str) -> *const c_void {
     // SAFETY: the text is borrowed for the call.
     match unsafe { text(name, "name") } {
         Ok("counterpoint.inject_panic/1") => inject_panic as *const c_void,
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn extension(name: cpt_str) -> *const c_void {
 ///
 /// # Safety
 /// The arguments are as those of `score`.
-unsafe extern "C" fn inject_panic(instance: *mut c_void, host: *const cpt_host) -> i32 {
+unsafe extern "C-unwind" fn inject_panic(instance: *mut c_void, host: *const cpt_host) -> i32 {
     // SAFETY: the header's promise.
     let Ok(host) = (unsafe { Host::new(host) }) else { return CPT_ERROR };
     // SAFETY: the header's promise: null, or what `create` made.

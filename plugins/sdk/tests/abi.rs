@@ -209,7 +209,7 @@ fn the_injected_panic_is_as_any_other() {
     let part = part("counterpoint.inject_panic/1");
     assert!(!part.is_null());
     // SAFETY: the type that the extension's name stands for.
-    let inject: unsafe extern "C" fn(*mut c_void, *const cpt_host) -> i32 = unsafe { std::mem::transmute(part) };
+    let inject: unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32 = unsafe { std::mem::transmute(part) };
     let instance = create("number", "");
     let mut said = Said::default();
     let host = host(&mut said);

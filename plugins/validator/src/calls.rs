@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
-use std::mem::transmute;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use counterpoint_abi::{
@@ -12,7 +11,7 @@ use counterpoint_abi::{
 
 use crate::progress::step;
 
-/// Declares a function type that may unwind, and how it is made of the interface's type and called.
+/// Declares how a function of the interface is called.
 macro_rules! call {
     ($name:ident: $type:ty, ($($argument:ident: $of:ty),*) $(-> $result:ty)?) => {
         #[doc = concat!("Calls `", stringify!($name), "`. `when` is the step while it runs.")]
@@ -20,9 +19,6 @@ macro_rules! call {
         /// # Safety
         /// The interface's rules for this function.
         pub(crate) unsafe fn $name(function: $type, when: &str $(, $argument: $of)*) $(-> $result)? {
-            type Unwinding = unsafe extern "C-unwind" fn($($of),*) $(-> $result)?;
-            // SAFETY: the two types differ in nothing but what happens when the function unwinds.
-            let function = unsafe { transmute::<$type, Unwinding>(function) };
             step(when);
             // SAFETY: the caller's promise.
             let result = catch_unwind(AssertUnwindSafe(|| unsafe { function($($argument),*) }));
@@ -38,4 +34,4 @@ call!(create: cpt_create, (host: *const cpt_host, setup: *const cpt_setup, insta
 call!(score: cpt_score, (instance: *mut c_void, host: *const cpt_host, batch: *const cpt_batch, scores: *const cpt_scores) -> i32);
 call!(destroy: cpt_destroy, (instance: *mut c_void));
 call!(extension: cpt_extension, (name: cpt_str) -> *const c_void);
-call!(inject_panic: unsafe extern "C" fn(*mut c_void, *const cpt_host) -> i32, (instance: *mut c_void, host: *const cpt_host) -> i32);
+call!(inject_panic: unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32, (instance: *mut c_void, host: *const cpt_host) -> i32);

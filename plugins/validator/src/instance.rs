@@ -131,7 +131,9 @@ impl Instance<'_> {
         }
         // SAFETY: the extension's name gives the pointer this type.
         let function = unsafe {
-            std::mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void, *const cpt_host) -> i32>(pointer)
+            std::mem::transmute::<*const c_void, unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32>(
+                pointer,
+            )
         };
         let mut arguments = Arguments::new(&Layout::default(), &Call::default());
         let host = match arguments.host() {
