@@ -148,7 +148,7 @@ fn run_chapter(name: &str) {
         let program = if program.starts_with(".") { copy.path().join(program) } else { program };
         let mut process = Command::new(&program);
         // What `pip install ./plugins/bridge/python` would make known.
-        process.env("PYTHONPATH", root().join("plugins/bridge/python"));
+        process.env("PYTHONPATH", root().join("plugins/bridge/python")).env_remove("CARGO_TARGET_DIR");
         let output = process.args(&arguments).current_dir(&copy).output();
         let output = output.unwrap_or_else(|e| panic!("{name}: {command}: cannot run {}: {e}", program.display()));
         let said = [output.stdout.clone(), output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());

@@ -5,7 +5,7 @@
  *
  *     const cpt_plugin_v1 *cpt_plugin_v1_get(void);
  *
- * It returns a table that lives as long as the library, which is never unloaded.
+ * It returns a table that lives as long as the library, which is never unloaded, or NULL when the plugin cannot be used.
  *
  * Versions. The major version is part of the symbol's name; the first 16 bytes of the table (magic, major, minor,
  * struct_size) are frozen for ever. A minor version only appends fields, to the end of structs. Whoever reads a struct
