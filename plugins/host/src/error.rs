@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Contract,
     /// The child process ended.
     Died,
+    /// The child process ended so often in a row that it is not started again: every further call fails.
+    GivenUp,
     /// Reading or writing failed.
     Io,
 }

@@ -89,10 +89,9 @@ impl Plan {
         };
         let mut state = std::ptr::null_mut();
         let create = self.library.functions.create;
+        let _pass = self.library.pass(None)?;
         // SAFETY: everything lent lives until the call returns.
-        let (code, changed) = self
-            .library
-            .enter(|| keep_fp_mode(|| unsafe { create(&raw const host, &raw const setup, &raw mut state) }))?;
+        let (code, changed) = keep_fp_mode(|| unsafe { create(&raw const host, &raw const setup, &raw mut state) });
         let mut messages = context.messages();
         match code {
             CPT_OK if state.is_null() => Err(refused("expected an instance, got a null pointer".to_owned())),
@@ -113,7 +112,7 @@ impl Instance {
         self.plan.library
     }
 
-    /// Scores `items`. After a panic, a breach or an unknown code the instance is poisoned.
+    /// Scores `items`, by a caller who has the library's pass. After a panic, a breach or an unknown code the instance is poisoned.
     pub(crate) fn score(
         &mut self,
         items: &[Item<'_>],
@@ -123,7 +122,12 @@ impl Instance {
     ) -> Result<Scores> {
         let plan = Arc::clone(&self.plan);
         let outputs = plan.manifest.outputs.len();
-        let context = Context::new(&plan.manifest.name, items.len(), deadline.map(|d| Instant::now() + d), cancel);
+        let context = Context::new(
+            &plan.manifest.name,
+            items.len(),
+            deadline.and_then(|d| Instant::now().checked_add(d)),
+            cancel,
+        );
         let host = context.host();
         let array = self.arrays.fill(items);
         let batch = cpt_batch {
@@ -140,10 +144,10 @@ impl Instance {
         let scores =
             cpt_scores { struct_size: size_of::<cpt_scores>() as u32, n_outputs: outputs as u32, values, status };
         let (score, state) = (plan.library.functions.score, self.state);
-        let (code, changed) = plan.library.enter(|| {
-            // SAFETY: `state` is an instance of this library and in no other call; everything lent lives until it returns.
-            keep_fp_mode(|| unsafe { score(state, &raw const host, &raw const batch, &raw const scores) })
-        })?;
+        // SAFETY: `state` is an instance of this library and in no other call; everything lent lives until it returns.
+        let (code, changed) =
+            keep_fp_mode(|| unsafe { score(state, &raw const host, &raw const batch, &raw const scores) });
+        self.poisoned |= changed || !matches!(code, CPT_OK | CPT_ERROR | CPT_CANCELLED);
 
         let mut messages = context.messages();
         let error = |kind, message: String| Err(Error::new(kind, format!("{}: {message}", plan.place())));
@@ -152,10 +156,9 @@ impl Instance {
             return error(ErrorKind::Contract, format!("it wrote outside of `{buffer}`, of {} items", items.len()));
         }
         if changed {
-            self.poisoned = true;
             return error(ErrorKind::Contract, CHANGED_MODE.to_owned());
         }
-        if context.is_late() {
+        if context.is_late() && !self.poisoned {
             let limit = deadline.unwrap_or_default();
             return error(ErrorKind::Deadline, format!("expected an answer within {limit:?}, got none in time"));
         }
@@ -168,14 +171,8 @@ impl Instance {
             CPT_ERROR => error(ErrorKind::Call, format!("the call failed: {}", messages.whole())),
             CPT_CANCELLED if context.is_cancelled() => error(ErrorKind::Cancelled, "the call was stopped".to_owned()),
             CPT_CANCELLED => error(ErrorKind::Contract, "it says that it was cancelled and was not".to_owned()),
-            CPT_PANIC => {
-                self.poisoned = true;
-                error(ErrorKind::Panic, format!("it panicked: {}", messages.whole()))
-            }
-            other => {
-                self.poisoned = true;
-                error(ErrorKind::Contract, format!("expected score to return 0, 1, 2 or 3, got {other}"))
-            }
+            CPT_PANIC => error(ErrorKind::Panic, format!("it panicked: {}", messages.whole())),
+            other => error(ErrorKind::Contract, format!("expected score to return 0, 1, 2 or 3, got {other}")),
         }
     }
 }
@@ -183,10 +180,12 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let (destroy, state) = (self.plan.library.functions.destroy, self.state);
-        // SAFETY: `state` is an instance of this library, not used after this.
-        let freed = self.plan.library.enter(|| keep_fp_mode(|| unsafe { destroy(state) }));
-        if let Err(error) = freed {
-            tracing::warn!(%error, "an instance was not freed");
+        match self.plan.library.pass(None) {
+            Ok(_pass) => {
+                // SAFETY: `state` is an instance of this library, not used after this.
+                keep_fp_mode(|| unsafe { destroy(state) });
+            }
+            Err(error) => tracing::warn!(%error, "an instance was not freed"),
         }
     }
 }

@@ -63,13 +63,15 @@ impl<'a> Image<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Contract`] when it holds another number, or a side is 0.
+    #[inline]
     pub fn new(width: u32, height: u32, pixels: Pixels<'a>) -> Result<Self> {
         let row = width as usize * 3;
-        let image = Self::with_strides(width, height, pixels, row, 3)?;
-        if pixels.len() != row * height as usize {
-            return Err(image.mismatch("exactly", row * height as usize));
+        let samples = row * height as usize;
+        if samples == 0 || pixels.len() != samples {
+            let image = Self::with_strides(width, height, pixels, row, 3)?;
+            return Err(image.mismatch("exactly", samples));
         }
-        Ok(image)
+        Ok(Self { width, height, pixels, row, pixel: 3 })
     }
 
     /// An image whose rows are `row` samples apart and whose pixels are `pixel` samples apart.

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use counterpoint_abi::{
     CPT_CAP_BATCH_INVARIANT, CPT_CAP_CONCURRENT, SYMBOL, cpt_create, cpt_destroy, cpt_extension, cpt_plugin_v1,
     cpt_plugin_v1_get, cpt_score, cpt_str,
 };
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Pass};
 use crate::table::{read_manifest, read_table};
 use crate::{Error, ErrorKind, Manifest, Result};
 
@@ -24,6 +25,8 @@ pub struct Library {
     pub(crate) functions: Functions,
     /// Passed before a call into a library that permits one at a time.
     gate: Gate,
+    /// Hash of its file, where it was looked at.
+    sha256: OnceLock<String>,
 }
 
 /// What the table offers.
@@ -89,7 +92,8 @@ impl Library {
             return Err(Error::new(ErrorKind::Load, message));
         };
         let functions = Functions { create, score, destroy, extension: table.extension };
-        Ok(Self { path: path.to_owned(), manifest, capabilities: table.capabilities, functions, gate: Gate::default() })
+        let (path, capabilities) = (path.to_owned(), table.capabilities);
+        Ok(Self { path, manifest, capabilities, functions, gate: Gate::default(), sha256: OnceLock::new() })
     }
 
     /// Where it is, absolute.
@@ -126,21 +130,35 @@ impl Library {
         }
     }
 
-    /// Runs `call` when the library permits it: at once, or after the calls of others.
+    /// What a call needs besides: nothing when calls may overlap, otherwise the gate, for which it waits at most until `until`.
     ///
     /// # Errors
-    /// [`ErrorKind::Call`] when it permits one call at a time and an earlier one was given up and never came back.
-    pub(crate) fn enter<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+    /// [`ErrorKind::Call`] when an earlier call was given up and never came back; [`ErrorKind::Deadline`] when time is up.
+    pub(crate) fn pass(&'static self, until: Option<Instant>) -> Result<Option<Pass>> {
         if self.is_concurrent() {
-            return Ok(call());
+            return Ok(None);
         }
-        let _pass = self.gate.pass().map_err(|e| e.at(self.path.display()))?;
-        Ok(call())
+        self.gate.pass(until).map(Some).map_err(|e| e.at(self.path.display()))
     }
 
-    /// Says that the call that is in the library now was given up.
-    pub(crate) fn give_up(&self) {
-        self.gate.give_up();
+    /// Says that the call with pass number `number` was given up.
+    pub(crate) fn give_up(&self, number: u64) {
+        self.gate.give_up(number);
+    }
+
+    /// Notes the hash of the file that was loaded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Load`] when it was another: the library cannot be unloaded, and the new file's code would not run.
+    pub(crate) fn is_of(&self, sha256: &str) -> Result<()> {
+        if self.sha256.get_or_init(|| sha256.to_owned()) == sha256 {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: the file was replaced after this program had loaded it; restart the program to have the new one",
+            self.path.display()
+        );
+        Err(Error::new(ErrorKind::Load, message))
     }
 }
 

@@ -26,6 +26,7 @@ pub fn load(path: &Path, runner: Option<&Runner>, timeout: Duration) -> Result<&
     }
     let library = Library::open(&path)?;
     same(&path, &sidecar.manifest, library.manifest())?;
+    library.is_of(&sidecar.sha256)?;
     Ok(library)
 }
 

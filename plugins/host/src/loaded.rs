@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::gate::Pass;
 use crate::instance::{Instance, Plan, Setup};
 use crate::owned::OwnedItem;
 use crate::{Call, Error, ErrorKind, Expert, ExpertManifest, Item, Library, Result, Scores, Statistics};
@@ -35,7 +36,7 @@ impl Default for Options {
 /// A call without a deadline runs on the caller's thread and copies nothing. A call with one that may be given up runs on a thread
 /// of its own, over a copy of the items: the plugin is told to stop at the deadline, and when it has not after
 /// [`Options::grace`] it is left behind with its thread, its instance and its copy. It cannot be killed here; in a child process it
-/// can.
+/// can. A deadline is that of a call: an instance is made and freed without one.
 pub struct Loaded {
     plan: Arc<Plan>,
     /// `None` where an instance was given up and its place is not yet filled.
@@ -121,9 +122,12 @@ impl Expert for Loaded {
 /// Calls the instance in `place`, which is empty afterwards if the instance is not to be called again.
 fn one(place: &mut Option<Instance>, items: &[Item<'_>], call: &Call<'_>, grace: Option<Duration>) -> Result<Scores> {
     let result = match (place.as_mut(), call.deadline, grace) {
-        (None, _, _) => return Err(Error::new(ErrorKind::Call, "expected an instance to call, got none")),
+        (None, _, _) => return Err(no_instance()),
         (Some(_), Some(deadline), Some(grace)) => with_deadline(place, items, call, deadline, grace),
-        (Some(instance), deadline, _) => instance.score(items, call.seed, deadline, call.cancel),
+        (Some(instance), deadline, _) => {
+            let _pass = instance.library().pass(None)?;
+            instance.score(items, call.seed, deadline, call.cancel)
+        }
     };
     if place.as_ref().is_some_and(|instance| instance.poisoned) {
         *place = None;
@@ -139,32 +143,35 @@ fn with_deadline(
     deadline: Duration,
     grace: Duration,
 ) -> Result<Scores> {
-    let Some(mut instance) = place.take() else {
-        return Err(Error::new(ErrorKind::Call, "expected an instance, got none"));
-    };
-    let library = instance.library();
+    let started = Instant::now();
+    let limit = deadline.saturating_add(grace);
+    let Some(library) = place.as_ref().map(Instance::library) else { return Err(no_instance()) };
+    let pass = library.pass(started.checked_add(deadline))?;
+    let number = pass.as_ref().map(Pass::number);
+    let left = deadline.saturating_sub(started.elapsed());
+    let Some(mut instance) = place.take() else { return Err(no_instance()) };
     let (items, seed): (Vec<OwnedItem>, u64) = (items.iter().map(OwnedItem::of).collect(), call.seed);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let (sender, receiver) = mpsc::sync_channel(1);
     let work = move || {
         let borrowed: Result<Vec<Item<'_>>> = items.iter().map(OwnedItem::borrow).collect();
-        let result = borrowed.and_then(|items| instance.score(&items, seed, Some(deadline), Some(&asked)));
+        let result = borrowed.and_then(|items| instance.score(&items, seed, Some(left), Some(&asked)));
+        drop(pass);
         // Where nobody waits any more, the instance is freed here.
         let _ = sender.send((instance, result));
     };
-    let started = Instant::now();
     let no_thread = |e| Error::new(ErrorKind::Call, "cannot start a thread for a call").with_source(e);
     thread::Builder::new().name("counterpoint-plugin".to_owned()).spawn(work).map_err(no_thread)?;
     loop {
-        let left = (deadline + grace).saturating_sub(started.elapsed());
+        let left = limit.saturating_sub(started.elapsed());
         match receiver.recv_timeout(left.min(POLL)) {
             Ok((instance, result)) => {
                 *place = Some(instance);
                 return result;
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                library.give_up();
+                number.into_iter().for_each(|number| library.give_up(number));
                 let message = format!(
                     "{}: expected an answer within {deadline:?}, got none {grace:?} after it was told to stop; the call was given \
                      up and still runs on its thread: run the plugin in a child process (isolation = \"process\"), where it can \
@@ -183,4 +190,8 @@ fn with_deadline(
             }
         }
     }
+}
+
+fn no_instance() -> Error {
+    Error::new(ErrorKind::Call, "expected an instance to call, got none")
 }

@@ -6,7 +6,7 @@ use crate::context::Messages;
 use crate::{Scores, State};
 
 /// Entries of a guard, before and after.
-const GUARD: usize = 64;
+const GUARD: usize = 16;
 /// What a guard around values holds: a NaN that no computation gives.
 const GUARD_VALUE: u64 = 0x7ff8_c0de_c0de_c0de;
 /// What a guard around statuses holds.
@@ -22,23 +22,19 @@ pub(crate) struct Output {
 impl Output {
     /// Makes them ready for `items` items of `outputs` outputs. Where the plugin writes: values and statuses.
     pub(crate) fn prepare(&mut self, items: usize, outputs: usize) -> (*mut f64, *mut i32) {
-        self.values.clear();
-        self.values.resize(items * outputs + 2 * GUARD, f64::NAN);
-        self.status.clear();
-        self.status.resize(items + 2 * GUARD, CPT_UNWRITTEN);
-        let guards = |length: usize| (0..GUARD).chain(length - GUARD..length);
-        guards(self.values.len()).for_each(|i| self.values[i] = f64::from_bits(GUARD_VALUE));
-        guards(self.status.len()).for_each(|i| self.status[i] = GUARD_STATUS);
+        fill(&mut self.values, items * outputs, f64::NAN, f64::from_bits(GUARD_VALUE));
+        fill(&mut self.status, items, CPT_UNWRITTEN, GUARD_STATUS);
         (self.values.as_mut_ptr().wrapping_add(GUARD), self.status.as_mut_ptr().wrapping_add(GUARD))
     }
 
     /// Which buffer the plugin wrote beside, if it did.
     pub(crate) fn breach(&self) -> Option<&'static str> {
-        let outside = |length: usize| (0..GUARD).chain(length - GUARD..length);
-        if outside(self.values.len()).any(|i| self.values[i].to_bits() != GUARD_VALUE) {
+        let kept = |guard: &[f64]| guard.iter().all(|value| value.to_bits() == GUARD_VALUE);
+        if !guards(&self.values).into_iter().all(kept) {
             return Some("values");
         }
-        outside(self.status.len()).any(|i| self.status[i] != GUARD_STATUS).then_some("status")
+        let kept = |guard: &[i32]| guard.iter().all(|status| *status == GUARD_STATUS);
+        (!guards(&self.status).into_iter().all(kept)).then_some("status")
     }
 
     /// What the plugin wrote, as scores; what it left unwritten is a failure of the item.
@@ -57,4 +53,17 @@ impl Output {
         };
         Scores { outputs, values, states: status.iter().enumerate().map(state).collect() }
     }
+}
+
+/// Makes `buffer` one of `length` entries `empty` between two guards.
+fn fill<T: Copy>(buffer: &mut Vec<T>, length: usize, empty: T, guard: T) {
+    buffer.clear();
+    buffer.resize(GUARD, guard);
+    buffer.resize(GUARD + length, empty);
+    buffer.resize(GUARD + length + GUARD, guard);
+}
+
+/// The guards before and after.
+fn guards<T>(buffer: &[T]) -> [&[T]; 2] {
+    [&buffer[..GUARD], &buffer[buffer.len() - GUARD..]]
 }

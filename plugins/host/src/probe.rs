@@ -1,8 +1,9 @@
 //! The first look at a plugin, in a child process: what dies there does not die here.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Take};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::{Error, ErrorKind, Library, Manifest, Result, Runner};
 pub const PROBE: &str = "probe";
 /// Most bytes of a child's answer, or of its complaints, that are read.
 const ANSWER_LIMIT: u64 = 4 << 20;
+/// Longest wait for what a child said that has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a child found: one line of JSON on its standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,45 +44,89 @@ pub fn look(path: &Path) -> Result<Probed> {
 pub fn probe(runner: &Runner, path: &Path, timeout: Duration) -> Result<Probed> {
     let bad = |message: String| Error::new(ErrorKind::Probe, format!("{}: {message}", path.display()));
     let mut command = runner.command(PROBE);
-    command.arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Its standard input stays open as long as somebody waits for the answer.
+    command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let not_started =
         |e| bad(format!("cannot start {} for a first look at it", runner.program().display())).with_source(e);
-    let mut child = command.spawn().map_err(not_started)?;
-    let (output, complaints) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let started = Instant::now();
-    let status = loop {
-        match child.try_wait().map_err(|e| bad("cannot wait for a child process".to_owned()).with_source(e))? {
-            Some(status) => break status,
-            None if started.elapsed() < timeout => thread::sleep(Duration::from_millis(2)),
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(bad(format!("expected it to load within {timeout:?} in a child process, got no answer")));
-            }
+    let mut child = Looking(command.spawn().map_err(not_started)?);
+    let until = Instant::now() + timeout;
+    // The answer is one line; complaints may be several.
+    let answer = first_of(child.0.stdout.take(), |pipe, bytes| pipe.read_until(b'\n', bytes));
+    let complaints = first_of(child.0.stderr.take(), |pipe, bytes| pipe.read_to_end(bytes));
+    while !child.has_exited() {
+        if Instant::now() >= until {
+            return Err(bad(format!("expected it to load within {timeout:?} in a child process, got no answer")));
         }
-    };
+        thread::sleep(Duration::from_millis(2));
+    }
+    let status = child.end().map_err(|e| bad("cannot wait for a child process".to_owned()).with_source(e))?;
+    // A process that the plugin started may have left the group and hold the pipes open: nobody waits for that.
     if !status.success() {
-        let said = complaints.join().unwrap_or_default();
+        let said = complaints.recv_timeout(LAST_WORDS).unwrap_or_default();
         return Err(bad(format!(
             "loading it in a child process {}: {}",
             ended(status),
             String::from_utf8_lossy(&said).trim()
         )));
     }
-    let answer = output.join().unwrap_or_default();
+    let answer = answer.recv_timeout(LAST_WORDS).unwrap_or_default();
     serde_json::from_slice(&answer)
         .map_err(|e| bad("expected a child's answer, got something else".to_owned()).with_source(e))
 }
 
-/// Reads to the end on a thread, so that the child never waits for a full pipe.
-fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+/// A child that is ended, with what it started, when nobody looks any more.
+struct Looking(Child);
+
+impl Looking {
+    /// Whether it is gone. On Unix it stays a zombie, so that its number belongs to nobody else.
+    fn has_exited(&mut self) -> bool {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            !matches!(waitid(WaitId::Pid(Pid::from_child(&self.0)), options), Ok(None))
+        }
+        #[cfg(not(unix))]
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Kills what is left of it and its group, and waits for it.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            let _gone = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        }
+        let _gone = self.0.kill();
+        self.0.wait()
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        // Once it was waited for, its number may be another's.
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            let _gone = self.end();
+        }
+    }
+}
+
+/// What `read` takes of a pipe, on a thread, so that the child never waits for a full one.
+fn first_of<P: Read + Send + 'static>(
+    pipe: Option<P>,
+    read: fn(&mut BufReader<Take<P>>, &mut Vec<u8>) -> std::io::Result<usize>,
+) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
-            let _ = pipe.take(ANSWER_LIMIT).read_to_end(&mut bytes);
+            let _what_came = read(&mut BufReader::new(pipe.take(ANSWER_LIMIT)), &mut bytes);
         }
-        bytes
-    })
+        let _unwanted = sender.send(bytes);
+    });
+    receiver
 }
 
 /// How a process ended, as the end of a sentence.

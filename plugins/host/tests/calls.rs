@@ -182,6 +182,29 @@ fn a_batch_is_divided_among_instances_where_that_changes_nothing() {
 }
 
 #[test]
+fn a_panic_after_the_deadline_is_a_panic_all_the_same() {
+    let (_folder, library) = open(&[]);
+    for grace in [None, Some(Duration::from_secs(1))] {
+        let mut expert = moody(library, "late panic", &Options { grace, ..Options::default() }).unwrap();
+        let call = Call { deadline: Some(Duration::from_millis(20)), ..Call::default() };
+        for replaced in 0..2 {
+            assert_eq!(expert.score(&items(1), &call).unwrap_err().kind(), ErrorKind::Panic);
+            assert_eq!((expert.statistics().panics, expert.statistics().replaced), (replaced + 1, replaced));
+        }
+    }
+}
+
+#[test]
+fn a_deadline_of_any_length_is_no_panic() {
+    let (_folder, library) = open(&[]);
+    for grace in [None, Some(Duration::MAX)] {
+        let mut expert = moody(library, "", &Options { grace, ..Options::default() }).unwrap();
+        let call = Call { deadline: Some(Duration::MAX), ..Call::default() };
+        assert_eq!(expert.score(&items(2), &call).unwrap().values[2], 1.0);
+    }
+}
+
+#[test]
 fn the_seed_arrives() {
     let (_folder, library) = open(&[]);
     let call = Call { seed: 77, ..Call::default() };

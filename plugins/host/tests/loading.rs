@@ -106,6 +106,22 @@ fn the_sidecar_of_a_link_lies_beside_the_link() {
 }
 
 #[test]
+fn a_file_that_was_replaced_is_not_taken_for_what_was_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let seal = || Sidecar::of(&path, Library::open(&path).unwrap().manifest()).unwrap().write(&path).unwrap();
+    seal();
+    load(&path, None, LOOK).unwrap();
+    load(&path, None, LOOK).unwrap();
+    // Put in its place by a rename, as an installer does: what is loaded keeps its own file.
+    let other = build(folder.path(), "other", &["CAPABILITIES=0"]);
+    std::fs::rename(&other, &path).unwrap();
+    seal();
+    let error = load(&path, None, LOOK).unwrap_err();
+    assert!(error.kind() == ErrorKind::Load && error.to_string().contains("restart the program"), "{error}");
+}
+
+#[test]
 fn a_first_look_that_cannot_be_taken_stops_the_load() {
     let folder = tempfile::tempdir().unwrap();
     let path = build(folder.path(), "moody", &[]);

@@ -73,6 +73,10 @@ static int32_t score(void *state, const cpt_host *host, const cpt_batch *batch, 
     if (IS("spin")) while (!host->cancelled(host->context)) usleep(1000);
     if (IS("spin")) return CPT_CANCELLED;
     if (IS("stuck")) sleep(3);
+    if (IS("late panic")) {
+        while (!host->cancelled(host->context)) usleep(1000);
+        return CPT_PANIC;
+    }
     if (IS("liar")) return CPT_CANCELLED;
 #if defined(__x86_64__)
     if (IS("flush")) _mm_setcsr(_mm_getcsr() | 0x8040);

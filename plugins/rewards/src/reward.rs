@@ -95,14 +95,14 @@ impl PluginReward {
     }
 
     fn read(&self, scores: Scores) -> Vec<Score> {
-        let values: Vec<_> = (0..scores.states.len()).map(|i| scores.value(i, self.output)).collect();
-        let score = |(state, value): (State, Option<f64>)| match (state, value) {
-            (State::Value, Some(value)) => Score::Value(value),
-            (State::Value, None) => Score::Fail("the plugin gave no such output".to_owned()),
-            (State::Abstain(why), _) => Score::Abstain(why),
-            (State::Fail(why), _) => Score::Fail(why),
+        let Scores { outputs, values, states } = scores;
+        let values = values.into_iter().skip(self.output).step_by(outputs);
+        let score = |(state, value)| match state {
+            State::Value => Score::Value(value),
+            State::Abstain(why) => Score::Abstain(why),
+            State::Fail(why) => Score::Fail(why),
         };
-        scores.states.into_iter().zip(values).map(score).collect()
+        states.into_iter().zip(values).map(score).collect()
     }
 }
 
@@ -120,23 +120,32 @@ impl Reward for PluginReward {
         }
         let manifest = self.made.expert.manifest();
         let (image, reference) = (manifest.needs(Need::Image), manifest.needs(Need::Reference));
-        let settled = |sample: &Sample| {
-            if image && sample.image.is_none() {
-                return Some(Score::Abstain("no image, which it needs".to_owned()));
+        let mut settled = Vec::new();
+        let mut open = Vec::with_capacity(samples.len());
+        for (i, sample) in samples.iter().enumerate() {
+            match unfit(sample, image, reference) {
+                Some(score) => settled.push((i, score)),
+                None => open.push(sample),
             }
-            if reference && sample.references.is_empty() {
-                return Some(Score::Abstain("no reference image, which it needs".to_owned()));
-            }
-            let images = sample.image.iter().chain(&sample.references);
-            let empty = images.into_iter().any(|i| i.width() == 0 || i.height() == 0);
-            empty.then(|| Score::Fail("expected images, got one without pixels".to_owned()))
-        };
-        let mut scores: Vec<Option<Score>> = samples.iter().map(settled).collect();
-        let open: Vec<&Sample> = samples.iter().zip(&scores).filter(|(_, s)| s.is_none()).map(|(s, _)| s).collect();
-        let mut judged = if open.is_empty() { Vec::new() } else { self.judge(&open)? }.into_iter();
-        let missing = || Score::Fail("the plugin gave no score".to_owned());
-        Ok(scores.iter_mut().map(|s| s.take().or_else(|| judged.next()).unwrap_or_else(missing)).collect())
+        }
+        let mut scores = if open.is_empty() { Vec::new() } else { self.judge(&open)? };
+        for (i, score) in settled {
+            scores.insert(i, score);
+        }
+        Ok(scores)
     }
+}
+
+/// The score of a sample that is not for the expert, which needs an `image` or a `reference` or neither.
+fn unfit(sample: &Sample, image: bool, reference: bool) -> Option<Score> {
+    if image && sample.image.is_none() {
+        return Some(Score::Abstain("no image, which it needs".to_owned()));
+    }
+    if reference && sample.references.is_empty() {
+        return Some(Score::Abstain("no reference image, which it needs".to_owned()));
+    }
+    let empty = sample.image.iter().chain(&sample.references).any(|i| i.width() == 0 || i.height() == 0);
+    empty.then(|| Score::Fail("expected images, got one without pixels".to_owned()))
 }
 
 impl Drop for PluginReward {
