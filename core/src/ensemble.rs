@@ -99,7 +99,8 @@ impl RewardEnsemble {
     /// Scores `samples`: one [`Scored`] per sample, in order.
     ///
     /// # Errors
-    /// [`ErrorKind::Reward`] with the reward's name when it failed as a whole, retries included;
+    /// [`ErrorKind::Reward`] with the reward's name when it failed as a whole, retries included; [`ErrorKind::Stopped`] when it
+    /// asked not to be called again;
     /// [`ErrorKind::Contract`] when it returned another number of scores; [`ErrorKind::NonFinite`] naming reward and
     /// candidate when a score is NaN or infinite.
     pub fn score(&mut self, samples: &[Sample]) -> Result<Vec<Scored>> {
@@ -182,13 +183,17 @@ impl RewardEnsemble {
         let mut result = reward.score(samples);
         for attempt in 1..=retries {
             let Err(error) = &result else { break };
+            if error.kind() == ErrorKind::Stopped {
+                break;
+            }
             tracing::warn!(reward = reward.name(), attempt, %error, "reward failed, calling it again");
             result = reward.score(samples);
         }
         let name = reward.name();
-        let scores = result.map_err(|e| {
-            Error::new(ErrorKind::Reward, format!("reward `{name}` failed {} times in a row", retries + 1))
-                .with_source(e)
+        let scores = result.map_err(|e| match e.kind() {
+            ErrorKind::Stopped => e.at(format!("reward `{name}`")),
+            _ => Error::new(ErrorKind::Reward, format!("reward `{name}` failed {} times in a row", retries + 1))
+                .with_source(e),
         })?;
         if scores.len() != samples.len() {
             return Err(Error::contract(format!(

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Contract,
     /// A reward expert failed, again after its retries.
     Reward,
+    /// A reward expert asks for the end of the run: it is not called again.
+    Stopped,
     /// Non-finite numbers, several steps in a row.
     NonFinite,
     /// A checkpoint is damaged, foreign or from a newer version.

@@ -52,7 +52,8 @@ pub trait Reward: Send {
     /// Scores `samples`.
     ///
     /// # Errors
-    /// Any error means that the expert as a whole failed; it is retried and then stops the run with its name.
+    /// Any error means that the expert as a whole failed; it is retried and then stops the run with its name. One of kind
+    /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) stops it at once.
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>>;
 }
 

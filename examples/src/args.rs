@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use counterpoint::Result;
 use counterpoint::config::RunConfig;
-use counterpoint_plugins::{Isolation, replace_rewards};
+use counterpoint_plugins::replace_rewards;
 
 use crate::{OutputMode, RunFolder, cores};
 
@@ -33,9 +33,10 @@ pub struct RecipeArgs {
     /// Takes every reward whose expert a plugin in this folder has from that plugin, its settings unchanged.
     #[arg(long, value_name = "DIR")]
     pub rewards_from: Option<PathBuf>,
-    /// Where those plugins run: `none` (in this process) or `process` (each in a child process).
-    #[arg(long, value_name = "WHERE", requires = "rewards_from", default_value = "none", value_parser = isolation)]
-    pub isolation: Isolation,
+    /// A key for all of those plugins, such as `isolation=process`, `on_failure=drop`, `deadline_s=10` or
+    /// `settings.device=cuda:0`. May be given several times.
+    #[arg(long = "plugin", value_name = "KEY=VALUE", requires = "rewards_from")]
+    pub plugin: Vec<String>,
     /// Goes on with the newest run of this name from its newest checkpoint.
     #[arg(long)]
     pub resume: bool,
@@ -67,7 +68,10 @@ impl RecipeArgs {
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
         let mut config = RunConfig::load(path, &overrides)?;
         if let Some(folder) = &self.rewards_from {
-            replace_rewards(&mut config, folder, self.isolation).map_err(|e| e.at("--rewards-from"))?;
+            let replaced = replace_rewards(&mut config, folder).map_err(|e| e.at("--rewards-from"))?;
+            let keys = |name| self.plugin.iter().map(move |key| format!("rewards.{name}.{key}"));
+            let overrides: Vec<String> = replaced.iter().flat_map(keys).collect();
+            config = RunConfig::from_toml(&config.to_toml()?, &overrides)?;
         }
         Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
     }
@@ -104,13 +108,13 @@ impl RecipeArgs {
     pub fn resume_command(&self, recipe: &str) -> String {
         let mut command = format!("cargo run --release --example {recipe} -- --resume");
         if let Some(config) = &self.config {
-            command += &format!(" --config {}", config.display());
+            command += &format!(" --config '{}'", config.display());
         }
         if let Some(folder) = &self.rewards_from {
-            command += &format!(" --rewards-from {}", folder.display());
+            command += &format!(" --rewards-from '{}'", folder.display());
         }
-        if self.isolation == Isolation::Process {
-            command += " --isolation process";
+        for key in &self.plugin {
+            command += &format!(" --plugin '{key}'");
         }
         if let Some(seed) = self.seed {
             command += &format!(" --seed {seed}");
@@ -133,13 +137,5 @@ impl RecipeArgs {
             OutputMode::Json => command += " --json",
         }
         command
-    }
-}
-
-fn isolation(text: &str) -> Result<Isolation, String> {
-    match text {
-        "none" => Ok(Isolation::None),
-        "process" => Ok(Isolation::Process),
-        other => Err(format!("expected `none` or `process`, got `{other}`")),
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for Message<'_> {
             Self::Resumed { checkpoint, step } => {
                 write!(f, "going on from {} after {step} steps", checkpoint.display())
             }
-            Self::Stopping => write!(f, "stopping on the next step boundary"),
+            Self::Stopping => write!(f, "stopping on the next step boundary; Ctrl-C once more ends the run at once"),
             Self::Stopped { step, command } => {
                 write!(f, "stopped after {step} steps, with a checkpoint; resume with:\n  {command}")
             }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, named_reward};
@@ -21,6 +21,7 @@ pub fn tests() -> Vec<(&'static str, fn())> {
         ("a_run_survives_in_its_own_process_what_does_not_kill_it", in_this_process),
         ("a_death_costs_one_call", one_call),
         ("a_reward_that_fails_stops_the_run_with_its_name", stops),
+        ("a_run_stops_when_a_plugin_is_given_up", given_up),
         ("a_value_that_is_none_or_out_of_range_is_a_failure", no_value),
         ("only_the_items_are_dropped_with_which_a_plugin_fails", dropped),
         ("a_plugin_that_fails_moves_into_a_child_process", isolated),
@@ -249,25 +250,39 @@ fn one_call() {
 }
 
 fn stops() {
-    for (policy, calls) in [("retry", 3), ("stop", 1)] {
-        let plugin = Plugin::new("exits");
-        let settings = format!(
-            "isolation = 'process'\non_failure = '{policy}'\nprocess = {{ backoff_s = 0.2, backoff_max_s = 0.2 }}"
+    for (policy, calls, kind) in [("retry", 3, ErrorKind::Reward), ("stop", 1, ErrorKind::Stopped)] {
+        let folder = tempfile::tempdir().unwrap();
+        let counted = folder.path().join("calls");
+        let source = format!(
+            "#include <stdio.h>\n#define ON_SCORE(instance, host, batch, scores) {{ \
+             FILE *file = fopen(\"{}\", \"a\"); fputc('x', file); fclose(file); \
+             host->fail(host->context, CPT_WHOLE_CALL, cpt_text(\"out of ink\")); return CPT_ERROR; }}\n#include \"good.h\"\n",
+            counted.display()
         );
-        let reward = plugin.reward(&settings).unwrap();
-        let started = Instant::now();
-        let error = Run::new().step(reward).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Reward);
+        let path = counterpoint_bad_plugins::build_source("counting", &source, folder.path());
+        Sidecar::of(&path, &good()).unwrap().write(&path).unwrap();
+        let plugin = Plugin { _folder: folder, path };
+        let error = Run::new().step(plugin.reward(&format!("on_failure = '{policy}'")).unwrap()).unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.starts_with("reward `good` failed") && message.contains("exit status: 3"),
-            "{policy}: {message}"
-        );
-        // Each call after the first waits for the pause before a restart.
-        let waited = started.elapsed() > Duration::from_millis(200 * (calls - 1));
-        assert!(waited, "{policy}: {:?}", started.elapsed());
-        assert_eq!(message.contains("on_failure = \"stop\""), policy == "stop", "{message}");
+        assert_eq!(error.kind(), kind, "{message}");
+        assert!(message.starts_with("reward `good`") && message.ends_with("out of ink"), "{message}");
+        assert_eq!(std::fs::read(&counted).unwrap().len(), calls, "{policy}");
     }
+}
+
+fn given_up() {
+    // Dropping goes on only as long as there is somebody to ask.
+    let plugin = Plugin::new("exits");
+    let settings = "isolation = 'process'\non_failure = 'drop'\nprocess = { restarts = 1, backoff_s = 0.01 }";
+    let mut run = Run::new();
+    let reward = plugin.reward(settings).unwrap();
+    let error = match run.step(reward) {
+        Err(error) => error,
+        Ok(_) => run.again().unwrap_err(),
+    };
+    assert_eq!(error.kind(), ErrorKind::Stopped);
+    let message = error.to_string();
+    assert!(message.starts_with("reward `good`") && message.contains("exit status: 3"), "{message}");
 }
 
 fn no_value() {
@@ -302,14 +317,8 @@ fn dropped() {
 }
 
 fn isolated() {
-    let plugin = Plugin::new("writes_after_outputs");
-    let mut reward = plugin.reward("on_failure = 'isolate'").unwrap();
     let task = counterpoint::Task::new(0, "");
     let sample = counterpoint::Sample::new(&task, 0, String::new(), "x".to_owned(), None);
-    // It fails in the child process as well, where it is called from now on.
-    let error = reward.score(std::slice::from_ref(&sample)).unwrap_err();
-    assert!(error.to_string().contains("it wrote outside of"), "{error}");
-
     let folder = tempfile::tempdir().unwrap();
     let parent = format!("getpid() == {}", std::process::id());
     let source = format!(

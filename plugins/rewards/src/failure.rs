@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The failure policy of a plugin.
+/// The failure policy of a plugin. Whatever is chosen, the run stops when a child process ended too often in a row to be started
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
@@ -12,8 +13,8 @@ pub enum OnFailure {
     /// The run stops with the reward's name, without another call.
     Stop,
     /// The items of the call are dropped from their groups, with the reason. When the expert's scores do not depend on the
-    /// batch and it fails by its own fault (no deadline, no death), its items are first asked about in ever smaller parts, so
-    /// that only those are dropped with which it fails.
+    /// batch, and an error or a panic is what it failed with, its items are first asked about in ever smaller parts, so that only
+    /// those are dropped with which it fails.
     Drop,
     /// The expert moves into a child process, for good, and the call is made again there. What fails there too is retried
     /// as with `retry`.

@@ -26,8 +26,8 @@ inventory::submit! {
 /// A plugin that was found, ready to give an expert: again, when it moves into a child process.
 pub(crate) struct Maker {
     source: Source,
-    /// What the plugin's file is said to be, if it has one.
-    sidecar: Option<Sidecar>,
+    /// The plugin's file and what it is said to be, if it has one.
+    file: Option<Found>,
     expert: String,
     settings: Value,
     base: PathBuf,
@@ -52,14 +52,14 @@ impl Maker {
     /// Finds the plugin that `config` means.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when there is none, it is not the file that its sidecar describes, or it has no such expert.
+    /// [`ErrorKind::Config`] when there is none, or it has no such expert.
     pub(crate) fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
         config.check()?;
         let base = std::path::absolute(&context.base).map_err(|e| Error::io("cannot find", &context.base, e))?;
         let settings = serde_json::to_value(&config.settings)
             .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
         let expert = config.expert.as_deref();
-        let (source, sidecar, expert) = match (&config.command, &config.path) {
+        let (source, file, expert) = match (&config.command, &config.path) {
             (Some(program), _) => {
                 let expert = match expert {
                     Some(expert) => expert.to_owned(),
@@ -68,22 +68,21 @@ impl Maker {
                 (Source::Command(program.clone(), base.clone()), None, expert)
             }
             (None, Some(path)) => {
-                let Found { path, sidecar } = found(&base.join(path), expert).map_err(engine)?;
-                sidecar.verify(&path).map_err(engine)?;
+                let file = found(&base.join(path), expert).map_err(engine)?;
                 let expert = match expert {
-                    Some(expert) => sidecar.manifest.expert(expert).map_err(engine)?.name.clone(),
-                    None => only(&sidecar.manifest)?,
+                    Some(expert) => file.sidecar.manifest.expert(expert).map_err(engine)?.name.clone(),
+                    None => only(&file.sidecar.manifest)?,
                 };
-                let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-                let source = match sidecar.command_for(&path) {
+                let folder = file.path.parent().unwrap_or(Path::new("/")).to_owned();
+                let source = match file.sidecar.command_for(&file.path) {
                     Some(program) => Source::Command(program, folder),
-                    None => Source::Library(path),
+                    None => Source::Library(file.path.clone()),
                 };
-                (source, Some(sidecar), expert)
+                (source, Some(file), expert)
             }
             (None, None) => return Err(Error::config("expected path or command, got neither")),
         };
-        Ok(Self { source, sidecar, expert, settings, base, config })
+        Ok(Self { source, file, expert, settings, base, config })
     }
 
     pub(crate) fn config(&self) -> &PluginConfig {
@@ -102,8 +101,14 @@ impl Maker {
         let setup = Setup { expert: &self.expert, settings: &self.settings, base: &self.base };
         let options = self.config.process.clone();
         let bridged = match &self.source {
-            Source::Command(program, folder) => Bridged::start(command(program, folder), &setup, options)?,
-            Source::Library(path) if isolated => Bridged::of_library(&Runner::find()?, path, &setup, options)?,
+            Source::Command(program, folder) => {
+                self.verify()?;
+                Bridged::start(command(program, folder), &setup, options)?
+            }
+            Source::Library(path) if isolated => {
+                self.verify()?;
+                Bridged::of_library(&Runner::find()?, path, &setup, options)?
+            }
             Source::Library(path) => {
                 let library = load(path, runner().as_ref(), Duration::from_secs_f64(options.startup_timeout_s))?;
                 let options = Options { instances: self.config.instances, ..Options::default() };
@@ -111,7 +116,7 @@ impl Maker {
                 return Ok(Made { expert, batch_invariant: library.is_batch_invariant() });
             }
         };
-        if let Some(sidecar) = &self.sidecar
+        if let Some(Found { sidecar, .. }) = &self.file
             && sidecar.manifest.expert(&self.expert)? != bridged.manifest()
         {
             let message = format!(
@@ -123,6 +128,11 @@ impl Maker {
         }
         let batch_invariant = bridged.capabilities() & CPT_CAP_BATCH_INVARIANT != 0;
         Ok(Made { expert: Box::new(bridged), batch_invariant })
+    }
+
+    /// Checks that the plugin's file, if it has one, is the one that its sidecar describes.
+    fn verify(&self) -> counterpoint_host::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |Found { path, sidecar }| sidecar.verify(path))
     }
 }
 
@@ -184,6 +194,7 @@ pub(crate) fn engine(error: counterpoint_host::Error) -> Error {
     use counterpoint_host::ErrorKind as Kind;
     let kind = match error.kind() {
         Kind::Config | Kind::Manifest | Kind::Hash | Kind::Load | Kind::Version | Kind::Probe => ErrorKind::Config,
+        Kind::GivenUp => ErrorKind::Stopped,
         Kind::Contract => ErrorKind::Contract,
         Kind::Io => ErrorKind::Io,
         _ => ErrorKind::Reward,

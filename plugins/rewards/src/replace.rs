@@ -7,7 +7,6 @@ use counterpoint::{Error, Result};
 use counterpoint_host::discover;
 use toml::{Table, Value};
 
-use crate::Isolation;
 use crate::make::engine;
 
 /// Changes `config` so that every reward whose kind is the name of an expert in `folder` is given by that plugin, its settings
@@ -16,7 +15,7 @@ use crate::make::engine;
 /// # Errors
 /// [`ErrorKind::Config`](counterpoint::ErrorKind::Config) when the folder cannot be searched, or none of its experts is the kind of
 /// a reward in the config.
-pub fn replace_rewards(config: &mut RunConfig, folder: &Path, isolation: Isolation) -> Result<Vec<String>> {
+pub fn replace_rewards(config: &mut RunConfig, folder: &Path) -> Result<Vec<String>> {
     let plugins = discover(folder).map_err(engine)?;
     let mut changed = Vec::new();
     for (name, table) in &mut config.rewards {
@@ -27,15 +26,10 @@ pub fn replace_rewards(config: &mut RunConfig, folder: &Path, isolation: Isolati
         let path = plugin.path.to_str().ok_or_else(|| {
             Error::config(format!("{}: expected a path in UTF-8, for the run's config", plugin.path.display()))
         })?;
-        let isolation = match isolation {
-            Isolation::None => "none",
-            Isolation::Process => "process",
-        };
         *table = Table::from_iter([
             ("kind".to_owned(), Value::from("plugin")),
             ("path".to_owned(), Value::from(path)),
             ("expert".to_owned(), Value::from(kind)),
-            ("isolation".to_owned(), Value::from(isolation)),
             ("settings".to_owned(), Value::from(settings)),
         ]);
         changed.push(name.clone());

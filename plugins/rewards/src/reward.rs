@@ -22,8 +22,6 @@ pub struct PluginReward {
     output: usize,
     /// Statistics of an expert that was given up for one in a child process.
     before: Option<Statistics>,
-    /// Why no further call is made, with [`OnFailure::Stop`].
-    stopped: Option<String>,
 }
 
 impl PluginReward {
@@ -39,7 +37,7 @@ impl PluginReward {
             None => 0,
             Some(name) => made.expert.manifest().output(name).map_err(engine)?,
         };
-        Ok(Self { maker, made, output, before: None, stopped: None })
+        Ok(Self { maker, made, output, before: None })
     }
 
     /// What the expert has done so far; also what it did before it moved into a child process.
@@ -56,22 +54,21 @@ impl PluginReward {
         };
         tracing::warn!(target: "counterpoint::plugin", %error, "a call failed");
         match self.maker.config().on_failure {
+            // There is nobody left to call: that is no failure of these items.
+            _ if error.kind() == HostError::GivenUp => Err(engine(error)),
             OnFailure::Retry => Err(engine(error)),
-            OnFailure::Stop => {
-                self.stopped = Some(error.to_string());
-                Err(engine(error))
+            OnFailure::Stop => Err(Error::new(ErrorKind::Stopped, format!("on_failure = \"stop\": {error}"))),
+            OnFailure::Isolate if self.before.is_none() => {
+                let made = self.maker.make(true)?;
+                self.before = Some(self.made.expert.statistics());
+                self.made = made;
+                self.call(samples).map_err(engine)
             }
-            OnFailure::Isolate => {
-                if self.before.is_none() {
-                    self.before = Some(self.made.expert.statistics());
-                    self.made = self.maker.make(true)?;
-                    return self.call(samples).map_err(engine);
-                }
-                Err(engine(error))
-            }
+            OnFailure::Isolate => Err(engine(error)),
             OnFailure::Drop => {
-                let own_fault = matches!(error.kind(), HostError::Call | HostError::Panic | HostError::Contract);
-                if own_fault && self.made.batch_invariant && samples.len() > 1 {
+                // Only where the expert is still there: an error of another kind may have cost a process.
+                let alive = matches!(error.kind(), HostError::Call | HostError::Panic);
+                if alive && self.made.batch_invariant && samples.len() > 1 {
                     let (left, right) = samples.split_at(samples.len() / 2);
                     let mut scores = self.judge(left)?;
                     scores.extend(self.judge(right)?);
@@ -91,6 +88,10 @@ impl PluginReward {
         let config = self.maker.config();
         let call = Call { seed: config.seed, deadline: config.deadline_s.map(Duration::from_secs_f64), cancel: None };
         let scores = self.made.expert.score(&items, &call)?;
+        if scores.states.len() != samples.len() {
+            let message = format!("expected {} scores, one for each item, got {}", samples.len(), scores.states.len());
+            return Err(counterpoint_host::Error::new(HostError::Contract, message));
+        }
         Ok(self.read(scores))
     }
 
@@ -112,12 +113,6 @@ impl Reward for PluginReward {
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
-        if let Some(why) = &self.stopped {
-            return Err(Error::new(
-                ErrorKind::Reward,
-                format!("stopped after a failure (on_failure = \"stop\"): {why}"),
-            ));
-        }
         let manifest = self.made.expert.manifest();
         let (image, reference) = (manifest.needs(Need::Image), manifest.needs(Need::Reference));
         let mut settled = Vec::new();

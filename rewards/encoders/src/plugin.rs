@@ -73,7 +73,10 @@ fn told_score(score: counterpoint::Score) -> Score {
 
 /// Images of a call by where they lie.
 #[derive(Default)]
-struct Images(HashMap<(*const u8, usize, usize), Arc<RgbImage>>);
+struct Images(HashMap<Place, Arc<RgbImage>>);
+
+/// Where an image lies and how: whether its samples are bytes, the first of them, width, height and strides.
+type Place = (bool, *const u8, [usize; 4]);
 
 impl Images {
     fn sample(&mut self, item: &Item<'_>) -> Result<Sample, Error> {
@@ -90,11 +93,11 @@ impl Images {
     }
 
     fn image(&mut self, image: &Image<'_>) -> Result<Arc<RgbImage>, Error> {
-        let place = match image.pixels() {
-            Pixels::U8(samples) => samples.as_ptr(),
-            Pixels::F32(samples) => samples.as_ptr().cast(),
+        let (bytes, first) = match image.pixels() {
+            Pixels::U8(samples) => (true, samples.as_ptr()),
+            Pixels::F32(samples) => (false, samples.as_ptr().cast()),
         };
-        let place = (place, image.width(), image.height());
+        let place = (bytes, first, [image.width(), image.height(), image.row_stride(), image.pixel_stride()]);
         if let Some(known) = self.0.get(&place) {
             return Ok(Arc::clone(known));
         }
