@@ -85,7 +85,7 @@ pub(crate) unsafe fn sized<T: Copy>(from: *const T, least: u32, name: &str) -> R
 /// A copy of a struct of the host that has `size` bytes: what it has of the fields of `T`, the rest zero.
 ///
 /// # Safety
-/// As many bytes can be read at `from`. `T` is a struct of integers, pointers and optional functions, for which zeros are a value.
+/// As many bytes can be read at `from`, and zeros are a value of `T`: a struct of integers, pointers and optional functions.
 pub(crate) unsafe fn known<T: Copy>(from: *const T, size: u32) -> T {
     if size as usize >= size_of::<T>() {
         // SAFETY: all of `T` is there.
