@@ -8,9 +8,11 @@
  * It returns a table that lives as long as the library, which is never unloaded, or NULL when the plugin cannot be used.
  *
  * Versions. The major version is part of the symbol's name; the first 16 bytes of the table (magic, major, minor,
- * struct_size) are frozen for ever. A minor version only appends fields, to the end of structs. Whoever reads a struct
- * looks at its size (struct_size, or the stride of an array) before it reads a field that a later minor version appended,
- * and ignores what it does not know. Hosts accept plugins of any minor version of their major version, and the reverse.
+ * struct_size) are frozen for ever. A minor version only appends fields, to the end of structs; cpt_str never grows. The size
+ * of an item is item_stride, that of an image image_stride, that of every other struct its struct_size. Whoever reads a struct
+ * looks at its size first: smaller than in minor version 0 (CPT_HOST_SIZE_0 and so on, not sizeof) is an error, a field that
+ * a later minor version appended is there only when the size covers it, and what is behind the known fields is ignored.
+ * Hosts accept plugins of any minor version of their major version, and the reverse.
  *
  * Memory. Nothing that one side allocates is freed by the other. What the host passes is borrowed: it is valid until the
  * call returns, and it is read-only except for `values` and `status` of cpt_scores, which the host owns and the plugin
@@ -109,8 +111,8 @@ typedef struct cpt_item {
 /* What score is asked. Walk the arrays with cpt_item_at and cpt_reference_at, which respect the strides. */
 typedef struct cpt_batch {
     uint32_t struct_size;
-    uint32_t item_stride;  /* bytes from an item to the next */
-    uint32_t image_stride; /* bytes from a reference image to the next */
+    uint32_t item_stride;  /* bytes of an item, and from an item to the next */
+    uint32_t image_stride; /* bytes of an image, and from a reference image to the next */
     uint32_t reserved;
     const cpt_item *items;
     uint64_t n_items;     /* may be 0 */
@@ -170,7 +172,13 @@ typedef struct cpt_plugin_v1 {
     const void *(*extension)(cpt_str name);
 } cpt_plugin_v1;
 
-/* sizeof(cpt_plugin_v1) in minor version 0. */
+/* Sizes of the structs in minor version 0. They never change, whatever sizeof becomes. */
+#define CPT_IMAGE_SIZE_0 40
+#define CPT_ITEM_SIZE_0 96
+#define CPT_BATCH_SIZE_0 48
+#define CPT_SCORES_SIZE_0 24
+#define CPT_HOST_SIZE_0 48
+#define CPT_SETUP_SIZE_0 56
 #define CPT_PLUGIN_V1_SIZE_0 64
 
 /* The one symbol that a plugin exports. */
@@ -185,12 +193,19 @@ CPT_STATIC_ASSERT(sizeof(cpt_scores) == 24);
 CPT_STATIC_ASSERT(sizeof(cpt_host) == 48);
 CPT_STATIC_ASSERT(sizeof(cpt_setup) == 56);
 CPT_STATIC_ASSERT(sizeof(cpt_plugin_v1) == 72);
-CPT_STATIC_ASSERT(offsetof(cpt_plugin_v1, extension) == CPT_PLUGIN_V1_SIZE_0);
+/* Where the last field of minor version 0 ends. */
+CPT_STATIC_ASSERT(offsetof(cpt_image, pixel_stride) + 8 == CPT_IMAGE_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_item, candidate) + 8 == CPT_ITEM_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_batch, deadline_ns) + 8 == CPT_BATCH_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_scores, status) + 8 == CPT_SCORES_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_host, extension) + 8 == CPT_HOST_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_setup, base) + 16 == CPT_SETUP_SIZE_0);
+CPT_STATIC_ASSERT(offsetof(cpt_plugin_v1, destroy) + 8 == CPT_PLUGIN_V1_SIZE_0);
 
-/* Whether a batch and its scores are at least as large as this header says. A host of this major version never passes less. */
+/* Whether a batch and its scores have all of minor version 0. A host of this major version never passes less. */
 static inline int cpt_batch_is_valid(const cpt_batch *batch, const cpt_scores *scores) {
-    return batch->struct_size >= sizeof(cpt_batch) && batch->item_stride >= sizeof(cpt_item) &&
-           batch->image_stride >= sizeof(cpt_image) && scores->struct_size >= sizeof(cpt_scores);
+    return batch->struct_size >= CPT_BATCH_SIZE_0 && batch->item_stride >= CPT_ITEM_SIZE_0 &&
+           batch->image_stride >= CPT_IMAGE_SIZE_0 && scores->struct_size >= CPT_SCORES_SIZE_0;
 }
 
 /* Item number i. */

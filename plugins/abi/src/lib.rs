@@ -63,7 +63,19 @@ pub const CPT_LOG_DEBUG: i32 = 4;
 /// The item number by which [`cpt_host::fail`] speaks of the whole call.
 pub const CPT_WHOLE_CALL: u64 = u64::MAX;
 
-/// `size_of::<cpt_plugin_v1>()` in minor version 0.
+/// Size of [`cpt_image`] in minor version 0: it never changes, nor do the others.
+pub const CPT_IMAGE_SIZE_0: u32 = 40;
+/// Size of [`cpt_item`] in minor version 0.
+pub const CPT_ITEM_SIZE_0: u32 = 96;
+/// Size of [`cpt_batch`] in minor version 0.
+pub const CPT_BATCH_SIZE_0: u32 = 48;
+/// Size of [`cpt_scores`] in minor version 0.
+pub const CPT_SCORES_SIZE_0: u32 = 24;
+/// Size of [`cpt_host`] in minor version 0.
+pub const CPT_HOST_SIZE_0: u32 = 48;
+/// Size of [`cpt_setup`] in minor version 0.
+pub const CPT_SETUP_SIZE_0: u32 = 56;
+/// Size of [`cpt_plugin_v1`] in minor version 0.
 pub const CPT_PLUGIN_V1_SIZE_0: u32 = 64;
 
 /// UTF-8 of `size` bytes, no terminating NUL.
@@ -131,9 +143,9 @@ pub struct cpt_item {
 pub struct cpt_batch {
     /// Size of this struct.
     pub struct_size: u32,
-    /// Bytes from an item to the next.
+    /// Bytes of an item, and from an item to the next.
     pub item_stride: u32,
-    /// Bytes from a reference image to the next.
+    /// Bytes of an image, and from a reference image to the next.
     pub image_stride: u32,
     /// 0.
     pub reserved: u32,
@@ -259,5 +271,12 @@ const _: () = {
     assert!(size_of::<cpt_setup>() == 56);
     assert!(size_of::<cpt_plugin_v1>() == 72);
     assert!(offset_of!(cpt_plugin_v1, struct_size) == 12);
-    assert!(offset_of!(cpt_plugin_v1, extension) == CPT_PLUGIN_V1_SIZE_0 as usize);
+    // Where the last field of minor version 0 ends.
+    assert!(offset_of!(cpt_image, pixel_stride) + 8 == CPT_IMAGE_SIZE_0 as usize);
+    assert!(offset_of!(cpt_item, candidate) + 8 == CPT_ITEM_SIZE_0 as usize);
+    assert!(offset_of!(cpt_batch, deadline_ns) + 8 == CPT_BATCH_SIZE_0 as usize);
+    assert!(offset_of!(cpt_scores, status) + 8 == CPT_SCORES_SIZE_0 as usize);
+    assert!(offset_of!(cpt_host, extension) + 8 == CPT_HOST_SIZE_0 as usize);
+    assert!(offset_of!(cpt_setup, base) + 16 == CPT_SETUP_SIZE_0 as usize);
+    assert!(offset_of!(cpt_plugin_v1, destroy) + 8 == CPT_PLUGIN_V1_SIZE_0 as usize);
 };

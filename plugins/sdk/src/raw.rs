@@ -3,7 +3,7 @@
 
 use counterpoint_abi::*;
 
-use crate::host::sized;
+use crate::host::{known, sized};
 use crate::{Error, Image, Item, Pixels};
 
 /// Why an item is malformed.
@@ -86,7 +86,7 @@ unsafe fn image<'a>(raw: &cpt_image, name: &str) -> Result<Image<'a>, Malformed>
     Ok(Image { width: width as usize, height: height as usize, pixels, row, pixel })
 }
 
-/// A batch whose structs are as large as this version's. Its items have still to be looked at.
+/// A batch whose structs have all of minor version 0. Its items have still to be looked at.
 pub(crate) struct RawBatch {
     pub(crate) head: cpt_batch,
 }
@@ -105,19 +105,17 @@ pub(crate) struct Parsed<'a> {
 
 impl RawBatch {
     /// # Errors
-    /// When the struct or a stride is smaller than this version's, or there are items at a null pointer.
+    /// When the struct or a stride is smaller than in minor version 0, or there are items at a null pointer.
     ///
     /// # Safety
     /// `raw` is null, or points to a batch of the size that it says.
     pub(crate) unsafe fn new(raw: *const cpt_batch) -> Result<Self, Error> {
         // SAFETY: the caller's promise.
-        let head = unsafe { sized(raw, "cpt_batch") }?;
-        let strides = [
-            ("item_stride", head.item_stride, size_of::<cpt_item>()),
-            ("image_stride", head.image_stride, size_of::<cpt_image>()),
-        ];
+        let head = unsafe { sized(raw, CPT_BATCH_SIZE_0, "cpt_batch") }?;
+        let strides =
+            [("item_stride", head.item_stride, CPT_ITEM_SIZE_0), ("image_stride", head.image_stride, CPT_IMAGE_SIZE_0)];
         for (name, stride, least) in strides {
-            if (stride as usize) < least {
+            if stride < least {
                 return Err(Error::new(format!("cpt_batch: expected an {name} of {least} or more, got {stride}")));
             }
         }
@@ -145,8 +143,9 @@ impl RawBatch {
             malformed: Vec::new(),
         };
         for i in 0..n {
-            // SAFETY: the host has `n` items, `item_stride` bytes apart, each as large as this version's.
-            let raw = unsafe { self.head.items.byte_add(i * self.head.item_stride as usize).read_unaligned() };
+            let stride = self.head.item_stride;
+            // SAFETY: the host has `n` items, each of `item_stride` bytes.
+            let raw = unsafe { known(self.head.items.byte_add(i * stride as usize), stride) };
             let before = parsed.references.len();
             // SAFETY: the caller's promise.
             if let Err(reason) = unsafe { self.item(&raw, &mut parsed) } {
@@ -162,21 +161,20 @@ impl RawBatch {
     /// # Safety
     /// As of `parse`.
     unsafe fn item<'a>(&self, raw: &cpt_item, parsed: &mut Parsed<'a>) -> Result<(), Malformed> {
+        let stride = self.head.image_stride;
         let image = if raw.image.is_null() {
             None
         } else {
-            // SAFETY: the host has one image there, as large as this version's.
-            Some(unsafe { self::image(&raw.image.read_unaligned(), "image") }?)
+            // SAFETY: the host has one image there, of `image_stride` bytes.
+            Some(unsafe { self::image(&known(raw.image, stride), "image") }?)
         };
         if raw.references.is_null() && raw.n_references > 0 {
             return Err(format!("references: expected images, got {} at a null pointer", raw.n_references));
         }
         for j in 0..raw.n_references {
-            let offset = j as usize * self.head.image_stride as usize;
-            // SAFETY: the host has `n_references` images, `image_stride` bytes apart, each as large as this version's.
-            parsed
-                .references
-                .push(unsafe { self::image(&raw.references.byte_add(offset).read_unaligned(), "reference") }?);
+            let at = raw.references.wrapping_byte_add(j as usize * stride as usize);
+            // SAFETY: the host has `n_references` images there, each of `image_stride` bytes.
+            parsed.references.push(unsafe { self::image(&known(at, stride), "reference") }?);
         }
         // SAFETY: the caller's promise.
         let [prompt, response, class, params] = unsafe {
@@ -201,14 +199,14 @@ pub(crate) struct RawScores {
 
 impl RawScores {
     /// # Errors
-    /// When the struct is smaller than this version's, has room for another number of outputs, or is null or not aligned.
+    /// When the struct is smaller than in minor version 0, has room for another number of outputs, or is null or not aligned.
     ///
     /// # Safety
     /// `raw` is null, or points to a struct of the size that it says, which has room for `items` items that nobody else reads or
     /// writes during the call.
     pub(crate) unsafe fn new(raw: *const cpt_scores, items: usize, outputs: usize) -> Result<Self, Error> {
         // SAFETY: the caller's promise.
-        let head = unsafe { sized(raw, "cpt_scores") }?;
+        let head = unsafe { sized(raw, CPT_SCORES_SIZE_0, "cpt_scores") }?;
         if head.n_outputs as usize != outputs {
             return Err(Error::new(format!("cpt_scores: expected n_outputs of {outputs}, got {}", head.n_outputs)));
         }

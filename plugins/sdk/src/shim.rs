@@ -101,7 +101,7 @@ pub unsafe extern "C-unwind" fn create<P: Plugin>(
 /// As of `create`.
 unsafe fn make(experts: &[Entry], host: Host<'_>, setup: *const cpt_setup) -> Result<Instance, End> {
     // SAFETY: the caller's promise.
-    let raw = unsafe { sized(setup, "cpt_setup") }?;
+    let raw = unsafe { sized(setup, CPT_SETUP_SIZE_0, "cpt_setup") }?;
     // SAFETY: the texts are borrowed for the call.
     let [name, settings, base] =
         unsafe { [text(raw.expert, "expert"), text(raw.settings, "settings"), text(raw.base, "base")] }

@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn structs_are_as_large_as_in_this_version_or_refused(
+    fn structs_are_as_large_as_in_minor_version_0_or_refused(
         sizes in (0..96_u32, 0..48_u32, 0..96_u32),
         strides in (0..192_u32, 0..80_u32),
         n in 0..4_usize,

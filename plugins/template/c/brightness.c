@@ -45,8 +45,8 @@ static int read_settings(cpt_str json, double *target) {
 static int32_t create(const cpt_host *host, const cpt_setup *setup, void **instance) {
     static const char name[] = "brightness";
     brightness made, *self;
-    if (host->struct_size < sizeof(cpt_host)) return CPT_ERROR; /* nobody to tell */
-    if (setup->struct_size < sizeof(cpt_setup)) return fail(host, CPT_WHOLE_CALL, "the setup is too small");
+    if (host->struct_size < CPT_HOST_SIZE_0) return CPT_ERROR; /* nobody to tell */
+    if (setup->struct_size < CPT_SETUP_SIZE_0) return fail(host, CPT_WHOLE_CALL, "the setup is too small");
     if (setup->expert.size != sizeof name - 1 || memcmp(setup->expert.data, name, sizeof name - 1) != 0)
         return fail(host, CPT_WHOLE_CALL, "expected the expert brightness");
     if (!read_settings(setup->settings, &made.target))
@@ -92,7 +92,7 @@ static int32_t score_item(const brightness *self, const cpt_host *host, const cp
 }
 
 static int32_t score(void *instance, const cpt_host *host, const cpt_batch *batch, const cpt_scores *scores) {
-    if (host->struct_size < sizeof(cpt_host)) return CPT_ERROR;
+    if (host->struct_size < CPT_HOST_SIZE_0) return CPT_ERROR;
     if (!cpt_batch_is_valid(batch, scores)) return fail(host, CPT_WHOLE_CALL, "the batch is too small");
     if (scores->n_outputs != 1) return fail(host, CPT_WHOLE_CALL, "expected one output");
     for (uint64_t i = 0; i < batch->n_items; i++) {

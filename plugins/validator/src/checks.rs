@@ -51,7 +51,11 @@ pub const ALL: &[Check] = &[
     raw("malformed-settings", "create refuses settings that are no JSON object", creation::malformed_settings),
     raw("newer-host", "larger structs and a larger minor version change no score", versions::newer_host),
     raw("larger-strides", "items and images further apart change no score", versions::larger_strides),
-    raw("smaller-structs", "structs and strides smaller than the header's are refused", versions::smaller_structs),
+    raw(
+        "smaller-structs",
+        "structs and strides smaller than in minor version 0 are refused",
+        versions::smaller_structs,
+    ),
     behaviour("no-items", "a call of no items is done and answers nothing", items::no_items),
     behaviour("many-items", "calls of 1, 2, 3 and 33 items are done", items::many_items),
     raw("every-slot", "each status is written, and each value of a scored item", items::every_slot),

@@ -21,7 +21,9 @@ pub struct Options {
     /// The plugin: a shared library
     #[arg(value_name = "PLUGIN", required_unless_present_any = ["list", "command"], conflicts_with = "command")]
     pub plugin: Option<PathBuf>,
-    /// Instead of a library: a program that speaks the bridge's protocol, and its arguments
+    /// Instead of a library: a program that speaks the bridge's protocol, and its arguments. The plugin's file is the argument
+    /// after `-m counterpoint_reward`, or else the first that is a file; other arguments that are paths become absolute in the
+    /// sidecar
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
     /// Check this expert only, not each of the plugin

@@ -16,14 +16,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The file of `target`: the library, or the last argument of the command that is a file.
+    /// The file of `target`: the library, or the word of the command that [`file_among`] finds.
     pub fn of(target: &Target) -> Result<Self, String> {
         let (path, command) = match target {
             Target::Library(path) => (path.clone(), None),
             Target::Command(words) => {
-                let at = (1..words.len()).rev().find(|i| Path::new(&words[*i]).is_file());
-                let at = at.ok_or("expected a file among the command's arguments, which the sidecar manifest is of")?;
-                let mut command = words.clone();
+                let at = file_among(words);
+                let at = at.ok_or(
+                    "expected the plugin's file as an argument: after `-m counterpoint_reward`, or the first file",
+                )?;
+                let mut command = (0..words.len()).map(|i| from_anywhere(words, i)).collect::<Result<Vec<_>, _>>()?;
                 command[at] = "{file}".into();
                 (PathBuf::from(&words[at]), Some(command))
             }
@@ -62,5 +64,77 @@ impl Source {
         fs::set_permissions(part.path(), fs::metadata(&self.path)?.permissions())?;
         part.persist(to)?;
         Ok(())
+    }
+}
+
+/// Which word of a command is the plugin's file: the one after `-m counterpoint_reward`; without these the first argument that is
+/// a file.
+fn file_among(words: &[String]) -> Option<usize> {
+    let is_file = |i: &usize| words.get(*i).is_some_and(|word| Path::new(word).is_file());
+    match words.windows(2).position(|pair| pair == ["-m", "counterpoint_reward"]) {
+        Some(module) => Some(module + 2).filter(is_file),
+        None => (1..words.len()).find(is_file),
+    }
+}
+
+/// Word `i` of a command, made absolute if it is a path from the working directory: the sidecar's command starts in the
+/// sidecar's folder. A program without a slash is looked up in PATH, and the word after `-m` is a Python module.
+fn from_anywhere(words: &[String], i: usize) -> Result<String, String> {
+    let (word, path) = (&words[i], Path::new(&words[i]));
+    let is_path = if i == 0 { word.contains('/') } else { words[i - 1] != "-m" };
+    if !is_path || path.is_absolute() || !path.exists() {
+        return Ok(word.clone());
+    }
+    let path = std::path::absolute(path).map_err(|e| format!("cannot find {word}: {e}"))?;
+    path.into_os_string().into_string().map_err(|path| format!("expected a path of UTF-8, got {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The file and the command of the sidecar. Paths are from the folder of this crate.
+    fn sealed(words: &str) -> Option<(String, String)> {
+        let target = Target::Command(words.split(' ').map(str::to_owned).collect());
+        let source = Source::of(&target).ok()?;
+        let here = format!("{}/", env!("CARGO_MANIFEST_DIR"));
+        Some((source.path.to_str().unwrap().to_owned(), source.command.unwrap().join(" ").replace(&here, "HERE/")))
+    }
+
+    #[test]
+    fn the_plugin_is_the_file_that_is_served_and_not_one_that_it_reads() {
+        for (words, file, command) in [
+            (
+                "python3 -m counterpoint_reward src/lib.rs Cargo.toml",
+                "src/lib.rs",
+                "python3 -m counterpoint_reward {file} HERE/Cargo.toml",
+            ),
+            (
+                "env src/../../validator/src/job.rs -m counterpoint_reward src/lib.rs",
+                "src/lib.rs",
+                "env HERE/src/../../validator/src/job.rs -m counterpoint_reward {file}",
+            ),
+            ("perl src/lib.rs Cargo.toml 3", "src/lib.rs", "perl {file} HERE/Cargo.toml 3"),
+        ] {
+            assert_eq!(sealed(words), Some((file.to_owned(), command.to_owned())), "{words}");
+        }
+        for words in
+            ["python3 -m counterpoint_reward", "python3 -m counterpoint_reward none.py Cargo.toml", "Cargo.toml"]
+        {
+            assert_eq!(sealed(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn paths_from_the_working_directory_become_absolute_and_other_words_stay() {
+        for (words, command) in [
+            ("./src/job.rs Cargo.toml src", "HERE/src/job.rs {file} HERE/src"),
+            ("src Cargo.toml --weights src/none", "src {file} --weights src/none"),
+            ("python3 -m src Cargo.toml", "python3 -m src {file}"),
+            ("python3 Cargo.toml /dev", "python3 {file} /dev"),
+        ] {
+            assert_eq!(sealed(words), Some(("Cargo.toml".to_owned(), command.to_owned())), "{words}");
+        }
     }
 }

@@ -21,7 +21,7 @@ const GARBAGE: u8 = 0xA5;
 pub struct Layout {
     /// Garbage after the known fields of each struct, in bytes: a multiple of 8.
     pub garbage: usize,
-    /// Garbage between items, and between reference images.
+    /// Garbage after each item, and after each image.
     pub gap: usize,
     /// The host's minor version.
     pub minor: u32,
@@ -84,7 +84,7 @@ impl Arguments {
     pub fn host(&mut self) -> io::Result<*const cpt_host> {
         let mut host = self.callbacks.table(self.layout.minor);
         host.struct_size += self.layout.garbage as u32;
-        self.put_struct(host)
+        self.put_struct(host, self.layout.garbage)
     }
 
     /// The argument of `create`.
@@ -96,7 +96,7 @@ impl Arguments {
             settings: self.text(settings)?,
             base: self.text(base)?,
         };
-        self.put_struct(setup)
+        self.put_struct(setup, self.layout.garbage)
     }
 
     /// The samples, as `score` is given them.
@@ -120,7 +120,7 @@ impl Arguments {
             deadline_ns: deadline,
         };
         self.memory.push(items);
-        self.put_struct(batch)
+        self.put_struct(batch, garbage)
     }
 
     fn item(&mut self, sample: &Sample) -> io::Result<cpt_item> {
@@ -128,7 +128,7 @@ impl Arguments {
         let image = match &sample.image {
             Some(picture) => {
                 let image = self.image(picture)?;
-                self.put_struct(image)?
+                self.put_struct(image, self.layout.gap)?
             }
             None => ptr::null(),
         };
@@ -175,9 +175,9 @@ impl Arguments {
         Ok(cpt_str { data, size: text.len() as u64 })
     }
 
-    /// Room for `n` structs of `size` bytes with garbage between them, but not after the last.
+    /// Room for `n` structs of `size` bytes with garbage after each.
     fn array(&mut self, n: usize, size: usize) -> io::Result<Pages> {
-        let bytes = vec![GARBAGE; (n * (size + self.layout.gap)).saturating_sub(self.layout.gap)];
+        let bytes = vec![GARBAGE; n * (size + self.layout.gap)];
         let mut pages = Pages::new(bytes.len(), self.layout.inputs)?;
         pages.fill(0, &bytes);
         Ok(pages)
@@ -191,10 +191,11 @@ impl Arguments {
         Ok(data)
     }
 
-    fn put_struct<T: Copy>(&mut self, value: T) -> io::Result<*const T> {
-        let mut pages = Pages::new(size_of::<T>() + self.layout.garbage, self.layout.inputs)?;
+    /// `value` with `garbage` bytes after it.
+    fn put_struct<T: Copy>(&mut self, value: T, garbage: usize) -> io::Result<*const T> {
+        let mut pages = Pages::new(size_of::<T>() + garbage, self.layout.inputs)?;
         pages.write(0, value);
-        pages.fill(size_of::<T>(), &vec![GARBAGE; self.layout.garbage]);
+        pages.fill(size_of::<T>(), &vec![GARBAGE; garbage]);
         let data = pages.as_ptr().cast_const().cast();
         self.memory.push(pages);
         Ok(data)
@@ -234,12 +235,13 @@ impl Outputs {
     /// The system's.
     pub fn scores(&self, arguments: &mut Arguments) -> io::Result<*const cpt_scores> {
         let Layout { garbage, claim, .. } = arguments.layout;
-        arguments.put_struct(cpt_scores {
+        let scores = cpt_scores {
             struct_size: claim.scores.unwrap_or((size_of::<cpt_scores>() + garbage) as u32),
             n_outputs: self.outputs as u32,
             values: self.values.as_ptr().cast(),
             status: self.status.as_ptr().cast(),
-        })
+        };
+        arguments.put_struct(scores, garbage)
     }
 
     /// What is in the buffers now.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 mod common;
 
 use common::{each, failed, findings};
-use counterpoint_bad_plugins::{ALL, BadPlugin, GOOD, build, can_build};
+use counterpoint_bad_plugins::{ALL, BadPlugin, GOOD, build, build_grown, can_build};
 use counterpoint_validator::checks;
 
 #[test]
@@ -31,6 +31,16 @@ fn good_plugins_pass_every_check() {
         };
         assert_eq!(skipped, expected.iter().copied().collect(), "{name}");
         assert_eq!(findings.len(), checks::ALL.iter().filter(|c| c.is_for_libraries()).count(), "{name}");
+    }
+}
+
+#[test]
+fn plugins_of_a_header_whose_structs_grew_pass_every_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = [("grown", "#include \"good.h\"\n"), ("brightness", include_str!("../../template/c/brightness.c"))];
+    for (name, text) in sources {
+        let (findings, content) = findings([build_grown(name, text, folder.path())]);
+        assert!(content, "{name}: {:#?}", failed(&findings));
     }
 }
 

@@ -6,7 +6,9 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{each, failed, findings};
+use common::{PROGRAM, each, failed, findings};
+use counterpoint_bridge::{BridgeOptions, Bridged};
+use counterpoint_host::Sidecar;
 
 const GOOD: &str = r#"
 from counterpoint_reward import reward
@@ -35,6 +37,34 @@ fn a_good_reward_passes_every_check() {
     let Some(arguments) = arguments("good", GOOD, folder.path()) else { return };
     let (findings, content) = findings(arguments);
     assert!(content && findings.iter().all(|f| f["verdict"] == "pass"), "{findings:#?}");
+}
+
+#[test]
+fn a_reward_that_reads_a_file_is_installed_and_starts_in_its_new_folder() {
+    let text = "import sys\nWEIGHTS = open(sys.argv[1]).read()\n".to_owned() + GOOD;
+    let folder = tempfile::tempdir().unwrap();
+    if arguments("weighted", &text, folder.path()).is_none() {
+        return;
+    }
+    std::fs::write(folder.path().join("weights.txt"), "1 2 3").unwrap();
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../bridge/python");
+    let words = "--install plugins -- python3 -B -m counterpoint_reward weighted.py weights.txt";
+    let output = Command::new(PROGRAM)
+        .args(words.split(' '))
+        .current_dir(folder.path())
+        .env("PYTHONPATH", package)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+
+    let installed = folder.path().join("plugins/weighted.py");
+    let sidecar = Sidecar::read(&installed).unwrap();
+    sidecar.verify(&installed).unwrap();
+    let words = sidecar.command_for(&installed).unwrap();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).current_dir(folder.path().join("plugins")).env("PYTHONPATH", package);
+    let (manifest, _) = Bridged::describe(command, &BridgeOptions::default()).unwrap();
+    assert_eq!(manifest.experts[0].name, "short");
 }
 
 #[test]

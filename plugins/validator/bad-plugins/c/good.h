@@ -153,7 +153,7 @@ static int32_t good_score(void *instance, const cpt_host *host, const cpt_batch 
     ON_SCORE(instance, host, batch, scores)
     if (((good_instance *)instance)->poisoned) return CPT_PANIC;
     if (!IS_VALID(batch, scores)) {
-        host->fail(host->context, CPT_WHOLE_CALL, cpt_text("expected structs at least as large as in version 1.1"));
+        host->fail(host->context, CPT_WHOLE_CALL, cpt_text("expected structs at least as large as in version 1.0"));
         return CPT_ERROR;
     }
     for (uint64_t i = 0; i < batch->n_items; i++) {

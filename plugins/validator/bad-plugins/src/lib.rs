@@ -191,7 +191,7 @@ pub fn can_build(name: &str) -> bool {
 /// When there is no such plugin, or the compiler fails.
 pub fn build(name: &str, folder: &Path) -> PathBuf {
     let (file, text) = source(name);
-    compile(name, file, text, folder)
+    compile(name, file, text, counterpoint_abi::HEADER, folder)
 }
 
 /// As [`build`], from a source in C, which may include `good.h`.
@@ -199,15 +199,31 @@ pub fn build(name: &str, folder: &Path) -> PathBuf {
 /// # Panics
 /// When the compiler fails.
 pub fn build_source(name: &str, text: &str, folder: &Path) -> PathBuf {
-    compile(name, &format!("{name}.c"), text, folder)
+    compile(name, &format!("{name}.c"), text, counterpoint_abi::HEADER, folder)
 }
 
-fn compile(name: &str, file: &str, text: &str, folder: &Path) -> PathBuf {
+/// As [`build_source`], with a header of a later minor version: all that a host passes has grown.
+///
+/// # Panics
+/// When the compiler fails.
+pub fn build_grown(name: &str, text: &str, folder: &Path) -> PathBuf {
+    let mut header: String = counterpoint_abi::HEADER
+        .lines()
+        .filter(|line| !line.contains("(sizeof(cpt_"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    for grown in ["image", "item", "batch", "scores", "host", "setup"] {
+        let end = format!("}} cpt_{grown};");
+        assert_eq!(header.matches(&end).count(), 1, "expected one {end}");
+        header = header.replace(&end, &format!("    uint64_t later[5];\n{end}"));
+    }
+    compile(name, &format!("{name}.c"), text, &header, folder)
+}
+
+fn compile(name: &str, file: &str, text: &str, header: &str, folder: &Path) -> PathBuf {
     let sources = folder.join(format!("{name}.sources"));
     std::fs::create_dir_all(&sources).unwrap_or_else(|e| panic!("cannot make {}: {e}", sources.display()));
-    for (file, text) in
-        [("counterpoint_plugin.h", counterpoint_abi::HEADER), ("good.h", include_str!("../c/good.h")), (file, text)]
-    {
+    for (file, text) in [("counterpoint_plugin.h", header), ("good.h", include_str!("../c/good.h")), (file, text)] {
         std::fs::write(sources.join(file), text).unwrap_or_else(|e| panic!("cannot write {file}: {e}"));
     }
     let (compiler, standard) = compiler(file);
