@@ -246,7 +246,8 @@ impl Process {
 
     fn early(&mut self) -> Error {
         self.end();
-        let message = "expected the plugin's process to read the whole request before it answers, got an answer; it was killed";
+        let message =
+            "expected the plugin's process to read the whole request before it answers, got an answer; it was killed";
         Error::new(ErrorKind::Contract, message.to_owned() + &self.stderr.last())
     }
 

@@ -40,13 +40,15 @@ class Frames(threading.Thread):
         self._reader = Reader(pipe)
         self._frames = queue.SimpleQueue()
         self.ended = False
+        self.status = 0
         self._cancelled = None
 
     def run(self):
         try:
             self._take()
         except BaseException as error:
-            print(f"counterpoint_reward: {type(error).__name__}: {error}", file=sys.stderr)
+            self.status = 1
+            print(f"counterpoint_reward: cannot take a frame: {error!r}", file=sys.stderr)
         finally:
             # Whatever the end was, nobody waits for a frame or an answer any more.
             self.ended = True
@@ -124,7 +126,7 @@ class _Session:
         while True:
             frame = self._frames.next()
             if frame is None:
-                return 0
+                return self._frames.status
             header, body = frame
             del frame
             kind = header["kind"]
