@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
 use counterpoint_host::{
@@ -209,8 +209,8 @@ fn read(mut input: File, frames: Sender<Result<Frame>>, running: &Running) {
             return;
         }
     }
-    drop(frames);
     running.cancel_all();
+    drop(frames);
     std::thread::sleep(LAST_CALL);
     // The call did not notice, and nobody waits for it.
     kill();
@@ -229,9 +229,17 @@ fn kill_group() {
     }
 }
 
+/// Starts a thread and waits until it runs: none can begin while the constructors of a library run, as the loader is locked.
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(|_runs_on| ()).map_err(|e| io_error("cannot start a thread", e))
+    let here = Arc::new(Barrier::new(2));
+    let there = Arc::clone(&here);
+    let begin = move || {
+        there.wait();
+        work();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(begin).map_err(|e| io_error("cannot start a thread", e))?;
+    here.wait();
+    Ok(())
 }
 
 fn io_error(doing: &str, error: io::Error) -> Error {
