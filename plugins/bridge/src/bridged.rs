@@ -21,8 +21,9 @@ use crate::wire::Pieces;
 ///
 /// A call that could not be answered is an error: [`ErrorKind::Died`] when the process ended, with its status and its last
 /// lines of standard error; [`ErrorKind::Deadline`], [`ErrorKind::Cancelled`] and [`ErrorKind::Contract`] when it was killed.
-/// The next call starts another process, after a pause that doubles with each such end in a row; after
-/// [`BridgeOptions::restarts`] of them every call is an error. Dropping it ends the process and its group.
+/// [`ErrorKind::Call`] and [`ErrorKind::Panic`] never end it. The next call starts another process, after a pause that doubles
+/// with each such end in a row; after [`BridgeOptions::restarts`] of them every call is refused. Dropping it ends the process
+/// and its group.
 #[derive(Debug)]
 pub struct Bridged {
     command: Command,
@@ -115,10 +116,10 @@ impl Bridged {
         if let Some((when, why)) = &self.last {
             if self.failures > self.options.restarts {
                 let message = format!(
-                    "the expert `{}` was given up after its process ended {} times in a row; the last time: {why}",
+                    "the expert `{}` was given up after {} ends in a row: {why}",
                     self.setup.expert, self.failures
                 );
-                return Err(Error::new(ErrorKind::Died, message));
+                return Err(Error::new(ErrorKind::Call, message));
             }
             sleep_until(*when + self.options.pause(self.failures), cancel)?;
         }
@@ -231,11 +232,11 @@ fn open(
         body_limit: options.body_limit(),
     };
     let created = process.converse(&[&encode(&create, 0)?], &limits, |message, _| match message {
-        FromChild::Created {} => Ok(Some(Ok(()))),
-        FromChild::Error { id: None, error, message } => Ok(Some(Err(Error::new(error_kind(&error), message)))),
+        FromChild::Created {} => Ok(Some(())),
+        FromChild::Error { id: None, error, message } => Err(refused(&error, message)),
         other => Err(unexpected("`created` or an error", &other)),
     });
-    in_time(created)??;
+    in_time(created)?;
     Ok((process, manifest, capabilities))
 }
 
@@ -252,12 +253,21 @@ fn hello(process: &mut Process, limits: &Limits<'_>) -> Result<(Manifest, u64)> 
                 return Err(Error::new(ErrorKind::Version, message));
             }
             let manifest = Manifest::parse(manifest.to_string().as_bytes(), &program)?;
-            Ok(Some(Ok((manifest, capabilities))))
+            Ok(Some((manifest, capabilities)))
         }
-        FromChild::Error { id: None, error, message } => Ok(Some(Err(Error::new(error_kind(&error), message)))),
+        FromChild::Error { id: None, error, message } => Err(refused(&error, message)),
         other => Err(unexpected("`hello`", &other)),
     });
-    in_time(hello)?
+    in_time(hello)
+}
+
+/// The error of a child that says why there will be no instance. Its process is ended, as it is not after a failed call.
+fn refused(error: &str, message: String) -> Error {
+    let kind = match error_kind(error) {
+        ErrorKind::Call | ErrorKind::Panic | ErrorKind::Cancelled => ErrorKind::Create,
+        kind => kind,
+    };
+    Error::new(kind, message)
 }
 
 /// What came of a conversation at start-up, unless it came too late.

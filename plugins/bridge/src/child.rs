@@ -2,18 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
 use counterpoint_host::{
     CHILD, Call, Error, ErrorKind, Expert, Library, Loaded, Options, PROBE, Result, Scores, Setup, look,
     this_program_runs_children,
 };
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, getpgrp, getpid, kill_process, kill_process_group};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
 
 use crate::forward::Forward;
@@ -54,9 +56,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
     };
     let (input, output) = take_streams().map_err(|e| io_error("cannot take the standard streams", e))?;
     if work == PROBE {
-        let answer = serde_json::to_string(&look(Path::new(library))?)
-            .map_err(|e| Error::new(ErrorKind::Io, "cannot write the answer").with_source(e))?;
-        writeln!(File::from(output), "{answer}").map_err(|e| io_error("cannot write the answer", e))
+        probe(Path::new(library), File::from(input), File::from(output))
     } else if work == SERVE {
         serve(Path::new(library), File::from(input), Output(Mutex::new(output.into())))
     } else {
@@ -91,8 +91,41 @@ impl Output {
     }
 }
 
+/// Says what the plugin says of itself. A host that holds a pipe to this process is gone when the pipe ends.
+fn probe(library: &Path, mut input: File, mut output: File) -> Result<()> {
+    let looked = Arc::new(AtomicBool::new(false));
+    if input.metadata().is_ok_and(|input| input.file_type().is_fifo()) {
+        let looked = Arc::clone(&looked);
+        thread("counterpoint-host", move || {
+            while input.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
+            if !looked.load(Ordering::Relaxed) {
+                kill();
+            }
+        })?;
+    }
+    let found = look(library);
+    // From here on it ends without help.
+    looked.store(true, Ordering::Relaxed);
+    let answer = serde_json::to_string(&found?)
+        .map_err(|e| Error::new(ErrorKind::Io, "cannot write the answer").with_source(e))?;
+    writeln!(output, "{answer}").map_err(|e| io_error("cannot write the answer", e))
+}
+
 /// Speaks the protocol until the host says good-bye or is gone.
 fn serve(library: &Path, input: File, output: Output) -> Result<()> {
+    let running = Arc::new(Running::default());
+    let (sender, frames) = channel();
+    let reader = Arc::clone(&running);
+    // Before the library is loaded: that may hang, and the host may go meanwhile.
+    thread("counterpoint-frames", move || read(input, sender, &reader))?;
+    let result = converse(library, &frames, &running, output);
+    if running.are_all_cancelled() {
+        kill_group();
+    }
+    result
+}
+
+fn converse(library: &Path, frames: &Receiver<Result<Frame>>, running: &Running, output: Output) -> Result<()> {
     let output = Arc::new(output);
     // Only a second one in the same process would be refused.
     let _first = tracing::subscriber::set_global_default(Forward::new(Arc::clone(&output)));
@@ -105,15 +138,8 @@ fn serve(library: &Path, input: File, output: Output) -> Result<()> {
     let (program, capabilities) = (CHILD.to_owned(), library.capabilities());
     output.send(&FromChild::Hello { protocol: PROTOCOL, program, manifest, capabilities }, &[])?;
 
-    let running = Arc::new(Running::default());
-    let (sender, frames) = channel();
-    let reader = Arc::clone(&running);
-    std::thread::Builder::new()
-        .name("counterpoint-frames".to_owned())
-        .spawn(move || read(input, sender, &reader))
-        .map_err(|e| io_error("cannot start a thread", e))?;
     let mut expert: Option<Loaded> = None;
-    while let Some(frame) = next(&frames)? {
+    while let Some(frame) = next(frames)? {
         match parse(&frame.header)? {
             ToChild::Create { expert: name, settings, base, .. } => {
                 let setup = Setup { expert: &name, settings: &settings, base: Path::new(&*base) };
@@ -183,11 +209,37 @@ fn read(mut input: File, frames: Sender<Result<Frame>>, running: &Running) {
             return;
         }
     }
-    drop(frames);
     running.cancel_all();
+    drop(frames);
     std::thread::sleep(LAST_CALL);
     // The call did not notice, and nobody waits for it.
+    kill();
+}
+
+/// Kills this process, and those it started where it leads their group.
+fn kill() {
+    kill_group();
     let _killed = kill_process(getpid(), Signal::KILL);
+}
+
+/// Kills the group of this process, if it is its leader: the host, which would have done it, is gone.
+fn kill_group() {
+    if getpgrp() == getpid() {
+        let _killed = kill_process_group(getpid(), Signal::KILL);
+    }
+}
+
+/// Starts a thread and waits until it runs: none can begin while the constructors of a library run, as the loader is locked.
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let here = Arc::new(Barrier::new(2));
+    let there = Arc::clone(&here);
+    let begin = move || {
+        there.wait();
+        work();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(begin).map_err(|e| io_error("cannot start a thread", e))?;
+    here.wait();
+    Ok(())
 }
 
 fn io_error(doing: &str, error: io::Error) -> Error {

@@ -17,7 +17,8 @@ pub struct BridgeOptions {
     pub call_timeout_s: f64,
     /// Time between the request to end a call (or the process) and the kill. 1.
     pub grace_s: f64,
-    /// How many restarts in a row may end without an answered call before the expert is given up. 5.
+    /// How many restarts in a row may end without an answered call before the expert is given up: further calls are errors of
+    /// the kind [`ErrorKind::Call`], and start nothing. 5.
     pub restarts: u32,
     /// Pause before the first restart, from the end of the process; it doubles with each restart in a row. 0.1.
     pub backoff_s: f64,

@@ -68,7 +68,9 @@ impl Process {
         else {
             return Err(Error::new(ErrorKind::Io, "expected pipes to the plugin's process, got none"));
         };
-        let stderr = Stderr::follow(stderr, expert)?;
+        let stderr = Stderr::follow(stderr, expert).inspect_err(|_| {
+            let _status = end(&mut child, pid);
+        })?;
         let decoder = Decoder::new(0);
         let expert = expert.to_owned();
         let grace = options.grace();
@@ -131,6 +133,10 @@ impl Process {
                     if let FromChild::Log { level, message } = &message {
                         forward::emit(&self.expert, level, message);
                     } else if let Some(answer) = answer(message, &frame.body)? {
+                        if slices.len() > 1 {
+                            // Another frame would come after a part of this one.
+                            return Err(self.early());
+                        }
                         return Ok((answer, stopped));
                     }
                     false
@@ -161,9 +167,10 @@ impl Process {
         }
     }
 
-    /// Writes what the pipe has room for of `slices` but the last `kept_back`.
+    /// Writes what the pipe has room for of `slices` but the last `kept_back`. The last words go alone: so short a write to a
+    /// pipe is done as a whole or not at all.
     fn write(&mut self, slices: &mut &mut [IoSlice<'_>], kept_back: usize) -> Result<()> {
-        let now = slices.len().saturating_sub(kept_back).min(SLICES);
+        let now = if slices.len() == 1 { 1 - kept_back } else { slices.len().saturating_sub(1).min(SLICES) };
         let Some(stdin) = self.stdin.as_mut().filter(|_| now > 0) else { return Ok(()) };
         match stdin.write_vectored(&slices[..now]) {
             Ok(n) => IoSlice::advance_slices(slices, n),
@@ -213,12 +220,7 @@ impl Process {
     fn end(&mut self) -> Option<ExitStatus> {
         self.stdin = None;
         // Once it was waited for, its number may be another's.
-        if !std::mem::replace(&mut self.ended, true) {
-            // Errors mean that it is gone, or left its group.
-            let _gone = kill_process_group(self.pid, Signal::KILL);
-            let _gone = self.child.kill();
-        }
-        self.child.wait().ok()
+        if std::mem::replace(&mut self.ended, true) { self.child.wait().ok() } else { end(&mut self.child, self.pid) }
     }
 
     /// The error when it closed its standard output, `missing` bytes before the end of a frame.
@@ -242,6 +244,13 @@ impl Process {
         Error::new(stopped, message + &self.stderr.last())
     }
 
+    fn early(&mut self) -> Error {
+        self.end();
+        let message =
+            "expected the plugin's process to read the whole request before it answers, got an answer; it was killed";
+        Error::new(ErrorKind::Contract, message.to_owned() + &self.stderr.last())
+    }
+
     fn malformed(&mut self, error: Error) -> Error {
         self.end();
         error.at("the plugin's process was killed for a malformed frame")
@@ -261,6 +270,14 @@ impl Drop for Process {
         self.goes();
         self.end();
     }
+}
+
+/// Kills `child` and its group, and waits for it.
+fn end(child: &mut Child, pid: Pid) -> Option<ExitStatus> {
+    // Errors mean that it is gone, or left its group.
+    let _gone = kill_process_group(pid, Signal::KILL);
+    let _gone = child.kill();
+    child.wait().ok()
 }
 
 #[cfg(target_os = "linux")]

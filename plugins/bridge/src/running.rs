@@ -40,6 +40,11 @@ impl Running {
         state.cancel.store(true, Ordering::Relaxed);
     }
 
+    /// Whether every call should end.
+    pub fn are_all_cancelled(&self) -> bool {
+        self.lock().asked == u64::MAX
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -160,6 +160,34 @@ fn bad_answers_are_refused_and_their_process_killed() {
 }
 
 #[test]
+fn an_error_before_there_is_an_instance_is_no_failed_call() {
+    for name in ["call", "panic", "cancelled", "of a later version"] {
+        let refused = frame(&json!({"kind": "error", "id": null, "error": name, "message": "not today"}), &[]);
+        for said in [refused.clone(), [frame(&hello(), &[]), refused].concat()] {
+            let error = Fake::new(&said, LISTENS).start(quick()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().contains("not today")), (ErrorKind::Create, true), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_half_a_request_is_none() {
+    let pixels = vec![0; 3 * 2000 * 2000];
+    let image = Image::new(2000, 2000, Pixels::U8(&pixels)).unwrap();
+    let items = [Item { image: Some(image), ..Item::default() }, says("b")];
+    let failed = frame(&json!({"kind": "error", "id": 1, "error": "call", "message": "m"}), &[]);
+    for answer in [scores(1, 2, &two(), &halves()), failed] {
+        let fake = Fake::new(&started(&answer), DEAF);
+        let mut expert = fake.start(quick()).unwrap();
+        let error = expert.score(&items, &Call::default()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Contract && error.to_string().contains("the whole request"), "{error}");
+        // The next one is another process with the same answer.
+        assert_eq!(call(&mut expert).unwrap_err().kind(), ErrorKind::Contract);
+        assert_eq!(expert.statistics().replaced, 1);
+    }
+}
+
+#[test]
 fn half_an_answer_is_none() {
     let answer = scores(1, 2, &two(), &halves());
     for end in [3, 20, answer.len() - 1] {
@@ -175,7 +203,9 @@ fn half_an_answer_is_none() {
 
 #[test]
 fn an_answer_and_then_the_end_is_an_answer() {
-    let mut expert = Fake::new(&started(&scores(1, 2, &two(), &halves())), "exit 0").start(quick()).unwrap();
+    // It ends within the second frame that it gets.
+    let then = "head -c 200 > /dev/null; exit 0";
+    let mut expert = Fake::new(&started(&scores(1, 2, &two(), &halves())), then).start(quick()).unwrap();
     assert_eq!(call(&mut expert).unwrap().values, [0.5, 0.25]);
 }
 

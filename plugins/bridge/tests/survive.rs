@@ -3,13 +3,16 @@
 
 mod support;
 
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counterpoint_bridge::{BridgeOptions, Bridged};
 use counterpoint_host::{Call, ErrorKind, Expert, Result, Scores};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::json;
-use support::{bridged, moody, quick, runner, says, score, setup, value};
+use support::{bridged, create, hang, moody, quick, runner, says, score, setup, value};
 
 fn within(expert: &mut Bridged, response: &str, deadline: Duration) -> Result<Scores> {
     expert.score(&[says(response)], &Call { deadline: Some(deadline), ..Call::default() })
@@ -111,11 +114,12 @@ fn an_expert_is_given_up_after_so_many_ends_in_a_row() {
     }
     for _ in 0..2 {
         let error = score(&mut expert, "fine").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Died);
-        assert!(error.to_string().contains("given up after its process ended 3 times in a row"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Call);
+        assert!(error.to_string().contains("given up after 3 ends in a row: "), "{error}");
         assert!(error.to_string().contains("exit status: 7"), "{error}");
     }
-    assert_eq!(expert.statistics().replaced, 4);
+    let statistics = expert.statistics();
+    assert_eq!((statistics.deaths, statistics.failed_calls, statistics.replaced), (5, 7, 4));
 }
 
 #[test]
@@ -158,11 +162,45 @@ fn processes_end_with_their_expert() {
 
 #[test]
 fn a_child_without_a_host_ends() {
-    for hangs in [false, true] {
-        let mut command = runner().command("serve");
+    let command = |work: &str| {
+        let mut command = runner().command(work);
         command.arg(moody());
-        assert_eq!(support::ends_alone(command, hangs).success(), !hangs);
+        command
+    };
+    assert!(support::ends_alone(command("serve"), &[create()]).success());
+    assert_eq!(support::ends_alone(command("serve"), &[create(), hang()]).signal(), Some(9));
+    for (work, load) in [("serve", "well"), ("serve", "hang"), ("probe", "hang")] {
+        let mut command = command(work);
+        command.env("MOODY_LOAD", load).process_group(0);
+        assert_eq!(support::ends_alone(command, &[]).signal(), Some(9), "{work}, {load}");
     }
+}
+
+#[test]
+fn a_first_look_needs_no_pipe_from_its_host() {
+    let output = runner().command("probe").arg(moody()).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"{\"capabilities\":"), "{output:?}");
+}
+
+/// What threads cannot be had for is that of the process, so this runs in one of its own.
+#[test]
+fn a_start_that_fails_here_leaves_no_process() {
+    let this = "a_start_that_fails_here_leaves_no_process";
+    // So large a stack gets no thread.
+    let (variable, stack) = ("RUST_MIN_STACK", (1u64 << 60).to_string());
+    if std::env::var(variable).as_deref() != Ok(&*stack) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", this, "--test-threads=1", "--nocapture"]).env(variable, stack);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    let error = Bridged::start(command, &setup("moody", &json!({})), quick()).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("thread")), (ErrorKind::Io, true), "{error}");
+    let left = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    assert_eq!(left.unwrap_err(), rustix::io::Errno::CHILD);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """What a reward answers: one number, `Abstain` or `Fail` for each item."""
 
 from array import array
+from collections.abc import Iterator
 from math import nan
 
 
@@ -35,7 +36,7 @@ class Wrong(Exception):
 def states_and_values(answer, items, outputs):
     """The states of `items` items as the protocol has them, and their values as an array of f64."""
     answer = _plain(answer)
-    if isinstance(answer, (str, bytes, dict)) or not hasattr(answer, "__iter__"):
+    if not _ordered(answer):
         raise Wrong(f"expected a list of {items} scores, one for each item, got {_short(answer)}")
     answer = list(answer)
     if len(answer) != items:
@@ -48,19 +49,28 @@ def states_and_values(answer, items, outputs):
             states.append({"fail" if isinstance(score, Fail) else "abstain": score.why})
             continue
         states.append("value")
-        row = _row(score, outputs)
-        if len(row) != outputs:
-            raise Wrong(f"expected {outputs} numbers for item {i}, one for each output, got {len(row)}")
-        for j, value in enumerate(row):
+        for j, value in enumerate(_row(score, outputs, i)):
             values[i * outputs + j] = _number(value, i)
     return states, values
 
 
-def _row(score, outputs):
+def _ordered(value):
+    """Whether it says what comes first: a list, a tuple, an array or a generator; no set, dict or table, and no text."""
+    if isinstance(value, (str, bytes, bytearray)) or hasattr(value, "keys"):
+        return False
+    return isinstance(value, Iterator) or (hasattr(value, "__len__") and hasattr(value, "__getitem__"))
+
+
+def _row(score, outputs, i):
     score = _plain(score)
-    if isinstance(score, (list, tuple)):
-        return score
-    return [score] if outputs == 1 or not hasattr(score, "__len__") or isinstance(score, str) else list(score)
+    if not _ordered(score):
+        if outputs == 1:
+            return [score]
+        raise Wrong(f"expected a list of {outputs} numbers for item {i}, one for each output, got {_short(score)}")
+    row = list(score)
+    if len(row) != outputs:
+        raise Wrong(f"expected {outputs} numbers for item {i}, one for each output, got {len(row)}")
+    return row
 
 
 def _number(value, i):

@@ -78,7 +78,8 @@ class Writer:
         self._lock = threading.Lock()
 
     def send(self, kind, body=b"", **keys):
-        header = json.dumps({"kind": kind, **keys}).encode()
+        # Names of files and messages may have half a surrogate pair, which is no text in UTF-8.
+        header = json.dumps({"kind": kind, **keys}, ensure_ascii=False).encode(errors="replace")
         frame = memoryview(PREFIX.pack(MAGIC, len(header), len(body)) + header + bytes(body))
         with self._lock:
             while frame:

@@ -1,8 +1,10 @@
 """Serves the rewards of a file to a run."""
 
+import atexit
 import importlib.util
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 from . import experts
 from .answer import Wrong, states_and_values
 from .batch import Batch, Cancelled, Item
-from .frames import Malformed, Reader, Writer
+from .frames import Reader, Writer
 
 PROTOCOL = {"major": 1, "minor": 0}
 # Seconds that a call has to notice that the host is gone.
@@ -37,30 +39,42 @@ class Frames(threading.Thread):
         super().__init__(name="counterpoint-frames", daemon=True)
         self._reader = Reader(pipe)
         self._frames = queue.SimpleQueue()
-        self._ended = False
+        self.ended = False
+        self.status = 0
         self._cancelled = None
 
     def run(self):
         try:
-            while True:
-                frame = self._reader.next()
-                if frame is None:
-                    break
-                header, _ = frame
-                if header["kind"] == "cancel":
-                    self._cancelled = header.get("id")
-                elif header["kind"] == "create":
-                    self._reader.body_limit = header["body_limit"]
-                self._frames.put(frame)
-                # A body that nobody has any more is memory for the next.
-                del frame, header, _
-        except (Malformed, OSError, KeyError) as error:
-            print(f"counterpoint_reward: {error}", file=sys.stderr)
-        self._ended = True
-        self._frames.put(None)
-        time.sleep(LAST_CALL)
-        # The call did not notice, and nobody waits for it.
-        os._exit(1)
+            self._take()
+        except BaseException as error:
+            self.status = 1
+            print(f"counterpoint_reward: cannot take a frame: {error!r}", file=sys.stderr)
+        finally:
+            # Whatever the end was, nobody waits for a frame or an answer any more.
+            self.ended = True
+            self._frames.put(None)
+            time.sleep(LAST_CALL)
+            self.kill_group()
+            os._exit(1)
+
+    def _take(self):
+        while True:
+            frame = self._reader.next()
+            if frame is None:
+                return
+            header, _ = frame
+            if header["kind"] == "cancel":
+                self._cancelled = header.get("id")
+            elif header["kind"] == "create":
+                self._reader.body_limit = header["body_limit"]
+            self._frames.put(frame)
+            # A body that nobody has any more is memory for the next.
+            del frame, header, _
+
+    def kill_group(self):
+        """Kills this process and those that it started, if the host is gone, and this is the leader of their group."""
+        if self.ended and os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
 
     def next(self):
         """The next frame; None when the host is gone."""
@@ -68,13 +82,16 @@ class Frames(threading.Thread):
 
     def cancelled(self, call):
         """Whether call number `call` should end."""
-        return self._ended or self._cancelled == call
+        return self.ended or self._cancelled == call
 
 
 def serve(path, arguments=()):
     """Runs the file at `path`, with `arguments` in sys.argv, and serves what it decorated. Returns the exit status."""
     given, taken = take_streams()
-    writer = Writer(taken)
+    writer, frames = Writer(taken), Frames(given)
+    # Before the file is run: that may hang, and the host may go meanwhile.
+    frames.start()
+    atexit.register(frames.kill_group)
     path = Path(path).resolve()
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
@@ -85,8 +102,6 @@ def serve(path, arguments=()):
         writer.send("error", id=None, error="load", message=f"{path}: {_words(error)}")
         return 1
     writer.send("hello", protocol=PROTOCOL, program="counterpoint_reward", manifest=manifest, capabilities=capabilities)
-    frames = Frames(given)
-    frames.start()
     return _Session(writer, frames).run()
 
 
@@ -111,7 +126,7 @@ class _Session:
         while True:
             frame = self._frames.next()
             if frame is None:
-                return 0
+                return self._frames.status
             header, body = frame
             del frame
             kind = header["kind"]

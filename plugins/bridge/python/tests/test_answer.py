@@ -2,6 +2,8 @@
 
 import importlib.util
 import unittest
+from array import array
+from collections import OrderedDict, UserDict, deque
 from math import isnan
 
 from counterpoint_reward import Abstain, Fail
@@ -21,6 +23,8 @@ class Answers(unittest.TestCase):
         self.assertEqual(self.values([[1], (2,)]), [1.0, 2.0])
         self.assertEqual(self.values([[1, 2], (3, 4)], outputs=2), [1.0, 2.0, 3.0, 4.0])
         self.assertEqual(self.values([], items=0), [])
+        for ordered in (array("f", [1, 2]), deque([1, 2]), range(1, 3), map(float, "12"), memoryview(b"\1\2")):
+            self.assertEqual(self.values(ordered), [1.0, 2.0])
 
     def test_states(self):
         states, values = states_and_values([Abstain("dark"), 2, Fail("torn"), None], 4, 1)
@@ -35,13 +39,23 @@ class Answers(unittest.TestCase):
             (0.5, 1, "expected a list of 2 scores, one for each item, got float 0.5"),
             ("12", 1, "expected a list of 2 scores"),
             ({0: 1, 1: 2}, 1, "expected a list of 2 scores"),
+            ({0.5, 1.0}, 1, "expected a list of 2 scores, one for each item, got set {"),
+            (frozenset([0.5, 1.0]), 1, "got frozenset"),
+            ({0: 1, 1: 2}.keys(), 1, "got dict_keys"),
+            (OrderedDict([(0, 1), (1, 2)]), 1, "got OrderedDict"),
+            (UserDict({0: 1, 1: 2}), 1, "got UserDict"),
+            (bytearray(2), 1, "got bytearray"),
+            ([[1, 2], {1, 2}], 2, "expected a list of 2 numbers for item 1, one for each output, got set {1, 2}"),
+            ([[1, 2], {1: 1, 2: 2}], 2, "for item 1, one for each output, got dict"),
+            ([1, {1}], 1, "for item 1, got set"),
             (None, 1, "expected a list of 2 scores, one for each item, got NoneType None"),
             ([1, "2"], 1, "expected a number, Abstain or Fail for item 1, got str '2'"),
             ([1, {}], 1, "for item 1, got dict"),
             ([1, 1j], 1, "for item 1, got complex"),
             ([1, 10**400], 1, "for item 1, got int"),
             ([1, [1, 2]], 1, "expected 1 numbers for item 1, one for each output, got 2"),
-            ([1, 2], 2, "expected 2 numbers for item 0, one for each output, got 1"),
+            ([1, 2], 2, "expected a list of 2 numbers for item 0, one for each output, got int 1"),
+            ([[1], [1]], 2, "expected 2 numbers for item 0, one for each output, got 1"),
         ]
         for answer, outputs, message in cases:
             with self.assertRaises(Wrong) as caught:

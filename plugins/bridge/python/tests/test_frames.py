@@ -24,9 +24,11 @@ class Frames(unittest.TestCase):
             with os.fdopen(taken, "wb", buffering=0) as taken:
                 Writer(taken).send("scores", b"12345678", id=2**64 - 1, text="é\0\n")
                 Writer(taken).send("created")
+                Writer(taken).send("error", message="caf\udce9 \ud83d", names={"a": ["\udfff"]})
             reader = Reader(given, 8)
             self.assertEqual(reader.next(), ({"kind": "scores", "id": 2**64 - 1, "text": "é\0\n"}, b"12345678"))
             self.assertEqual(reader.next(), ({"kind": "created"}, b""))
+            self.assertEqual(reader.next()[0], {"kind": "error", "message": "caf? ?", "names": {"a": ["?"]}})
             self.assertIsNone(reader.next())
 
     def test_bytes_may_come_one_by_one(self):

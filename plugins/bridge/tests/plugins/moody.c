@@ -27,6 +27,14 @@ static void nap(void) {
     nanosleep(&time, NULL);
 }
 
+/* Another process, which goes when it is killed, and whatever else is asked of loading. */
+__attribute__((constructor)) static void load(void) {
+    const char *mood = getenv("MOODY_LOAD");
+    if (!mood) return;
+    if (fork() == 0) for (;;) nap();
+    while (strcmp(mood, "hang") == 0) nap();
+}
+
 static int32_t create(const cpt_host *host, const cpt_setup *setup, void **instance) {
     if (strstr(setup->settings.size ? setup->settings.data : "", "\"refuse\"")) {
         host->fail(host->context, CPT_WHOLE_CALL, cpt_text("refused, as asked"));

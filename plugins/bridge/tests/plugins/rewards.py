@@ -1,12 +1,18 @@
 """Rewards for the tests, one for each thing that can go well or wrong."""
 
 import os
+import subprocess
 import sys
 import time
 
 from counterpoint_reward import Abstain, Fail, reward
 
 __version__ = "1.2"
+
+if os.environ.get("MOODY_LOAD"):
+    subprocess.Popen(["sleep", "1000"])
+    while os.environ["MOODY_LOAD"] == "hang":
+        time.sleep(1000)
 
 
 @reward(range=(-1e10, 1e10))

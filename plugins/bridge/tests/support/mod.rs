@@ -1,15 +1,17 @@
 //! What the tests share: a plugin in C that does what it is told, and the program that runs it in a child.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use counterpoint_bridge::frame::encode;
 use counterpoint_bridge::{BridgeOptions, Bridged};
 use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Setup};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,29 +70,38 @@ pub fn value(expert: &mut dyn Expert, response: &str) -> f64 {
     scores.value(0, 0).unwrap_or_else(|| panic!("{scores:?}"))
 }
 
-/// How `command` ends when its host is gone: between two calls, or within one that hangs.
-pub fn ends_alone(mut command: Command, hangs: bool) -> ExitStatus {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+/// The frame that makes the expert `moody`.
+pub fn create() -> Value {
+    json!({"kind": "create", "expert": "moody", "settings": {}, "base": ".", "body_limit": 0})
+}
+
+/// The frame of a call that hangs.
+pub fn hang() -> Value {
+    let item = json!({"prompt": "", "response": "hang", "class_name": "", "params": "", "candidate": 0,
+        "image": null, "references": []});
+    json!({"kind": "score", "id": 1, "seed": 0, "deadline_ns": null, "items": [item]})
+}
+
+/// How `command` ends when its host is gone after `frames`. What it started has its standard error, and has to end too.
+pub fn ends_alone(mut command: Command, frames: &[Value]) -> ExitStatus {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut host = child.stdin.take().unwrap();
-    let mut send = |header: Value| host.write_all(&encode(&header, 0).unwrap()).unwrap();
-    send(json!({"kind": "create", "expert": "moody", "settings": {}, "base": ".", "body_limit": 0}));
-    if hangs {
-        let item = json!({"prompt": "", "response": "hang", "class_name": "", "params": "", "candidate": 0,
-            "image": null, "references": []});
-        send(json!({"kind": "score", "id": 1, "seed": 0, "deadline_ns": null, "items": [item]}));
+    for frame in frames {
+        host.write_all(&encode(frame, 0).unwrap()).unwrap();
     }
+    let (ended, end) = channel();
+    let mut stderr = child.stderr.take().unwrap();
+    std::thread::spawn(move || ended.send(stderr.read_to_end(&mut Vec::new())));
+    // It has time to load the plugin.
+    std::thread::sleep(Duration::from_millis(200));
     drop(host);
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if start.elapsed() > Duration::from_secs(20) {
-            child.kill().unwrap();
-            panic!("it lives on without a host");
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    if end.recv_timeout(Duration::from_secs(20)).is_err() {
+        let _not_a_leader = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        child.kill().unwrap();
+        panic!("it lives on without a host");
     }
+    child.wait().unwrap()
 }
 
 /// Whether a process of this number is there.
