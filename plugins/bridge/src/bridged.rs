@@ -22,7 +22,8 @@ use crate::wire::Pieces;
 /// A call that could not be answered is an error: [`ErrorKind::Died`] when the process ended, with its status and its last
 /// lines of standard error; [`ErrorKind::Deadline`], [`ErrorKind::Cancelled`] and [`ErrorKind::Contract`] when it was killed.
 /// [`ErrorKind::Call`] and [`ErrorKind::Panic`] never end it. The next call starts another process, after a pause that doubles
-/// with each such end in a row; after [`BridgeOptions::restarts`] of them every call is refused. Dropping it ends the process
+/// with each such end in a row; after [`BridgeOptions::restarts`] of them every call is refused
+/// ([`ErrorKind::GivenUp`]). Dropping it ends the process
 /// and its group.
 #[derive(Debug)]
 pub struct Bridged {
@@ -119,7 +120,7 @@ impl Bridged {
                     "the expert `{}` was given up after {} ends in a row: {why}",
                     self.setup.expert, self.failures
                 );
-                return Err(Error::new(ErrorKind::Call, message));
+                return Err(Error::new(ErrorKind::GivenUp, message));
             }
             sleep_until(*when + self.options.pause(self.failures), cancel)?;
         }

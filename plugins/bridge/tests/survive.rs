@@ -114,7 +114,7 @@ fn an_expert_is_given_up_after_so_many_ends_in_a_row() {
     }
     for _ in 0..2 {
         let error = score(&mut expert, "fine").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Call);
+        assert_eq!(error.kind(), ErrorKind::GivenUp);
         assert!(error.to_string().contains("given up after 3 ends in a row: "), "{error}");
         assert!(error.to_string().contains("exit status: 7"), "{error}");
     }

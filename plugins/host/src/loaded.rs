@@ -148,7 +148,8 @@ fn with_deadline(
     let Some(library) = place.as_ref().map(Instance::library) else { return Err(no_instance()) };
     let pass = library.pass(started.checked_add(deadline))?;
     let number = pass.as_ref().map(Pass::number);
-    let left = deadline.saturating_sub(started.elapsed());
+    // Waiting for others is part of it.
+    let left = if pass.is_some() { deadline.saturating_sub(started.elapsed()) } else { deadline };
     let Some(mut instance) = place.take() else { return Err(no_instance()) };
     let (items, seed): (Vec<OwnedItem>, u64) = (items.iter().map(OwnedItem::of).collect(), call.seed);
     let stop = Arc::new(AtomicBool::new(false));
