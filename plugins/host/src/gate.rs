@@ -25,6 +25,7 @@ struct State {
 pub(crate) struct Pass {
     gate: &'static Gate,
     number: u64,
+    waited: Duration,
 }
 
 impl Gate {
@@ -34,6 +35,7 @@ impl Gate {
     /// [`ErrorKind::Call`] when whoever holds it was given up; [`ErrorKind::Deadline`] when time is up.
     pub(crate) fn pass(&'static self, until: Option<Instant>) -> Result<Pass> {
         let mut state = self.lock();
+        let asked = state.holder.map(|_| Instant::now());
         while state.holder.is_some() {
             if state.given_up {
                 return Err(Error::new(
@@ -51,7 +53,7 @@ impl Gate {
         }
         let number = state.next;
         *state = State { holder: Some(number), given_up: false, next: number + 1 };
-        Ok(Pass { gate: self, number })
+        Ok(Pass { gate: self, number, waited: asked.map_or(Duration::ZERO, |asked| asked.elapsed()) })
     }
 
     /// Says that the holder called `number` was given up, if it still holds the gate; those who wait for it wait no longer.
@@ -72,6 +74,11 @@ impl Pass {
     /// The number by which it is given up.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Time spent waiting for it.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 }
 

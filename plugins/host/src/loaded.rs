@@ -149,7 +149,7 @@ fn with_deadline(
     let pass = library.pass(started.checked_add(deadline))?;
     let number = pass.as_ref().map(Pass::number);
     // Waiting for others is part of it.
-    let left = if pass.is_some() { deadline.saturating_sub(started.elapsed()) } else { deadline };
+    let left = pass.as_ref().map_or(deadline, |pass| deadline.saturating_sub(pass.waited()));
     let Some(mut instance) = place.take() else { return Err(no_instance()) };
     let (items, seed): (Vec<OwnedItem>, u64) = (items.iter().map(OwnedItem::of).collect(), call.seed);
     let stop = Arc::new(AtomicBool::new(false));
