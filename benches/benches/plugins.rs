@@ -11,7 +11,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, named_reward};
 use counterpoint::{Result, Reward, Sample, Score, Task};
-use counterpoint_host::{Library, Sidecar};
+use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Setup, Sidecar};
 use criterion::{Criterion, Throughput};
 use image::{Rgb, RgbImage};
 use toml::Table;
@@ -60,7 +60,19 @@ fn calls(criterion: &mut Criterion, folder: &Path) {
         assert_eq!(reward.score(&samples).unwrap(), expected, "{name}");
         group.bench_function(*name, |b| b.iter(|| reward.score(&samples).unwrap()));
     }
+    // The plugin's call alone, without the way from the engine's samples to items and back.
+    let library = Library::open(&folder.join(library())).unwrap();
+    let setup = Setup { expert: "touch", settings: &serde_json::json!({}), base: folder };
+    let mut expert = Loaded::create(library, &setup, &Options::default()).unwrap();
+    let items: Vec<Item<'_>> = samples.iter().map(item).collect();
+    group.bench_function("loaded, the host's part", |b| b.iter(|| expert.score(&items, &Call::default()).unwrap()));
     group.finish();
+}
+
+fn item(sample: &Sample) -> Item<'_> {
+    let image = sample.image.as_ref().unwrap();
+    let image = Image::new(image.width(), image.height(), Pixels::U8(image.as_raw())).unwrap();
+    Item { prompt: &sample.prompt, response: &sample.response, image: Some(image), ..Item::default() }
 }
 
 fn throughput(criterion: &mut Criterion, folder: &Path) {
@@ -89,6 +101,10 @@ fn plugin(folder: &Path, settings: &str) -> Box<dyn Reward> {
     named_reward("touch", &table, &context).unwrap()
 }
 
+fn library() -> String {
+    format!("{}touch{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
 /// Builds the plugin and puts it into `folder` with its sidecar.
 fn install(folder: &Path) {
     let built = Command::new(env!("CARGO"))
@@ -96,7 +112,7 @@ fn install(folder: &Path) {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(built.unwrap().success(), "the plugin cannot be built");
-    let name = format!("{}touch{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let name = library();
     // This program is target/release/deps/plugins-<hash>.
     let profile: PathBuf = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
     let plugin = folder.join(&name);

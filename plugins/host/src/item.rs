@@ -67,11 +67,8 @@ impl<'a> Image<'a> {
     pub fn new(width: u32, height: u32, pixels: Pixels<'a>) -> Result<Self> {
         let row = width as usize * 3;
         let samples = row * height as usize;
-        if samples == 0 || pixels.len() != samples {
-            let image = Self::with_strides(width, height, pixels, row, 3)?;
-            return Err(image.mismatch("exactly", samples));
-        }
-        Ok(Self { width, height, pixels, row, pixel: 3 })
+        let image = Self { width, height, pixels, row, pixel: 3 };
+        if samples > 0 && pixels.len() == samples { Ok(image) } else { Err(image.refused(samples)) }
     }
 
     /// An image whose rows are `row` samples apart and whose pixels are `pixel` samples apart.
@@ -121,6 +118,13 @@ impl<'a> Image<'a> {
     /// Samples from a pixel to the next.
     pub fn pixel_stride(&self) -> usize {
         self.pixel
+    }
+
+    /// Why it is no image without gaps, which would have `samples` samples.
+    #[cold]
+    fn refused(&self, samples: usize) -> Error {
+        let strided = Self::with_strides(self.width, self.height, self.pixels, self.row, 3);
+        strided.err().unwrap_or_else(|| self.mismatch("exactly", samples))
     }
 
     fn mismatch(&self, how: &str, expected: usize) -> Error {

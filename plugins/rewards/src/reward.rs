@@ -160,7 +160,10 @@ fn push<'a>(items: &mut Vec<Item<'a>>, sample: &'a Sample, params: &'a str) -> c
     for reference in &sample.references {
         references.push(pixels(reference)?);
     }
-    let image = sample.image.as_deref().map(pixels).transpose()?;
+    let image = match &sample.image {
+        Some(image) => Some(pixels(image)?),
+        None => None,
+    };
     items.push(Item {
         prompt: &sample.prompt,
         response: &sample.response,
