@@ -3,7 +3,7 @@
 //! Commands that take minutes in full run shortened, by options that the guide describes; a command that this test does
 //! not know how to run is refused. The guide's Rust listings are run by the package `embedding`.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
