@@ -132,6 +132,60 @@ fn a_first_look_that_cannot_be_taken_stops_the_load() {
     }
 }
 
+/// A program that is started for first looks: it runs `script` in a shell.
+#[cfg(unix)]
+fn looker(folder: &Path, script: &str) -> Runner {
+    let program = folder.join("looker");
+    // Written by another process: were it open for writing here while a test beside starts one, it could not be run.
+    let text = format!("#!/bin/sh\ncd '{}'\n{script}\n", folder.display());
+    let write = "printf %s \"$1\" > \"$0\" && chmod +x \"$0\"";
+    let written = std::process::Command::new("sh").args(["-c", write]).arg(&program).arg(text).status().unwrap();
+    assert!(written.success());
+    Runner::at(program)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_first_look_ends_in_time_and_takes_along_what_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let manifest = Library::open(&path).unwrap().manifest();
+    Sidecar::of(&path, manifest).unwrap().write(&path).unwrap();
+    let answer = json!({ "capabilities": 0, "manifest": manifest });
+    let stays = "sleep 60 & echo $! > stays";
+    let gone = || {
+        let pid = std::fs::read_to_string(folder.path().join("stays")).unwrap();
+        let process = Path::new("/proc").join(pid.trim()).join("stat");
+        // A zombie is gone too, but for the one who has to wait for it.
+        !std::fs::read_to_string(process).is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    let scripts = [
+        // It answers and ends, while what it started holds its pipes open.
+        (format!("{stays}\necho '{answer}'"), None),
+        (format!("{stays}\necho 'no such thing' >&2; exit 1"), Some("no such thing")),
+        (format!("{stays}\nsleep 60"), Some("expected it to load within")),
+    ];
+    for (script, refused) in scripts {
+        let started = std::time::Instant::now();
+        let loaded = load(&path, Some(&looker(folder.path(), &script)), Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(10), "{script}: {:?}", started.elapsed());
+        match (loaded, refused) {
+            (Ok(_), None) => {}
+            (Err(error), Some(words)) => {
+                assert!(error.kind() == ErrorKind::Probe && error.to_string().contains(words), "{error}");
+            }
+            (loaded, _) => panic!("{script}: {loaded:?}"),
+        }
+        if cfg!(target_os = "linux") {
+            let until = started + Duration::from_secs(10);
+            while !gone() && std::time::Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert!(gone(), "{script}: what it started is still there");
+        }
+    }
+}
+
 #[test]
 fn a_folder_is_searched_by_its_sidecars() {
     let folder = tempfile::tempdir().unwrap();
