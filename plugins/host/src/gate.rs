@@ -93,15 +93,14 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use std::sync::LazyLock;
 
-    fn gate() -> &'static Gate {
-        Box::leak(Box::default())
-    }
+    use super::*;
 
     #[test]
     fn only_the_holder_is_given_up() {
-        let gate = gate();
+        static GATE: LazyLock<Gate> = LazyLock::new(Gate::default);
+        let gate: &'static Gate = &GATE;
         let first = gate.pass(None).unwrap().number();
         let second = gate.pass(None).unwrap();
         // The first came back in the last moment: nobody else is blamed for it.
@@ -116,7 +115,8 @@ mod tests {
 
     #[test]
     fn whoever_waits_gets_the_gate_when_it_is_free() {
-        let gate = gate();
+        static GATE: LazyLock<Gate> = LazyLock::new(Gate::default);
+        let gate: &'static Gate = &GATE;
         let held = gate.pass(None).unwrap();
         let waiting = std::thread::spawn(move || gate.pass(None).map(|pass| pass.number()));
         std::thread::sleep(Duration::from_millis(20));
