@@ -89,9 +89,11 @@ impl Plan {
         };
         let mut state = std::ptr::null_mut();
         let create = self.library.functions.create;
-        let _pass = self.library.pass(None)?;
+        let pass = self.library.pass(None)?;
         // SAFETY: everything lent lives until the call returns.
         let (code, changed) = keep_fp_mode(|| unsafe { create(&raw const host, &raw const setup, &raw mut state) });
+        // To free an instance that is refused needs a pass of its own.
+        drop(pass);
         let mut messages = context.messages();
         match code {
             CPT_OK if state.is_null() => Err(refused("expected an instance, got a null pointer".to_owned())),

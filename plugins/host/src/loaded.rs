@@ -150,14 +150,16 @@ fn with_deadline(
     let number = pass.as_ref().map(Pass::number);
     // Waiting for others is part of it.
     let left = pass.as_ref().map_or(deadline, |pass| deadline.saturating_sub(pass.waited()));
-    let Some(mut instance) = place.take() else { return Err(no_instance()) };
+    let Some(instance) = place.take() else { return Err(no_instance()) };
+    let mut held = Held { pass, instance };
     let (items, seed): (Vec<OwnedItem>, u64) = (items.iter().map(OwnedItem::of).collect(), call.seed);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let (sender, receiver) = mpsc::sync_channel(1);
     let work = move || {
         let borrowed: Result<Vec<Item<'_>>> = items.iter().map(OwnedItem::borrow).collect();
-        let result = borrowed.and_then(|items| instance.score(&items, seed, Some(left), Some(&asked)));
+        let result = borrowed.and_then(|items| held.call(&items, seed, left, &asked));
+        let Held { pass, instance } = held;
         drop(pass);
         // Where nobody waits any more, the instance is freed here.
         let _ = sender.send((instance, result));
@@ -190,6 +192,18 @@ fn with_deadline(
                 return Err(Error::new(ErrorKind::Call, "the thread of a call ended without an answer"));
             }
         }
+    }
+}
+
+/// An instance on its way to another thread. The pass goes first: to free an instance needs one of its own.
+struct Held {
+    pass: Option<Pass>,
+    instance: Instance,
+}
+
+impl Held {
+    fn call(&mut self, items: &[Item<'_>], seed: u64, deadline: Duration, cancel: &AtomicBool) -> Result<Scores> {
+        self.instance.score(items, seed, Some(deadline), Some(cancel))
     }
 }
 

@@ -117,6 +117,22 @@ fn a_changed_floating_point_mode_is_put_back_and_named() {
     assert_ne!(std::hint::black_box(f32::MIN_POSITIVE) / 2.0, 0.0, "denormals are still there");
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_instance_that_is_refused_is_freed_also_where_calls_take_turns() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (_folder, library) = open(&["CAPABILITIES=0"]);
+        let refused = moody(library, "flush at once", &Options::default()).err().map(|e| e.kind());
+        let other = moody(library, "", &Options::default()).unwrap().score(&items(1), &Call::default());
+        sender.send((refused, other.is_ok())).unwrap();
+    });
+    // On a thread of its own: whoever waits for itself waits for ever.
+    let told =
+        receiver.recv_timeout(Duration::from_secs(20)).expect("expected an answer, got none: it waits for itself");
+    assert_eq!(told, (Some(ErrorKind::Create), true));
+}
+
 #[test]
 fn a_call_stops_at_its_deadline_or_when_it_is_asked_to() {
     let (_folder, library) = open(&[]);

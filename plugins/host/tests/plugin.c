@@ -44,6 +44,9 @@ static int32_t create(const cpt_host *host, const cpt_setup *setup, void **out) 
         free(self);
         return CPT_ERROR;
     }
+#if defined(__x86_64__)
+    if (strcmp(self->mode, "flush at once") == 0) _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
     *out = self;
     return CPT_OK;
 }
