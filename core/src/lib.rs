@@ -26,6 +26,7 @@ mod ensemble;
 mod error;
 mod learner;
 mod policy;
+mod precision;
 mod reward;
 mod sample;
 mod sampler;
@@ -56,6 +57,7 @@ pub use filter::{
 pub use learner::{Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
+pub use precision::Precision;
 pub use reward::{Reward, Score};
 pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::module::Module;
 use burn::store::burn_pack::{Error as PackError, Tensor as Source};
 use burn::store::{Applier, FloatCastAdapter, KeyRemapper, ModuleAdapter, ModuleContext, PyTorchToBurnAdapter, bridge};
-use burn::tensor::FloatDType;
+use burn::tensor::{FloatDType, Shape, TensorData};
 
 use super::expected::expected;
 use super::files::{Layout, WeightFiles, complaints};
@@ -26,6 +26,8 @@ pub struct LoadOptions<'a> {
     pub dtype: Option<FloatDType>,
     /// The same for tensors with one axis (biases, norms), where it differs.
     pub vector_dtype: Option<FloatDType>,
+    /// Whether a tensor may have axes of extent 1 that its parameter lacks, or lack some that it has. Off by default.
+    pub unit_axes: bool,
     /// Whether a tensor with infinities or NaN, in the file or after the cast, is an error. On by default: such a number
     /// is what a damaged file shows, as most formats have no checksum.
     pub reject_non_finite: bool,
@@ -33,7 +35,7 @@ pub struct LoadOptions<'a> {
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { renamed: &[], ignored: &[], dtype: None, vector_dtype: None, reject_non_finite: true }
+        Self { renamed: &[], ignored: &[], dtype: None, vector_dtype: None, unit_axes: false, reject_non_finite: true }
     }
 }
 
@@ -49,7 +51,7 @@ impl Default for LoadOptions<'_> {
 /// then unchanged.
 pub fn load<M: Module>(module: &mut M, files: &WeightFiles, how: &LoadOptions<'_>) -> Result<()> {
     let sources = renamed(files, how.renamed)?;
-    let sources = fitting(module, files, sources, how.ignored)?;
+    let sources = fitting(module, files, sources, how)?;
 
     let failed = Arc::new(Mutex::new(Vec::new()));
     let reader = Reading {
@@ -106,12 +108,17 @@ pub(super) fn renamed(files: &WeightFiles, patterns: &[(&str, &str)]) -> Result<
 }
 
 /// The sources that `module` uses, if they are all that it needs.
-fn fitting<M: Module>(module: &M, files: &WeightFiles, sources: Vec<Source>, ignored: &[&str]) -> Result<Vec<Source>> {
+fn fitting<M: Module>(
+    module: &M,
+    files: &WeightFiles,
+    sources: Vec<Source>,
+    how: &LoadOptions<'_>,
+) -> Result<Vec<Source>> {
     let mut wanted = expected(module, files.layout());
     let (mut used, mut wrong, mut unexpected) = (Vec::new(), Vec::new(), Vec::new());
     for source in sources {
         match wanted.remove(&source.name) {
-            Some(parameter) if *source.shape != *parameter.shape => wrong.push(format!(
+            Some(parameter) if !same_shape(&source.shape, &parameter.shape, how.unit_axes) => wrong.push(format!(
                 "{} (expected shape {:?}, got {:?})",
                 source.name,
                 parameter.shape,
@@ -123,8 +130,8 @@ fn fitting<M: Module>(module: &M, files: &WeightFiles, sources: Vec<Source>, ign
                     source.name, parameter.numbers, source.dtype
                 ));
             }
-            Some(_) => used.push(source),
-            None if ignored.iter().any(|i| source.name.starts_with(i)) => {}
+            Some(parameter) => used.push(reshaped(source, &parameter.shape)),
+            None if how.ignored.iter().any(|i| source.name.starts_with(i)) => {}
             None => unexpected.push(format!("{} (got shape {:?})", source.name, source.shape.to_vec())),
         }
     }
@@ -138,6 +145,25 @@ fn fitting<M: Module>(module: &M, files: &WeightFiles, sources: Vec<Source>, ign
         files.path().display(),
         complaints([("wrong", wrong), ("missing", missing), ("unexpected", unexpected)])
     )))
+}
+
+/// Whether a tensor of shape `got` fits a parameter of shape `expected`.
+fn same_shape(got: &[usize], expected: &[usize], unit_axes: bool) -> bool {
+    let long = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    got == expected || (unit_axes && long(got) == long(expected))
+}
+
+/// `source` with the axes of `shape`, which has as many numbers.
+fn reshaped(source: Source, shape: &[usize]) -> Source {
+    if *source.shape == *shape {
+        return source;
+    }
+    let (name, dtype, shape) = (source.name.clone(), source.dtype, Shape::from(shape.to_vec()));
+    let target = shape.clone();
+    bridge::map_data(source, name, dtype, shape, move |data| {
+        let (bytes, _, dtype) = data.into_parts();
+        TensorData::from_bytes(bytes, target.clone(), dtype)
+    })
 }
 
 /// What happens to a tensor between the file and its parameter. Burn's stores call it where they need it.

@@ -45,7 +45,7 @@ pub use lora::{LoraConfig, TARGETS};
 pub use magvit::MagvitV2;
 pub use omni::Allowed;
 pub use policy::ShowoPolicy;
-pub use precision::Precision;
+pub use counterpoint::Precision;
 pub use public::{ConceptFiles, FreshConcept, ModelFiles};
 pub use rollout::TextCache;
 pub use showo::Showo;

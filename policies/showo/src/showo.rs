@@ -8,14 +8,13 @@ use burn::tensor::module::linear;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
 use counterpoint::device::is_cpu;
 use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Precision, Result};
 
 use crate::attention::Mask;
 use crate::cache::KvCache;
 use crate::concept_rows::ConceptRows;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::{PhiForCausalLm, PhiModel, normed};
-use crate::precision::Precision;
 use crate::projector::{self, Projector};
 use crate::public;
 use crate::rotary::Rotary;

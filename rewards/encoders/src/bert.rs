@@ -7,11 +7,11 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
 use burn::tensor::{Bool, Device, Int, Tensor};
-use counterpoint::Result;
+use counterpoint::{Precision, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Names, check_gelu, check_sizes};
-use crate::ops::l2_normalise;
+use crate::files::{self, Names, activation, check_sizes};
+use crate::ops::{Visible, embed_tokens, l2_normalise, normalise};
 use crate::residual::{AddNorm, Attention, Intermediate};
 
 const NAMES: Names = Names {
@@ -38,7 +38,7 @@ pub struct BertConfig {
     pub num_attention_heads: usize,
     /// Width of the feed-forward blocks.
     pub intermediate_size: usize,
-    /// Activation; `"gelu"` is supported.
+    /// Activation: `"gelu"` or `"quick_gelu"`.
     pub hidden_act: String,
     /// Longest sequence, in tokens.
     pub max_position_embeddings: usize,
@@ -84,7 +84,7 @@ impl BertConfig {
     /// # Errors
     /// When a size is zero, the heads do not divide the width, or the activation is not supported.
     pub fn init(&self, device: &Device) -> Result<BertEncoder> {
-        check_gelu("bert", &self.hidden_act)?;
+        let activation = activation("bert", &self.hidden_act)?;
         check_sizes(
             "bert",
             self.hidden_size,
@@ -101,7 +101,7 @@ impl BertConfig {
             |n| EmbeddingConfig::new(n, h).with_initializer(Initializer::Normal { mean: 0.0, std: 0.02 }).init(device);
         let layer = |_| Layer {
             attention: Attention::new(h, h, self.num_attention_heads, eps, device),
-            intermediate: Intermediate::new(h, self.intermediate_size, device),
+            intermediate: Intermediate::new(h, self.intermediate_size, activation, device),
             output: AddNorm::new(self.intermediate_size, h, eps, device),
         };
         Ok(BertEncoder {
@@ -116,13 +116,14 @@ impl BertConfig {
         })
     }
 
-    /// The tower in `dir`: `config.json` and `model.safetensors`.
+    /// The tower in `dir`: `config.json` and its weights (safetensors or `pytorch_model.bin`, sharded or not), the matrices
+    /// in `precision`.
     ///
     /// # Errors
     /// When a file is missing or damaged, or the weights do not fit the config.
-    pub fn load(dir: &Path, device: &Device) -> Result<BertEncoder> {
+    pub fn load(dir: &Path, precision: Precision, device: &Device) -> Result<BertEncoder> {
         let mut tower = Self::read(dir)?.init(device)?;
-        files::load(&mut tower, dir, &NAMES)?;
+        files::load(&mut tower, &files::open(dir)?, &NAMES, precision)?;
         Ok(tower)
     }
 }
@@ -180,15 +181,15 @@ impl BertEncoder {
         let device = ids.device();
         let zeros = || Tensor::<2, Int>::zeros([batch, length], &device);
         let positions = Tensor::<1, Int>::arange(0..length as i64, &device).unsqueeze_dim::<2>(0);
-        let mut x = e.word_embeddings.forward(ids)
-            + e.position_embeddings.forward(positions)
-            + e.token_type_embeddings.forward(types.segment.unwrap_or_else(zeros));
+        let mut x = embed_tokens(&e.word_embeddings, ids)
+            + embed_tokens(&e.position_embeddings, positions)
+            + embed_tokens(&e.token_type_embeddings, types.segment.unwrap_or_else(zeros));
         if let Some(table) = &e.task_type_embeddings {
-            x = x + table.forward(types.task.unwrap_or_else(zeros));
+            x = x + embed_tokens(table, types.task.unwrap_or_else(zeros));
         }
-        let mut x = e.layer_norm.forward(x);
+        let mut x = normalise(&e.layer_norm, x);
         for layer in &self.encoder.layer {
-            x = layer.attention.forward(x.clone(), x, Some(keep));
+            x = layer.attention.forward(x.clone(), x, Visible::Kept(keep));
             x = layer.output.forward(layer.intermediate.forward(x.clone()), x);
         }
         x

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};
-use burn::tensor::{Bool, Device, Int, Tensor};
-use counterpoint::{Error, Result};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use counterpoint::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names};
-use crate::ops::l2_normalise;
+use crate::ops::{Visible, embed_tokens, l2_normalise, project};
+use crate::vit::Vit;
 
 mod qformer;
 mod vision;
@@ -19,12 +20,31 @@ pub use qformer::QFormerConfig;
 pub use vision::VisionConfig;
 
 use qformer::QFormer;
-use vision::VisionModel;
 
 const NAMES: Names = Names {
-    load: &[(r"\.LayerNorm\.", ".layer_norm."), (r"^embeddings\.position_ids$", "unused.position_ids")],
-    save: &[(r"\.layer_norm\.", ".LayerNorm.")],
-    ignored: &["unused."],
+    load: &[
+        (r"\.LayerNorm\.", ".layer_norm."),
+        (r"^vision_model\.embeddings\.class_embedding$", "vision_model.embeddings.class_token"),
+        (r"^vision_model\.embeddings\.patch_embedding\.", "vision_model.embeddings.patches."),
+        (r"^vision_model\.embeddings\.position_embedding$", "vision_model.embeddings.positions"),
+        (r"^vision_model\.encoder\.layers\.", "vision_model.layers."),
+        (r"\.self_attn\.qkv\.", ".attention.projections.qkv."),
+        (r"\.self_attn\.projection\.", ".attention.output."),
+        (r"^(vision_model\..*)\.layer_norm([12])\.", "$1.norm$2."),
+        (r"^vision_model\.post_layernorm\.", "vision_model.norm."),
+    ],
+    save: &[
+        (r"\.layer_norm\.", ".LayerNorm."),
+        (r"^vision_model\.embeddings\.class_token$", "vision_model.embeddings.class_embedding"),
+        (r"^vision_model\.embeddings\.patches\.", "vision_model.embeddings.patch_embedding."),
+        (r"^vision_model\.embeddings\.positions$", "vision_model.embeddings.position_embedding"),
+        (r"^vision_model\.layers\.", "vision_model.encoder.layers."),
+        (r"\.attention\.projections\.qkv\.", ".self_attn.qkv."),
+        (r"^(vision_model\..*)\.attention\.output\.", "$1.self_attn.projection."),
+        (r"^(vision_model\..*)\.norm([12])\.", "$1.layer_norm$2."),
+        (r"^vision_model\.norm\.", "vision_model.post_layernorm."),
+    ],
+    ignored: &["embeddings.position_ids", "language_model.", "language_projection."],
 };
 
 /// Architecture of a [`Blip2`]: the original's `config.json`, whose other keys (the language model's) are ignored.
@@ -80,7 +100,7 @@ impl Blip2Config {
         let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
         let table = |n| EmbeddingConfig::new(n, h).with_initializer(normal.clone()).init(device);
         Ok(Blip2 {
-            vision_model: vision.init(device)?,
+            vision_model: vision.init("blip2 vision", device)?,
             qformer: qformer.init(device)?,
             query_tokens: normal.init([1, self.num_query_tokens, h], device),
             embeddings: TextEmbeddings {
@@ -93,13 +113,14 @@ impl Blip2Config {
         })
     }
 
-    /// The tower in `dir`: `config.json` and `model.safetensors`.
+    /// The tower in `dir`: `config.json` and its weights (safetensors or `pytorch_model.bin`, sharded or not), the matrices
+    /// in `precision`.
     ///
     /// # Errors
     /// When a file is missing or damaged, or the weights do not fit the config.
-    pub fn load(dir: &Path, device: &Device) -> Result<Blip2> {
+    pub fn load(dir: &Path, precision: Precision, device: &Device) -> Result<Blip2> {
         let mut tower = Self::read(dir)?.init(device)?;
-        files::load(&mut tower, dir, &NAMES)?;
+        files::load(&mut tower, &files::open(dir)?, &NAMES, precision)?;
         Ok(tower)
     }
 }
@@ -107,7 +128,7 @@ impl Blip2Config {
 /// BLIP-2 with its retrieval heads.
 #[derive(Module, Debug)]
 pub struct Blip2 {
-    vision_model: VisionModel,
+    vision_model: Vit,
     qformer: QFormer,
     query_tokens: Param<Tensor<3>>,
     embeddings: TextEmbeddings,
@@ -125,7 +146,7 @@ struct TextEmbeddings {
 impl TextEmbeddings {
     fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let positions = Tensor::<1, Int>::arange(0..ids.dims()[1] as i64, &ids.device()).unsqueeze_dim::<2>(0);
-        self.word_embeddings.forward(ids) + self.position_embeddings.forward(positions)
+        embed_tokens(&self.word_embeddings, ids) + embed_tokens(&self.position_embeddings, positions)
     }
 }
 
@@ -136,14 +157,14 @@ impl Blip2 {
     /// - pixels: `[b, 3, image_size, image_size]`, normalised
     /// - result: `[b, queries, image_text_hidden_size]`
     ///
-    /// # Panics
+    /// # Errors
     /// When the image is not of the config's size.
-    pub fn embed_images(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let image = self.vision_model.forward(pixels);
+    pub fn embed_images(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        let image = self.see(pixels)?;
         let queries = self.queries(image.dims()[0]);
         let count = queries.dims()[1];
-        let out = self.qformer.forward(queries, count, None, Some(image));
-        l2_normalise(self.vision_projection.forward(out))
+        let out = self.qformer.forward(queries, count, Visible::All, Some(image));
+        Ok(l2_normalise(project(&self.vision_projection, out)))
     }
 
     /// One unit vector per text.
@@ -156,9 +177,9 @@ impl Blip2 {
     /// When an id or the length is out of the config's range.
     pub fn embed_texts(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>) -> Tensor<2> {
         let [texts, _] = ids.dims();
-        let out = self.qformer.forward(self.embeddings.forward(ids), 0, Some(keep), None);
-        let first: Tensor<2> = out.slice([0..texts, 0..1]).squeeze_dim(1);
-        l2_normalise(self.text_projection.forward(first))
+        let out = self.qformer.forward(self.embeddings.forward(ids), 0, Visible::Kept(keep), None);
+        let first = out.slice([0..texts, 0..1]);
+        l2_normalise(project(&self.text_projection, first)).squeeze_dim(1)
     }
 
     /// Cosine of every image with every text: that of the best query.
@@ -189,17 +210,20 @@ impl Blip2 {
     /// - pixels: `[b, 3, image_size, image_size]`; ids, keep: `[b, l]`
     /// - result: `[b, 2]`
     ///
+    /// # Errors
+    /// As [`embed_images`](Self::embed_images).
+    ///
     /// # Panics
-    /// As [`embed_images`](Self::embed_images) and [`embed_texts`](Self::embed_texts).
-    pub fn itm(&self, pixels: Tensor<4>, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>) -> Tensor<2> {
-        let image = self.vision_model.forward(pixels);
+    /// As [`embed_texts`](Self::embed_texts).
+    pub fn itm(&self, pixels: Tensor<4>, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>) -> Result<Tensor<2>> {
+        let image = self.see(pixels)?;
         let queries = self.queries(image.dims()[0]);
         let [batch, count, h] = queries.dims();
         let all = Tensor::<2, Bool>::full([batch, count], true, &queries.device());
         let keep = Tensor::cat(vec![all, keep.clone()], 1);
         let sequence = Tensor::cat(vec![queries, self.embeddings.forward(ids)], 1);
-        let out = self.qformer.forward(sequence, count, Some(&keep), Some(image));
-        self.itm_head.forward(out.slice([0..batch, 0..count, 0..h])).mean_dim(1).squeeze_dim(1)
+        let out = self.qformer.forward(sequence, count, Visible::Kept(&keep), Some(image));
+        Ok(project(&self.itm_head, out.slice([0..batch, 0..count, 0..h])).mean_dim(1).squeeze_dim(1))
     }
 
     /// Writes `config.json` and `model.safetensors` into `dir`, under the original's names.
@@ -210,8 +234,13 @@ impl Blip2 {
         files::save(self, config, dir, &NAMES)
     }
 
+    /// What the Q-Former reads of images.
+    fn see(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        Ok(self.vision_model.norm(self.vision_model.forward(pixels)?))
+    }
+
     fn queries(&self, batch: usize) -> Tensor<3> {
-        let queries = self.query_tokens.val();
+        let queries = self.query_tokens.val().cast(DType::F32);
         let [_, count, h] = queries.dims();
         queries.expand([batch, count, h])
     }

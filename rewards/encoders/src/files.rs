@@ -4,10 +4,12 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
-use counterpoint::weights::load_safetensors;
-use counterpoint::{Error, Result};
+use counterpoint::weights::{LoadOptions, WeightFiles, load as load_weights};
+use counterpoint::{Error, Precision, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::ops::Activation;
 
 /// File name of a tower's architecture.
 pub(crate) const CONFIG: &str = "config.json";
@@ -30,8 +32,22 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .map_err(|e| Error::config(format!("{} is not a config of this kind", path.display())).with_source(e))
 }
 
-pub(crate) fn load<M: Module>(module: &mut M, dir: &Path, names: &Names) -> Result<()> {
-    load_safetensors(module, &dir.join(WEIGHTS), names.load, names.ignored)
+/// The weight files in `dir`, of any public format.
+pub(crate) fn open(dir: &Path) -> Result<WeightFiles> {
+    WeightFiles::open(dir)
+}
+
+/// Loads `files` into `module`: matrices in `precision`, vectors in f32.
+pub(crate) fn load<M: Module>(module: &mut M, files: &WeightFiles, names: &Names, precision: Precision) -> Result<()> {
+    let how = LoadOptions {
+        renamed: names.load,
+        ignored: names.ignored,
+        dtype: Some(precision.into()),
+        vector_dtype: Some(Precision::F32.into()),
+        unit_axes: true,
+        ..LoadOptions::default()
+    };
+    load_weights(module, files, &how)
 }
 
 pub(crate) fn save<M: Module, C: Serialize>(module: &M, config: &C, dir: &Path, names: &Names) -> Result<()> {
@@ -67,10 +83,13 @@ pub(crate) fn check_sizes(who: &str, hidden: usize, heads: usize, sizes: &[(&str
     Ok(())
 }
 
-/// Only the exact GELU is ported: every published checkpoint of these families uses it.
-pub(crate) fn check_gelu(who: &str, hidden_act: &str) -> Result<()> {
-    if hidden_act == "gelu" {
-        return Ok(());
+/// The activation that a config calls `hidden_act`: every published checkpoint of these families has one of two.
+pub(crate) fn activation(who: &str, hidden_act: &str) -> Result<Activation> {
+    match hidden_act {
+        "gelu" => Ok(Activation::Gelu),
+        "quick_gelu" => Ok(Activation::QuickGelu),
+        other => Err(Error::config(format!(
+            "{who}: expected hidden_act \"gelu\" or \"quick_gelu\", got {other:?}; no other is supported"
+        ))),
     }
-    Err(Error::config(format!("{who}: expected hidden_act \"gelu\", got {hidden_act:?}; no other is supported")))
 }

@@ -5,6 +5,7 @@
 
 pub mod bert;
 pub mod blip2;
+pub mod clip;
 pub mod dinov2;
 mod files;
 mod ops;
@@ -13,9 +14,12 @@ pub mod preprocess;
 mod residual;
 pub mod text;
 pub mod tokenizer;
+mod transformer;
+mod vit;
 
 pub use bert::{BertConfig, BertEncoder};
 pub use blip2::{Blip2, Blip2Config};
+pub use clip::{Clip, ClipConfig};
 pub use dinov2::{Dinov2, Dinov2Config};
 pub use ops::{cosine, l2_normalise};
 pub use preprocess::{ImageProcessor, ImageProcessorConfig};

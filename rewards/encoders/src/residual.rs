@@ -2,10 +2,9 @@
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
-use crate::ops::attend;
+use crate::ops::{Activation, Visible, activate, add_projection, attend, normalise, project};
 
 /// A projection, then the norm of its sum with the residual.
 #[derive(Module, Debug)]
@@ -23,7 +22,7 @@ impl AddNorm {
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
-        self.layer_norm.forward(self.dense.forward(x) + residual)
+        normalise(&self.layer_norm, add_projection(&self.dense, x, None, residual))
     }
 }
 
@@ -58,11 +57,11 @@ impl Attention {
     }
 
     /// # Shapes
-    /// - x and result: `[b, l, hidden]`, source: `[b, k, source]`, keep: `[b, k]`
-    pub(crate) fn forward(&self, x: Tensor<3>, source: Tensor<3>, keep: Option<&Tensor<2, Bool>>) -> Tensor<3> {
+    /// - x and result: `[b, l, hidden]`, source: `[b, k, source]`
+    pub(crate) fn forward(&self, x: Tensor<3>, source: Tensor<3>, visible: Visible<'_>) -> Tensor<3> {
         let p = &self.attention;
-        let (q, k, v) = (p.query.forward(x.clone()), p.key.forward(source.clone()), p.value.forward(source));
-        self.output.forward(attend(q, k, v, self.heads, keep), x)
+        let (q, k, v) = (project(&p.query, x.clone()), project(&p.key, source.clone()), project(&p.value, source));
+        self.output.forward(attend(q, k, v, self.heads, visible, p.query.weight.dtype()), x)
     }
 }
 
@@ -70,14 +69,16 @@ impl Attention {
 #[derive(Module, Debug)]
 pub(crate) struct Intermediate {
     dense: Linear,
+    #[module(skip)]
+    activation: Activation,
 }
 
 impl Intermediate {
-    pub(crate) fn new(hidden: usize, intermediate: usize, device: &Device) -> Self {
-        Self { dense: LinearConfig::new(hidden, intermediate).init(device) }
+    pub(crate) fn new(hidden: usize, intermediate: usize, activation: Activation, device: &Device) -> Self {
+        Self { dense: LinearConfig::new(hidden, intermediate).init(device), activation }
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        gelu(self.dense.forward(x))
+        activate(&self.dense, x, self.activation)
     }
 }

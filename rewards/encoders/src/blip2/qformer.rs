@@ -2,11 +2,12 @@
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig};
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{check_gelu, check_sizes};
+use crate::files::{activation, check_sizes};
+use crate::ops::{Visible, normalise};
 use crate::residual::{AddNorm, Attention, Intermediate};
 
 /// Architecture of BLIP-2's Q-Former.
@@ -23,7 +24,7 @@ pub struct QFormerConfig {
     pub num_attention_heads: usize,
     /// Width of the feed-forward blocks.
     pub intermediate_size: usize,
-    /// Activation; `"gelu"` is supported.
+    /// Activation: `"gelu"` or `"quick_gelu"`.
     pub hidden_act: String,
     /// Longest text, in tokens.
     pub max_position_embeddings: usize,
@@ -54,7 +55,7 @@ impl Default for QFormerConfig {
 
 impl QFormerConfig {
     pub(super) fn init(&self, device: &Device) -> Result<QFormer> {
-        check_gelu("blip2 q-former", &self.hidden_act)?;
+        let activation = activation("blip2 q-former", &self.hidden_act)?;
         check_sizes(
             "blip2 q-former",
             self.hidden_size,
@@ -75,9 +76,9 @@ impl QFormerConfig {
             crossattention: i
                 .is_multiple_of(self.cross_attention_frequency)
                 .then(|| Attention::new(h, self.encoder_hidden_size, heads, eps, device)),
-            intermediate: Intermediate::new(h, self.intermediate_size, device),
+            intermediate: Intermediate::new(h, self.intermediate_size, activation, device),
             output: AddNorm::new(self.intermediate_size, h, eps, device),
-            intermediate_query: Intermediate::new(h, self.intermediate_size, device),
+            intermediate_query: Intermediate::new(h, self.intermediate_size, activation, device),
             output_query: AddNorm::new(self.intermediate_size, h, eps, device),
         };
         Ok(QFormer {
@@ -112,18 +113,18 @@ impl QFormer {
     /// The first `queries` positions of `x` are queries, the rest is text.
     ///
     /// # Shapes
-    /// - x and result: `[b, l, hidden]`; keep: `[b, l]`; image: `[b, patches, encoder_hidden_size]`
+    /// - x and result: `[b, l, hidden]`; image: `[b, patches, encoder_hidden_size]`
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         queries: usize,
-        keep: Option<&Tensor<2, Bool>>,
+        visible: Visible<'_>,
         image: Option<Tensor<3>>,
     ) -> Tensor<3> {
         let [batch, length, _] = x.dims();
-        let mut x = self.layernorm.forward(x);
+        let mut x = normalise(&self.layernorm, x);
         for layer in &self.encoder.layer {
-            x = layer.attention.forward(x.clone(), x, keep);
+            x = layer.attention.forward(x.clone(), x, visible);
             let query = (queries > 0).then(|| layer.read_image(x.clone().slice([0..batch, 0..queries]), &image));
             let text = (queries < length).then(|| {
                 let text = x.slice([0..batch, queries..length]);
@@ -142,7 +143,7 @@ impl QFormer {
 impl Layer {
     fn read_image(&self, mut query: Tensor<3>, image: &Option<Tensor<3>>) -> Tensor<3> {
         if let (Some(cross), Some(image)) = (&self.crossattention, image) {
-            query = cross.forward(query, image.clone(), None);
+            query = cross.forward(query, image.clone(), Visible::All);
         }
         self.output_query.forward(self.intermediate_query.forward(query.clone()), query)
     }

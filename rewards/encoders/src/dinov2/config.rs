@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use burn::nn::conv::Conv2dConfig;
-use burn::nn::{Initializer, LayerNormConfig, LinearConfig};
 use burn::tensor::Device;
-use counterpoint::Result;
+use counterpoint::{Precision, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Dinov2, Embeddings, Gelu, Layer, LayerScale, Layers, Mlp, NAMES, PatchEmbeddings, SelfAttention, SwiGlu};
-use crate::files::{self, check_gelu, check_sizes};
+use super::{Dinov2, NAMES};
+use crate::files::{self, activation, check_sizes};
+use crate::transformer::{BlockConfig, FeedForward};
+use crate::vit::{Resizing, VitConfig};
 
 /// Architecture of a [`Dinov2`]: the original's `config.json`, whose other keys are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Dinov2Config {
     pub num_attention_heads: usize,
     /// Width of the feed-forward blocks over the tower's width.
     pub mlp_ratio: usize,
-    /// Activation; `"gelu"` is supported.
+    /// Activation: `"gelu"` or `"quick_gelu"`.
     pub hidden_act: String,
     /// Epsilon of the norms.
     pub layer_norm_eps: f64,
@@ -77,7 +77,12 @@ impl Dinov2Config {
     /// # Errors
     /// When a size is zero, the heads do not divide the width, or the activation is not supported.
     pub fn init(&self, device: &Device) -> Result<Dinov2> {
-        check_gelu("dinov2", &self.hidden_act)?;
+        self.init_with(false, device)
+    }
+
+    /// `one_matrix` says whether gate and up of a SwiGLU are one matrix, as in published files.
+    fn init_with(&self, one_matrix: bool, device: &Device) -> Result<Dinov2> {
+        let activation = activation("dinov2", &self.hidden_act)?;
         check_sizes(
             "dinov2",
             self.hidden_size,
@@ -89,67 +94,44 @@ impl Dinov2Config {
                 ("image_size / patch_size", self.image_size.checked_div(self.patch_size).unwrap_or(0)),
             ],
         )?;
-        let (h, p) = (self.hidden_size, self.patch_size);
-        let side = self.image_size / p;
-        let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
-        let norm = || LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps).init(device);
-        Ok(Dinov2 {
-            embeddings: Embeddings {
-                cls_token: normal.init([1, 1, h], device),
-                register_tokens: (self.num_register_tokens > 0)
-                    .then(|| normal.init([1, self.num_register_tokens, h], device)),
-                patch_embeddings: PatchEmbeddings {
-                    projection: Conv2dConfig::new([self.num_channels, h], [p, p]).with_stride([p, p]).init(device),
-                },
-                position_embeddings: normal.init([1, side * side + 1, h], device),
-            },
-            encoder: Layers { layer: (0..self.num_hidden_layers).map(|_| self.layer(device)).collect() },
-            layernorm: norm(),
-        })
-    }
-
-    fn layer(&self, device: &Device) -> Layer {
-        let h = self.hidden_size;
-        let norm = || LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps).init(device);
-        let scale = || LayerScale { lambda1: Initializer::Constant { value: self.layerscale_value }.init([h], device) };
-        let projection = || LinearConfig::new(h, h).with_bias(self.qkv_bias).init(device);
-        let wide = h * self.mlp_ratio;
-        let mlp = if self.use_swiglu_ffn {
-            let wide = (wide * 2 / 3).div_ceil(8) * 8;
-            Mlp::SwiGlu(SwiGlu {
-                gate_proj: LinearConfig::new(h, wide).init(device),
-                up_proj: LinearConfig::new(h, wide).init(device),
-                down_proj: LinearConfig::new(wide, h).init(device),
-            })
-        } else {
-            Mlp::Gelu(Gelu {
-                fc1: LinearConfig::new(h, wide).init(device),
-                fc2: LinearConfig::new(wide, h).init(device),
-            })
+        let width = self.hidden_size * self.mlp_ratio;
+        let feed_forward = match self.use_swiglu_ffn {
+            true => FeedForward::SwiGlu { width: (width * 2 / 3).div_ceil(8) * 8, one_matrix },
+            false => FeedForward::Plain { width, activation },
         };
-        Layer {
-            norm1: norm(),
-            attention: SelfAttention {
-                q_proj: projection(),
-                k_proj: projection(),
-                v_proj: projection(),
-                o_proj: LinearConfig::new(h, h).init(device),
+        let vit = VitConfig {
+            block: BlockConfig {
+                hidden: self.hidden_size,
                 heads: self.num_attention_heads,
+                feed_forward,
+                epsilon: self.layer_norm_eps,
+                fused: false,
+                qkv_bias: self.qkv_bias,
+                layer_scale: Some(self.layerscale_value),
             },
-            layer_scale1: scale(),
-            norm2: norm(),
-            mlp,
-            layer_scale2: scale(),
-        }
+            layers: self.num_hidden_layers,
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+            channels: self.num_channels,
+            patch_bias: true,
+            pre_norm: false,
+            registers: self.num_register_tokens,
+            resizing: if self.num_register_tokens > 0 { Resizing::AntiAliased } else { Resizing::Bicubic },
+        };
+        Ok(Dinov2 { vit: vit.init(device) })
     }
 
-    /// The tower in `dir`: `config.json` and `model.safetensors`.
+    /// The tower in `dir`: `config.json` and its weights (safetensors or `pytorch_model.bin`, sharded or not), the matrices
+    /// in `precision`.
     ///
     /// # Errors
     /// When a file is missing or damaged, or the weights do not fit the config.
-    pub fn load(dir: &Path, device: &Device) -> Result<Dinov2> {
-        let mut tower = Self::read(dir)?.init(device)?;
-        files::load(&mut tower, dir, &NAMES)?;
+    pub fn load(dir: &Path, precision: Precision, device: &Device) -> Result<Dinov2> {
+        let config = Self::read(dir)?;
+        let weights = files::open(dir)?;
+        let one_matrix = weights.tensors().iter().any(|t| t.name.contains(".mlp.weights_in."));
+        let mut tower = config.init_with(one_matrix, device)?;
+        files::load(&mut tower, &weights, &NAMES, precision)?;
         Ok(tower)
     }
 }

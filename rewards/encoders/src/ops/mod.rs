@@ -1,0 +1,149 @@
+//! The tensor operations that the towers share.
+//!
+//! Matrices may be stored in half precision: their products are then taken in it, and all else is f32. On the CPU, without
+//! gradients, what stands between two products is one pass over memory (see [`host`]).
+
+use burn::nn::conv::Conv2d;
+use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::{DType, Int, Tensor};
+
+mod attention;
+mod host;
+
+pub(crate) use attention::{Visible, attend};
+
+/// What follows the widening projection of a feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// `x Phi(x)`, with the error function.
+    Gelu,
+    /// `x sigmoid(1.702 x)`, CLIP's.
+    QuickGelu,
+}
+
+impl Activation {
+    fn apply(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Gelu => gelu(x),
+            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
+        }
+    }
+}
+
+/// Scales the vectors along the last axis of `x` to length 1.
+///
+/// # Shapes
+/// - x and result: `[..., d]`; a zero vector stays zero.
+pub fn l2_normalise<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let norm = x.clone().square().sum_dim(D - 1).sqrt().clamp_min(1e-12);
+    x / norm
+}
+
+/// Cosine of each row of `a` with the same row of `b`.
+///
+/// # Shapes
+/// - a, b: `[n, d]`
+/// - result: `[n]`, in -1..=1 up to rounding
+pub fn cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
+    (l2_normalise(a) * l2_normalise(b)).sum_dim(1).squeeze_dim(1)
+}
+
+/// The projection of `x`.
+pub(crate) fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+    if !host::may_work_on(&x) {
+        return burn_linear(linear, x);
+    }
+    let product = product(linear, x);
+    match bias(linear) {
+        Some(bias) => host::add_bias(product, &bias),
+        None => product,
+    }
+}
+
+/// The activation of a projection of `x`.
+pub(crate) fn activate(linear: &Linear, x: Tensor<3>, activation: Activation) -> Tensor<3> {
+    if !host::may_work_on(&x) {
+        return activation.apply(burn_linear(linear, x));
+    }
+    host::activate(product(linear, x), &bias_or_zero(linear), activation)
+}
+
+/// `residual` and, on top of it, a projection of `x`, which may be scaled channel by channel.
+pub(crate) fn add_projection(
+    linear: &Linear,
+    x: Tensor<3>,
+    scale: Option<Tensor<1>>,
+    residual: Tensor<3>,
+) -> Tensor<3> {
+    if !host::may_work_on(&x) {
+        let projected = burn_linear(linear, x);
+        return match scale {
+            Some(scale) => residual + projected * scale.unsqueeze::<3>(),
+            None => residual + projected,
+        };
+    }
+    host::add_scaled(product(linear, x), &bias_or_zero(linear), scale.map(host::numbers).as_deref(), residual)
+}
+
+/// Rows of a table.
+///
+/// # Shapes
+/// - ids: `[b, l]`, result: `[b, l, d]`
+pub(crate) fn embed_tokens(table: &Embedding, ids: Tensor<2, Int>) -> Tensor<3> {
+    table.forward(ids).cast(DType::F32)
+}
+
+/// A norm over the last axis, in f32.
+pub(crate) fn normalise(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
+    norm.forward(x)
+}
+
+/// The convolution of a ViT's patch embedding (kernel = stride = patch) as one matrix product.
+///
+/// # Shapes
+/// - pixels: `[b, c, h, w]`; rows and columns beyond the last whole patch are left out, as a convolution does
+/// - result: `[b, (h / patch) * (w / patch), d]`
+pub(crate) fn embed_patches(conv: &Conv2d, pixels: Tensor<4>) -> Tensor<3> {
+    let [batch, channels, height, width] = pixels.dims();
+    let weight = conv.weight.val();
+    let [d, _, patch, _] = weight.dims();
+    let (rows, columns) = (height / patch, width / patch);
+    let patches: Tensor<3> = pixels
+        .slice([0..batch, 0..channels, 0..rows * patch, 0..columns * patch])
+        .reshape([batch, channels, rows, patch, columns, patch])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([batch, rows * columns, channels * patch * patch]);
+    let weight = weight.reshape([d, channels * patch * patch]).transpose();
+    let linear = burn::tensor::module::linear(patches.cast(weight.dtype()), weight, None).cast(DType::F32);
+    match &conv.bias {
+        Some(bias) => linear + bias.val().unsqueeze::<3>(),
+        None => linear,
+    }
+}
+
+fn burn_linear(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+    if linear.weight.dtype() == x.dtype() {
+        return linear.forward(x);
+    }
+    let product = product(linear, x);
+    match &linear.bias {
+        Some(bias) => product + bias.val().unsqueeze::<3>(),
+        None => product,
+    }
+}
+
+/// The matrix product alone.
+fn product(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let weight = linear.weight.val();
+    let dtype = x.dtype();
+    burn::tensor::module::linear(x.cast(weight.dtype()), weight, None).cast(dtype)
+}
+
+fn bias(linear: &Linear) -> Option<Vec<f32>> {
+    linear.bias.as_ref().map(|bias| host::numbers(bias.val()))
+}
+
+fn bias_or_zero(linear: &Linear) -> Vec<f32> {
+    bias(linear).unwrap_or_else(|| vec![0.0; linear.weight.dims()[1]])
+}

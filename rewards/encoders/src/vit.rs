@@ -1,0 +1,155 @@
+//! The one vision transformer behind CLIP's, DINOv2's and BLIP's image towers.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Initializer, LayerNorm, LayerNormConfig};
+use burn::tensor::{DType, Device, Tensor};
+use counterpoint::{Error, Result};
+
+use crate::ops::{Visible, embed_patches, normalise};
+use crate::transformer::{Block, BlockConfig};
+
+mod positions;
+
+/// Architecture of a [`Vit`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VitConfig {
+    pub(crate) block: BlockConfig,
+    pub(crate) layers: usize,
+    /// Side in pixels of the image that the position embedding is for.
+    pub(crate) image_size: usize,
+    pub(crate) patch_size: usize,
+    pub(crate) channels: usize,
+    pub(crate) patch_bias: bool,
+    /// Whether the embeddings are normalised before the first block.
+    pub(crate) pre_norm: bool,
+    pub(crate) registers: usize,
+    pub(crate) resizing: Resizing,
+}
+
+/// What becomes of the position embedding when an image has another size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resizing {
+    /// Such an image is refused.
+    None,
+    /// Bicubic interpolation.
+    Bicubic,
+    /// Bicubic interpolation, anti-aliased where it shrinks.
+    AntiAliased,
+}
+
+/// A vision transformer: patches, a class token, registers where there are some, pre-norm blocks, a norm.
+#[derive(Module, Debug)]
+pub(crate) struct Vit {
+    embeddings: Embeddings,
+    pre_norm: Option<LayerNorm>,
+    layers: Vec<Block>,
+    norm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    class_token: Param<Tensor<3>>,
+    registers: Option<Param<Tensor<3>>>,
+    patches: Conv2d,
+    positions: Param<Tensor<3>>,
+    #[module(skip)]
+    resizing: Resizing,
+}
+
+impl VitConfig {
+    pub(crate) fn init(&self, device: &Device) -> Vit {
+        let (h, p) = (self.block.hidden, self.patch_size);
+        let side = self.image_size / p;
+        let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let norm = || LayerNormConfig::new(h).with_epsilon(self.block.epsilon).init(device);
+        Vit {
+            embeddings: Embeddings {
+                class_token: normal.init([1, 1, h], device),
+                registers: (self.registers > 0).then(|| normal.init([1, self.registers, h], device)),
+                patches: Conv2dConfig::new([self.channels, h], [p, p])
+                    .with_stride([p, p])
+                    .with_bias(self.patch_bias)
+                    .init(device),
+                positions: normal.init([1, side * side + 1, h], device),
+                resizing: self.resizing,
+            },
+            pre_norm: self.pre_norm.then(norm),
+            layers: (0..self.layers).map(|_| self.block.init(device)).collect(),
+            norm: norm(),
+        }
+    }
+}
+
+impl Vit {
+    /// All tokens after the last block: class token, registers, patches row by row. Without the last norm, see
+    /// [`norm`](Self::norm).
+    ///
+    /// # Shapes
+    /// - pixels: `[b, channels, h, w]`, normalised; h and w at least one patch
+    /// - result: `[b, 1 + registers + patches, hidden]`
+    ///
+    /// # Errors
+    /// When the image has other channels, is smaller than a patch, or is of another size than the config's and the tower
+    /// does not take it.
+    pub(crate) fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        let mut x = self.embeddings.forward(pixels)?;
+        if let Some(norm) = &self.pre_norm {
+            x = normalise(norm, x);
+        }
+        for layer in &self.layers {
+            x = layer.forward(x, Visible::All);
+        }
+        Ok(x)
+    }
+
+    /// The last norm.
+    ///
+    /// # Shapes
+    /// - x and result: `[b, l, hidden]`
+    pub(crate) fn norm(&self, x: Tensor<3>) -> Tensor<3> {
+        normalise(&self.norm, x)
+    }
+
+    /// Number of register tokens.
+    pub(crate) fn registers(&self) -> usize {
+        self.embeddings.registers.as_ref().map_or(0, |r| r.dims()[1])
+    }
+}
+
+impl Embeddings {
+    fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        let [batch, channels, height, width] = pixels.dims();
+        let [h, expected, patch, _] = self.patches.weight.dims();
+        let (rows, columns) = (height / patch, width / patch);
+        if channels != expected || rows == 0 || columns == 0 {
+            return Err(Error::contract(format!(
+                "vision transformer: expected images of {expected} channels and at least {patch}x{patch} pixels, \
+                 got {channels} channels and {height}x{width}"
+            )));
+        }
+        let positions = self.positions.val().cast(DType::F32);
+        let side = (positions.dims()[1] - 1).isqrt();
+        let positions = match (rows == side && columns == side, self.resizing) {
+            (true, _) => positions,
+            (false, Resizing::None) => {
+                return Err(Error::contract(format!(
+                    "vision transformer: expected an image of {side}x{side} patches of {patch} pixels, got \
+                     {rows}x{columns}; resize it"
+                )));
+            }
+            (false, resizing) => positions::interpolate(positions, side, [rows, columns], resizing),
+        };
+        let patches = embed_patches(&self.patches, pixels);
+        let class = self.class_token.val().cast(DType::F32).expand([batch, 1, h]);
+        let Some(registers) = &self.registers else {
+            return Ok(Tensor::cat(vec![class, patches], 1) + positions);
+        };
+        // Registers have no position.
+        let registers = registers.val().cast(DType::F32);
+        let count = registers.dims()[1];
+        let patches = patches + positions.clone().narrow(1, 1, rows * columns);
+        let class = class + positions.narrow(1, 0, 1);
+        Ok(Tensor::cat(vec![class, registers.expand([batch, count, h]), patches], 1))
+    }
+}
