@@ -1,0 +1,122 @@
+//! The engine's half of the comparison of reward towers with PyTorch; `benches/peers/towers.py` runs both halves.
+//!
+//! `cargo bench -p counterpoint-benches --bench towers -- --tower NAME --folder DIR --batch N` prints one JSON object: seconds
+//! and user CPU seconds of each repeat, and numbers that must equal the other half's.
+#![allow(missing_docs, clippy::print_stdout)]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use clap::{Parser, ValueEnum};
+use counterpoint::weights::WeightFiles;
+use counterpoint::{Error, Precision, Result, device};
+use counterpoint_benches::process::timed;
+use counterpoint_encoders::{BertConfig, ClipConfig, Dinov2Config};
+
+/// How many numbers of the result are compared.
+const COMPARED: usize = 200;
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, value_enum)]
+    tower: Tower,
+    /// Folder with config.json, model.safetensors and inputs.safetensors.
+    #[arg(long)]
+    folder: PathBuf,
+    /// `flex` (CPU) or `cuda:N`.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    #[arg(long, default_value_t)]
+    dtype: Precision,
+    /// Images or texts of one pass.
+    #[arg(long)]
+    batch: usize,
+    /// Timed repeats, after one that is not timed.
+    #[arg(long, default_value_t = 5)]
+    repeats: usize,
+    /// `cargo bench` says this.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy)]
+enum Tower {
+    /// A BERT as a sentence encoder.
+    Minilm,
+    Dinov2,
+    ClipImage,
+    ClipText,
+}
+
+fn main() -> Result<()> {
+    if std::env::args().skip(1).all(|arg| arg == "--bench") {
+        println!("towers: needs PyTorch beside it; run `python3 benches/peers/towers.py`");
+        return Ok(());
+    }
+    let args = Args::parse();
+    let device = device::named(&args.device)?;
+    let inputs = WeightFiles::open(&args.folder.join("inputs.safetensors"))?;
+    let embed = tower(&args, &inputs, &device)?;
+    let check = numbers(&embed()?)?;
+    let mut repeats = Vec::new();
+    for _ in 0..args.repeats {
+        let (done, seconds, user) = timed(|| numbers(&embed()?));
+        done?;
+        repeats.push([seconds, user]);
+    }
+    let step = (check.len() / COMPARED).max(1);
+    let check: Vec<f32> = check.into_iter().step_by(step).take(COMPARED).collect();
+    println!("{}", serde_json::json!({ "repeats": repeats, "check": check }));
+    Ok(())
+}
+
+/// The tower of the folder, ready to embed the first `batch` inputs.
+fn tower(args: &Args, inputs: &WeightFiles, device: &Device) -> Result<Box<dyn Fn() -> Result<Tensor<2>>>> {
+    let (folder, precision, batch): (&Path, _, _) = (&args.folder, args.dtype, args.batch);
+    let ids = || -> Result<Tensor<2, Int>> {
+        Ok(Tensor::from_data(data(inputs, "input_ids", batch)?, device))
+    };
+    let pixels = || -> Result<Tensor<4>> { Ok(Tensor::from_data(data(inputs, "pixel_values", batch)?, device)) };
+    Ok(match args.tower {
+        Tower::Minilm => {
+            let tower = BertConfig::load(folder, precision, device)?;
+            let ids = ids()?;
+            let keep = Tensor::<2, Int>::from_data(data(inputs, "attention_mask", batch)?, device).equal_elem(1);
+            Box::new(move || Ok(tower.embed(ids.clone(), &keep)))
+        }
+        Tower::Dinov2 => {
+            let (tower, pixels) = (Dinov2Config::load(folder, precision, device)?, pixels()?);
+            Box::new(move || Ok(tower.forward(pixels.clone())?.flatten(1, 2)))
+        }
+        Tower::ClipImage => {
+            let (towers, pixels) = (ClipConfig::load(folder, precision, device)?, pixels()?);
+            Box::new(move || towers.embed_images(pixels.clone()))
+        }
+        Tower::ClipText => {
+            let (towers, ids) = (ClipConfig::load(folder, precision, device)?, ids()?);
+            Box::new(move || Ok(towers.embed_texts(ids.clone())))
+        }
+    })
+}
+
+/// The first `batch` rows of an input.
+fn data(inputs: &WeightFiles, name: &str, batch: usize) -> Result<TensorData> {
+    let all = inputs.tensor(name)?;
+    let shape = all.shape().to_vec();
+    let per_row: usize = shape[1..].iter().product();
+    if batch > shape[0] {
+        return Err(Error::config(format!("--batch: expected at most {}, got {batch}", shape[0])));
+    }
+    let mut cut = shape.clone();
+    cut[0] = batch;
+    let n = batch * per_row;
+    Ok(match all.dtype().is_float() {
+        true => TensorData::new(all.iter::<f32>().take(n).collect::<Vec<_>>(), cut),
+        false => TensorData::new(all.iter::<i64>().take(n).collect::<Vec<_>>(), cut),
+    })
+}
+
+fn numbers(x: &Tensor<2>) -> Result<Vec<f32>> {
+    let read = x.clone().try_into_vec_as::<f32>();
+    read.map_err(|e| Error::contract("cannot read the result").with_source(e.to_string()))
+}
