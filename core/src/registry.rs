@@ -120,6 +120,14 @@ impl Reward for Named {
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         self.reward.score(samples)
     }
+
+    fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
+        self.reward.preview(previews)
+    }
+
+    fn device(&self) -> Option<Device> {
+        self.reward.device()
+    }
 }
 
 fn unknown(sort: &str, name: &str, known: &[&str]) -> Error {
