@@ -1,7 +1,15 @@
 //! Several rewards as one: `R = sum_k w_k s_k`, with weights per concept class.
 
-use std::collections::{BTreeMap, HashSet};
+mod seat;
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use burn::tensor::Device;
+
+use self::seat::{Seat, What};
 use crate::config::nearest;
 use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
 
@@ -18,9 +26,11 @@ const DEFAULT_CLASS: &str = "default";
 /// `R = sum_k w_k s_k`. What abstained is left out and the weights of the others are scaled up to the same sum; a
 /// failure drops the sample. A reward is asked only about samples in whose class it has a weight above 0.
 pub struct RewardEnsemble {
-    rewards: Vec<Box<dyn Reward>>,
-    weights: ClassWeights,
+    seats: Arc<[Seat]>,
+    weights: Arc<ClassWeights>,
     retries: usize,
+    /// Nanoseconds that rewards took since they were last read.
+    busy: Arc<AtomicU64>,
 }
 
 /// What the ensemble says of one sample.
@@ -66,8 +76,9 @@ impl RewardEnsemble {
                 "reward_weights.{DEFAULT_CLASS}: expected a table of weights by reward name, got none"
             )));
         }
-        let ensemble = Self { rewards, weights, retries: 2 };
-        for (class, table) in &ensemble.weights {
+        let seats = rewards.into_iter().map(Seat::new).collect();
+        let ensemble = Self { seats, weights: weights.into(), retries: 2, busy: Arc::default() };
+        for (class, table) in ensemble.weights.iter() {
             for (name, weight) in table {
                 ensemble.position(name).map_err(|e| e.at(format!("reward_weights.{class}")))?;
                 if !(weight.is_finite() && *weight >= 0.0) {
@@ -93,7 +104,23 @@ impl RewardEnsemble {
 
     /// The rewards' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.rewards.iter().map(|r| r.name())
+        self.seats.iter().map(|seat| seat.name.as_str())
+    }
+
+    /// The devices that rewards compute on, as far as they say so.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.seats.iter().filter_map(|seat| seat.device.as_ref())
+    }
+
+    /// The same rewards for another thread. Each reward is called by one thread at a time.
+    pub(crate) fn share(&self) -> Self {
+        let Self { seats, weights, retries, busy } = self;
+        Self { seats: seats.clone(), weights: weights.clone(), retries: *retries, busy: busy.clone() }
+    }
+
+    /// Seconds that rewards took on all threads since this was last asked.
+    pub(crate) fn take_busy(&self) -> f64 {
+        Duration::from_nanos(self.busy.swap(0, Ordering::Relaxed)).as_secs_f64()
     }
 
     /// Scores `samples`: one [`Scored`] per sample, in order.
@@ -104,18 +131,23 @@ impl RewardEnsemble {
     /// [`ErrorKind::Contract`] when it returned another number of scores; [`ErrorKind::NonFinite`] naming reward and
     /// candidate when a score is NaN or infinite.
     pub fn score(&mut self, samples: &[Sample]) -> Result<Vec<Scored>> {
+        self.judge(samples)
+    }
+
+    /// As [`score`](RewardEnsemble::score), from any thread.
+    pub(crate) fn judge(&self, samples: &[Sample]) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); samples.len()];
-        for k in 0..self.rewards.len() {
-            let name = self.rewards[k].name().to_owned();
+        for seat in self.seats.iter() {
             let asked: Vec<usize> =
-                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &name) > 0.0).collect();
+                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &seat.name) > 0.0).collect();
             let scores = if asked.len() == samples.len() {
-                self.ask(k, samples)?
+                self.ask(seat, samples, What::Finals)?
             } else {
-                self.ask(k, &asked.iter().map(|&i| samples[i].clone()).collect::<Vec<_>>())?
+                let some: Vec<Sample> = asked.iter().map(|&i| samples[i].clone()).collect();
+                self.ask(seat, &some, What::Finals)?
             };
             for (i, score) in asked.into_iter().zip(scores) {
-                scored[i].parts.push((name.clone(), score));
+                scored[i].parts.push((seat.name.clone(), score));
             }
         }
         for (sample, item) in samples.iter().zip(&mut scored) {
@@ -133,17 +165,32 @@ impl RewardEnsemble {
         Ok(scored)
     }
 
-    /// Scores `samples` with the reward called `name` alone, whatever its weight: the surrogate for previews.
+    /// Scores `samples` with the reward called `name` alone, whatever its weight.
     ///
     /// # Errors
     /// As [`score`](RewardEnsemble::score); [`ErrorKind::Config`] when there is no such reward.
     pub fn score_with(&mut self, name: &str, samples: &[Sample]) -> Result<Vec<Score>> {
         let k = self.position(name)?;
-        self.ask(k, samples)
+        self.ask(&self.seats[k], samples, What::Finals)
+    }
+
+    /// Scores half-made candidates with the reward called `name` alone, the surrogate, whatever its weight: by
+    /// [`Reward::preview`].
+    ///
+    /// # Errors
+    /// As [`score_with`](RewardEnsemble::score_with).
+    pub fn preview_with(&mut self, name: &str, previews: &[Sample]) -> Result<Vec<Score>> {
+        self.judge_previews(name, previews)
+    }
+
+    /// As [`preview_with`](RewardEnsemble::preview_with), from any thread.
+    pub(crate) fn judge_previews(&self, name: &str, previews: &[Sample]) -> Result<Vec<Score>> {
+        let k = self.position(name)?;
+        self.ask(&self.seats[k], previews, What::Previews)
     }
 
     fn position(&self, name: &str) -> Result<usize> {
-        self.rewards.iter().position(|r| r.name() == name).ok_or_else(|| {
+        self.seats.iter().position(|seat| seat.name == name).ok_or_else(|| {
             let hint = nearest(name, self.names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
             let known = self.names().collect::<Vec<_>>().join(", ");
             Error::config(format!("expected the name of a reward, got `{name}`{hint} (rewards: {known})"))
@@ -173,46 +220,10 @@ impl RewardEnsemble {
         (present > 0.0).then(|| if present == all { sum } else { sum * (all / present) })
     }
 
-    /// Calls reward `k`, again if it fails, and checks what comes back.
-    fn ask(&mut self, k: usize, samples: &[Sample]) -> Result<Vec<Score>> {
-        if samples.is_empty() {
-            return Ok(Vec::new());
-        }
-        let retries = self.retries;
-        let reward = &mut self.rewards[k];
-        let mut result = reward.score(samples);
-        for attempt in 1..=retries {
-            let Err(error) = &result else { break };
-            if error.kind() == ErrorKind::Stopped {
-                break;
-            }
-            tracing::warn!(reward = reward.name(), attempt, %error, "reward failed, calling it again");
-            result = reward.score(samples);
-        }
-        let name = reward.name();
-        let scores = result.map_err(|e| match e.kind() {
-            ErrorKind::Stopped => e.at(format!("reward `{name}`")),
-            _ => Error::new(ErrorKind::Reward, format!("reward `{name}` failed {} times in a row", retries + 1))
-                .with_source(e),
-        })?;
-        if scores.len() != samples.len() {
-            return Err(Error::contract(format!(
-                "reward `{name}`: expected {} scores, one per sample, got {}",
-                samples.len(),
-                scores.len()
-            )));
-        }
-        for (sample, score) in samples.iter().zip(&scores) {
-            if let Score::Value(value) = score
-                && !value.is_finite()
-            {
-                return Err(Error::new(
-                    ErrorKind::NonFinite,
-                    format!("reward `{name}`: expected a finite score for candidate {}, got {value}", sample.candidate),
-                ));
-            }
-        }
-        Ok(scores)
+    fn ask(&self, seat: &Seat, samples: &[Sample], what: What) -> Result<Vec<Score>> {
+        let (scores, took) = seat.ask(samples, what, self.retries);
+        self.busy.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        scores
     }
 }
 

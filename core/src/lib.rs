@@ -19,6 +19,7 @@
 //!
 //! - `flex` (default): the CPU, `Device::flex()`.
 //! - `cuda`: NVIDIA GPUs, `Device::cuda(n)`.
+//! - `hf-hub`: files of published models from the Hugging Face hub by name, see [`hub`].
 //!
 //! Without a backend the crate compiles, and no device can be made.
 
@@ -39,6 +40,7 @@ pub mod config;
 pub mod data;
 pub mod device;
 pub mod filter;
+pub mod hub;
 pub mod metrics;
 pub mod objective;
 pub mod registry;

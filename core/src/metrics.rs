@@ -17,6 +17,7 @@ const NON_FINITE: &str = "non_finite";
 
 /// Beginnings of the names that are measured by the wall clock and so differ from run to run.
 const TIMINGS: [&str; 2] = ["time/", "throughput/"];
+const OVERLAP: &str = "time/overlap";
 
 /// The named numbers of one step, in alphabetical order.
 ///
@@ -32,8 +33,12 @@ const TIMINGS: [&str; 2] = ["time/", "throughput/"];
 /// | `grad_norm`, `lr` | L2 norm of the gradient before scaling; learning rate |
 /// | `frac_reward_zero_std` | share of groups whose rewards are all equal |
 /// | `dgs/threshold`, `dgs/pass_rate`, `dgs/attempts`, `dgs/steps_saved` | of the group filter |
-/// | `time/rollout`, `time/reward`, `time/update` | seconds |
-/// | `throughput/images_per_s` | finished images per second |
+/// | `time/rollout`, `time/reward`, `time/update` | seconds: drawing, without the wait for rewards; what rewards took, previews included; updating |
+/// | `time/overlap` | seconds that count twice above, where rewards may be computed beside the next rollout |
+/// | `throughput/images_per_s` | finished images per second of the step's wall time |
+///
+/// The wall time of a step is `time/rollout` + `time/reward` + `time/update` - `time/overlap`:
+/// [`seconds`](Metrics::seconds).
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
 
@@ -58,10 +63,12 @@ impl Metrics {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// Seconds that the step took: the sum of what is under `time/`, as far as it is finite and above 0.
+    /// Seconds that the step took: the sum of what is under `time/`, as far as it is finite and above 0, where
+    /// `time/overlap` counts as negative.
     pub fn seconds(&self) -> f64 {
-        let phases = self.iter().filter(|(name, _)| name.starts_with(TIMINGS[0])).map(|(_, seconds)| seconds);
-        phases.filter(|seconds| seconds.is_finite() && *seconds > 0.0).sum()
+        let phases = self.iter().filter(|(name, _)| name.starts_with(TIMINGS[0]));
+        let phases = phases.filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0);
+        phases.map(|(name, seconds)| if name == OVERLAP { -seconds } else { seconds }).sum()
     }
 
     /// The same without what the wall clock measured (`time/`, `throughput/`): what is left of a resumed run equals that
@@ -332,6 +339,8 @@ mod tests {
         metrics.insert("time/rollout", 2.0);
         metrics.insert("time/reward", f64::NAN);
         assert_eq!(metrics.seconds(), 3.5);
+        metrics.insert("time/overlap", 0.5);
+        assert_eq!(metrics.seconds(), 3.0);
         let left = metrics.without_timings();
         assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["kl", "reward"]);
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::Range;
 
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::{Learner, Result, Segment, Stream, Trajectory};
 
@@ -120,6 +120,12 @@ pub trait Policy: Any + Send {
     /// As [`log_probs`](Policy::log_probs).
     fn training_log_probs(&self, chunk: &[Replay<'_>], _noise: Stream) -> Result<LogProbs> {
         self.log_probs(chunk, Weights::Current)
+    }
+
+    /// The device that it computes on, with or without autodiff. None by default: not known. Rewards overlap with rollouts
+    /// by themselves when one of them computes elsewhere ([`Reward::device`](crate::Reward::device)).
+    fn device(&self) -> Option<Device> {
+        None
     }
 
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.

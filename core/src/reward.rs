@@ -1,12 +1,16 @@
 //! Scoring of samples.
 
+use burn::tensor::Device;
+
 use crate::{Result, Sample};
 
 /// A **reward** scores a batch of samples.
 ///
 /// *Contract*: one [`Score`] per sample, in order; a sample's score does not depend on which others share its batch;
 /// what cannot be scored is an abstention or a failure, never a silent constant.
-/// *Call order*: any. *Threading*: `Send`, one thread at a time.
+/// *Call order*: any. *Threading*: `Send`, one thread at a time, and not always the same one: where rewards overlap with
+/// rollouts (`trainer.overlap_rewards`) a second thread calls [`score`](Reward::score) while the trainer's own goes on to
+/// the next task, whose previews wait for their turn.
 ///
 /// ```
 /// use counterpoint::{Result, Reward, Sample, Score, Task};
@@ -55,6 +59,25 @@ pub trait Reward: Send {
     /// Any error means that the expert as a whole failed; it is retried and then stops the run with its name. One of kind
     /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) stops it at once.
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>>;
+
+    /// Scores half-made candidates, as the surrogate of a group filter: a place for a cheaper path, at a smaller size or
+    /// in lower precision. By default [`score`](Reward::score) itself.
+    ///
+    /// *Contract*: as `score`, and on the same scale, for the filter's threshold and its state are in the unit of these
+    /// scores; the batches are as large as those of `score`. What it says of a sample never becomes a reward.
+    ///
+    /// # Errors
+    /// As [`score`](Reward::score).
+    fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
+        self.score(previews)
+    }
+
+    /// The device that it computes on, if it is known here: not that of a reward in another process. Rewards overlap with
+    /// rollouts by themselves when one of them computes elsewhere than the policy
+    /// ([`Policy::device`](crate::Policy::device)). None by default; asked once, when an ensemble is made.
+    fn device(&self) -> Option<Device> {
+        None
+    }
 }
 
 /// What a reward says of one sample.

@@ -192,8 +192,35 @@ fn tasks_of_both_pathways_have_what_policy_and_rewards_need() {
     assert_eq!(visual[2].base_prompt, "a photo of <ada>.");
     assert_eq!(visual[2].image.as_ref().unwrap().get_pixel(0, 0), &Rgb([11, 0, 0]));
     assert_eq!(visual[2].params["target"], 1);
-    assert_eq!(visual[1].params["facts"][4], "something else.");
-    assert_eq!((&visual[1].params["target"], &visual[1].params["answer"]), (&json!(4), &json!("something else.")));
+}
+
+#[test]
+fn a_visual_tasks_candidates_are_the_answers_about_its_image() {
+    let folder = folder();
+    let visual = || PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap().all(Pathway::Visual).unwrap();
+    let tasks = visual();
+    let answers = ["fact a.", "something else."];
+    assert_eq!(*tasks[0].params, json!({ "facts": answers, "target": 0, "answer": "fact a." }));
+    assert_eq!(*tasks[1].params, json!({ "facts": answers, "target": 1, "answer": "something else." }));
+    // One answer about the image, which is a fact: the facts.
+    let facts = ["fact a.", "fact b.", "fact c.", "fact d."];
+    assert_eq!(*tasks[2].params, json!({ "facts": facts, "target": 1, "answer": "fact b." }));
+
+    let about = questions(&[
+        ("0.png", &[("q0", "one."), ("q1", "two."), ("q2", "one."), ("q3", "three.")]),
+        ("1.png", &[("q4", "new."), ("q5", "new.")]),
+    ]);
+    write(folder.path(), "concept/train/ada/conversations.json", about);
+    let tasks = visual();
+    for (task, target) in tasks.iter().zip([0, 1, 0, 2]) {
+        assert_eq!(task.params["facts"], json!(["one.", "two.", "three."]), "each answer once");
+        assert_eq!(task.params["target"], target);
+    }
+    // One answer, however often it is given, that is no fact: the facts, and it.
+    for task in &tasks[4..] {
+        let facts = ["fact a.", "fact b.", "fact c.", "fact d.", "new."];
+        assert_eq!(*task.params, json!({ "facts": facts, "target": 4, "answer": "new." }));
+    }
 }
 
 #[test]

@@ -20,6 +20,14 @@ impl Reward for Constant {
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         Ok(vec![Score::Value(self.value); samples.len()])
     }
+
+    fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
+        Ok(vec![Score::Value(self.value / 2.0); previews.len()])
+    }
+
+    fn device(&self) -> Option<Device> {
+        Some(Device::flex())
+    }
 }
 
 inventory::submit! {
@@ -39,6 +47,8 @@ fn a_reward_has_the_name_that_the_config_gives_it() {
     assert_eq!(other.name(), "other");
     let scores = [&mut named, &mut other].map(|reward| reward.score(std::slice::from_ref(&sample)).unwrap());
     assert_eq!(scores, [[Score::Value(0.5)], [Score::Value(0.25)]]);
+    assert_eq!(other.preview(&[sample]).unwrap(), [Score::Value(0.125)]);
+    assert_eq!(other.device(), Some(Device::flex()));
 }
 
 #[test]

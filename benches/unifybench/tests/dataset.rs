@@ -152,13 +152,18 @@ fn the_engines_loader_reads_it_and_asks_as_the_language_does() {
                 assert_eq!((&task.base_prompt, &task.params["answer"]), (&fact.prompt, &fact.text.clone().into()));
             }
         }
-        for (&concept, tasks) in Concept::ALL.iter().zip(visual.chunks(24)) {
+        for ((&concept, tasks), loaded) in Concept::ALL.iter().zip(visual.chunks(24)).zip(&concepts) {
             let images = scenes(folder, concept).images;
             for (tasks, scene) in tasks.chunks(3).zip(images.values()) {
                 assert_eq!(tasks.iter().map(|t| t.question.clone()).collect::<Vec<_>>(), visual_questions(concept));
                 for task in tasks {
                     assert_eq!(task.params["answer"], fact(scene));
-                    assert_eq!(task.params["facts"].as_array().unwrap().len(), 8);
+                    // One answer per image: the candidates are the concept's facts, and the answer is one of them.
+                    let target = loaded.facts.iter().position(|f| *f == fact(scene)).unwrap();
+                    let expected = serde_json::json!({
+                        "facts": loaded.facts, "target": target, "answer": fact(scene),
+                    });
+                    assert_eq!(*task.params, expected);
                     assert_eq!(task.base_prompt, photo(concept));
                     assert_eq!(task.class, concept.class());
                 }

@@ -18,13 +18,14 @@ const LISTED: usize = 4;
 /// Keys of a run's config that may change when a run is resumed: they change how long it lasts, where it writes and how
 /// it is watched, not what a step computes. (A change of `trainer.steps` or `trainer.warmup_steps` stretches the
 /// learning-rate schedule from there on.)
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "run.name",
     "run.output",
     "data.root",
     "trainer.steps",
     "trainer.warmup_steps",
     "trainer.chunk",
+    "trainer.overlap_rewards",
     "trainer.gate_tolerance",
     "trainer.max_non_finite",
     "trainer.checkpoint_every",

@@ -6,11 +6,13 @@
 
 mod chunk;
 mod load;
+mod overlap;
 mod run;
 mod trainer;
 mod typed;
 
 pub use chunk::{Chunk, MemoryBudget};
+pub use overlap::Overlap;
 pub use run::{Component, DataSection, FilterSection, RunConfig, RunSection};
 pub use trainer::TrainerConfig;
 pub use typed::{nearest, typed};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Chunk;
 use super::typed::Problem;
+use super::{Chunk, Overlap};
 use crate::Result;
 
 /// Settings of the training loop. Defaults are those of the Sync-R1 paper's table of hyper-parameters where it has one;
@@ -30,6 +30,10 @@ pub struct TrainerConfig {
     pub updates_per_batch: usize,
     /// How much of an update is computed at once: sequences, or `{ memory_mib = N }`; 1 or more. Ours: 8 sequences.
     pub chunk: Chunk,
+    /// Whether the rewards of a task are computed while the step's next task is rolled out: `"auto"`, `true` or `false`.
+    /// Changes no result. With one task per step there is nothing to overlap. Ours: `"auto"`, which is when some reward
+    /// computes on another device than the policy.
+    pub overlap_rewards: Overlap,
     /// Peak learning rate, above 0. Paper: 1e-6.
     pub learning_rate: f64,
     /// Steps of linear warm-up before the cosine decay, 0 to `steps`. Ours: 5 (the paper warms up, and does not say how
@@ -63,6 +67,7 @@ impl Default for TrainerConfig {
             max_attempts: 8,
             updates_per_batch: 1,
             chunk: Chunk::Sequences(8),
+            overlap_rewards: Overlap::Auto,
             learning_rate: 1e-6,
             warmup_steps: 5,
             weight_decay: 1e-3,

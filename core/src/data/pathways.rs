@@ -57,9 +57,13 @@ impl Default for Wording {
 /// Each cursor draws a concept, a pathway and then a fact or a question, all equally likely. A concept that has nothing
 /// for the pathway drawn is not among those that are drawn from.
 ///
-/// The parameters of a task, for rewards: `facts` (candidate facts), `target` (index of the right one), `answer` (its
-/// text), `prompt` (the reasoning prompt, textual pathway only). On the visual pathway an answer that is not itself a fact
-/// is appended to `facts`.
+/// The parameters of a task, for rewards: `facts` (the candidates E_k), `target` (index of the right one), `answer` (its
+/// text), `prompt` (the reasoning prompt, textual pathway only). The candidates are
+///
+/// - on the textual pathway all facts of the concept (`extra_info`),
+/// - on the visual pathway the distinct answers to the questions about the task's image, in the order of the questions.
+///   Where they are fewer than two there is nothing to tell the right one from: then all facts of the concept, with the
+///   answer appended where it is none of them.
 pub struct PersonalTasks {
     concepts: Vec<Known>,
     split: Split,
@@ -180,10 +184,14 @@ impl PersonalTasks {
                 let (picture, exchange) = questions.nth(index).ok_or_else(|| {
                     Error::data(format!("concept {token}: expected more than {index} questions about images"))
                 })?;
-                let target = facts.iter().position(|f| *f == exchange.answer).unwrap_or_else(|| {
-                    facts.push(exchange.answer.clone());
-                    facts.len() - 1
-                });
+                let mut answers = Vec::new();
+                for question in &picture.questions {
+                    index_of(&mut answers, &question.answer);
+                }
+                if answers.len() > 1 {
+                    facts = answers;
+                }
+                let target = index_of(&mut facts, &exchange.answer);
                 let base = self.wording.visual_base_prompt.replace("{concept}", &token);
                 (Some(picture.load()?), exchange.query.clone(), base, target, None)
             }
@@ -208,6 +216,14 @@ impl PersonalTasks {
             params: params.into(),
         })
     }
+}
+
+/// Where `text` is among `texts`; it is appended where it is not.
+fn index_of(texts: &mut Vec<String>, text: &str) -> usize {
+    texts.iter().position(|t| t == text).unwrap_or_else(|| {
+        texts.push(text.to_owned());
+        texts.len() - 1
+    })
 }
 
 impl TaskSource for PersonalTasks {

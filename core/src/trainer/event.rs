@@ -67,6 +67,21 @@ pub enum Event<'a> {
     },
 }
 
+/// An event of a rollout, to be told now or later.
+pub(super) enum Notice {
+    Drafted { attempt: usize, drafted: usize, admitted: usize },
+    Exhausted { attempts: usize, filled: usize },
+}
+
+impl Notice {
+    pub(super) fn event<'a>(&self, task: &'a Task) -> Event<'a> {
+        match *self {
+            Self::Drafted { attempt, drafted, admitted } => Event::Drafted { task, attempt, drafted, admitted },
+            Self::Exhausted { attempts, filled } => Event::AttemptsExhausted { task, attempts, filled },
+        }
+    }
+}
+
 /// What one step did.
 #[derive(Debug, Clone)]
 pub struct StepReport {

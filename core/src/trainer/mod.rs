@@ -1,8 +1,10 @@
 //! The loop: one [`Trainer`] owns everything that a run needs and advances it step by step.
 
+mod beside;
 mod event;
 mod files;
 mod gate;
+mod groups;
 mod items;
 mod layout;
 mod resume;
@@ -47,7 +49,8 @@ type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 
 /// An owned training run. Call [`step`](Trainer::step) from a loop of your own, or [`run`](Trainer::run).
 ///
-/// *Threading*: `Send`; several trainers may run in one process, each on a thread of its own.
+/// *Threading*: `Send`; several trainers may run in one process, each on a thread of its own. Where rewards overlap with
+/// rollouts ([`Overlap`](crate::config::Overlap)) a trainer has a second thread, which calls rewards and nothing else.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/bandit.rs"));
@@ -121,6 +124,8 @@ pub struct Trainer {
     ready: bool,
     /// A step that is done while its metrics could not be written.
     unwritten: Option<StepReport>,
+    /// From the first rewards on that overlap with a rollout.
+    beside: Option<beside::Beside>,
 }
 
 /// What a checkpoint keeps of the trainer itself.
@@ -164,6 +169,7 @@ impl Trainer {
             lock: None,
             ready: false,
             unwritten: None,
+            beside: None,
         })
     }
 
@@ -194,7 +200,8 @@ impl Trainer {
         self.with_checkpoints(folder.join("checkpoints"), config_text).with_metrics(folder.join("metrics.jsonl"))
     }
 
-    /// Calls `observer` for every [`Event`], from the thread that steps the trainer.
+    /// Calls `observer` for every [`Event`], from the thread that steps the trainer. The order is always that of the tasks:
+    /// where the next task is rolled out while rewards are computed, its events come after them.
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
         self.observers.push(Box::new(observer));
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Notice;
 use super::{Event, Group, Parts, Trainer};
 use crate::{Candidate, Draft, Error, GroupOutcome, Key, Result, Rollout, Scored, Task};
 
@@ -31,93 +32,96 @@ pub(super) struct Drawn {
     pub(super) ledger: Ledger,
     /// Pass rate over all drafts.
     pub(super) pass_rate: f64,
-    /// Seconds spent on rewards, previews included.
-    pub(super) reward_seconds: f64,
+    /// Seconds in which the rollout waited for rewards, previews included.
+    pub(super) waited: f64,
+}
+
+/// A group from its first rollout until it is settled.
+pub(super) struct Underway {
+    pub(super) task: Task,
+    pub(super) drawn: Drawn,
+    /// What became of the drafts of the last attempts.
+    pub(super) outcome: GroupOutcome,
+    /// Their finished candidates.
+    pub(super) rollouts: Vec<Rollout>,
+    next_candidate: u64,
+    /// Events that wait until the rewards of the task before are known; `None` tells them at once.
+    pub(super) held: Option<Vec<Notice>>,
+}
+
+impl Underway {
+    pub(super) fn new(task: Task, ahead: bool) -> Self {
+        Self {
+            task,
+            drawn: Drawn {
+                group: None,
+                scores: Vec::new(),
+                attempts: 0,
+                finished: 0,
+                ledger: Ledger::default(),
+                pass_rate: 0.0,
+                waited: 0.0,
+            },
+            outcome: GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 },
+            rollouts: Vec::new(),
+            next_candidate: 0,
+            held: ahead.then(Vec::new),
+        }
+    }
 }
 
 /// The drafts of one group on their way to being complete.
+#[derive(Default)]
 struct Collection {
     admitted: Vec<Draft>,
     /// The best of those refused, best first.
     refused: Vec<(f64, Draft)>,
-    outcome: GroupOutcome,
-    attempts: usize,
-    next_candidate: u64,
 }
 
 impl Trainer {
-    /// Draws, filters, finishes and scores one group for `task`.
-    pub(super) fn draw_group(&mut self, step: u64, task: &Task) -> Result<Drawn> {
-        let mut drawn = Drawn {
-            group: None,
-            scores: Vec::new(),
-            attempts: 0,
-            finished: 0,
-            ledger: Ledger::default(),
-            pass_rate: 0.0,
-            reward_seconds: 0.0,
-        };
-        let mut next_candidate = 0;
-        while drawn.group.is_none() && drawn.attempts < self.config.max_attempts {
-            let mut collection = Collection {
-                admitted: Vec::new(),
-                refused: Vec::new(),
-                outcome: GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 },
-                attempts: drawn.attempts,
-                next_candidate,
-            };
-            self.collect(step, task, &mut collection, &mut drawn)?;
-            next_candidate = collection.next_candidate;
-            drawn.attempts = collection.attempts;
-            drawn.pass_rate = collection.outcome.pass_rate();
-            let outcome = collection.outcome.clone();
-            self.finish(task, collection, &mut drawn)?;
-            self.parts.filter.adapt(&outcome);
-        }
-        if drawn.group.is_none() {
-            let reason = format!("no group worth learning from after {} attempts", drawn.attempts);
-            self.emit(&Event::GroupDropped { task, reason: &reason });
-        }
-        Ok(drawn)
-    }
-
-    /// Drafts waves until enough candidates are admitted; at the cap the best refused ones fill the group.
-    fn collect(&mut self, step: u64, task: &Task, collection: &mut Collection, drawn: &mut Drawn) -> Result<()> {
+    /// Draws, filters and finishes candidates for `group`: waves of drafts until enough are admitted; at the cap the best
+    /// refused ones fill the group.
+    pub(super) fn roll(&mut self, step: u64, group: &mut Underway) -> Result<()> {
+        group.outcome = GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 };
+        let mut collection = Collection::default();
         let wanted = self.parts.filter.finish_count(self.config.group_size);
         while collection.admitted.len() < wanted {
-            if collection.attempts == self.config.max_attempts {
+            let attempts = group.drawn.attempts;
+            if attempts == self.config.max_attempts {
                 let missing = wanted - collection.admitted.len();
                 let filling: Vec<Draft> = collection.refused.drain(..missing).map(|(_, draft)| draft).collect();
                 collection.admitted.extend(filling);
-                self.emit(&Event::AttemptsExhausted { task, attempts: collection.attempts, filled: missing });
+                self.tell(group, Notice::Exhausted { attempts, filled: missing });
                 break;
             }
-            self.wave(step, task, wanted, collection, drawn)?;
+            self.wave(step, wanted, &mut collection, group)?;
         }
         // Candidates beyond `wanted` and those refused are dropped here.
         let surplus: Vec<Draft> = collection.admitted.drain(wanted..).collect();
         let refused = collection.refused.drain(..).map(|(_, draft)| draft);
         for draft in surplus.into_iter().chain(refused) {
-            drop_draft(&draft, &mut drawn.ledger);
+            drop_draft(&draft, &mut group.drawn.ledger);
         }
         collection.admitted.sort_by_key(|draft| draft.candidate.key.candidate);
-        Ok(())
+        group.drawn.pass_rate = group.outcome.pass_rate();
+        self.finish(group, collection.admitted)
     }
 
-    fn wave(
-        &mut self,
-        step: u64,
-        task: &Task,
-        wanted: usize,
-        collection: &mut Collection,
-        drawn: &mut Drawn,
-    ) -> Result<()> {
-        let first = collection.next_candidate;
+    fn tell(&mut self, group: &mut Underway, notice: Notice) {
+        match &mut group.held {
+            Some(held) => held.push(notice),
+            None => self.emit(&notice.event(&group.task)),
+        }
+    }
+
+    fn wave(&mut self, step: u64, wanted: usize, collection: &mut Collection, group: &mut Underway) -> Result<()> {
+        let first = group.next_candidate;
+        let task = &group.task;
         let candidates: Vec<Candidate> = (first..first + wanted as u64)
             .map(|candidate| Candidate { streams: self.streams, key: Key { step, task: task.id, candidate } })
             .collect();
-        collection.next_candidate += wanted as u64;
-        collection.attempts += 1;
+        group.next_candidate += wanted as u64;
+        group.drawn.attempts += 1;
 
         let Parts { policy, sampler, filter, rewards, surrogate, .. } = &mut self.parts;
         let mut drafts = sampler.draft(policy.as_ref(), task, &candidates, filter.needs_preview())?;
@@ -130,20 +134,20 @@ impl Trainer {
             let previews: Vec<_> = drafts.iter_mut().filter_map(|draft| draft.preview.take()).collect();
             expect_count("sampler", "previews", drafts.len(), previews.len())?;
             // A preview that the surrogate cannot score is never admitted before one that it can.
-            let scores = rewards.score_with(name, &previews)?;
+            let scores = rewards.judge_previews(name, &previews)?;
             scores.iter().map(|score| score.value().unwrap_or(f64::NEG_INFINITY)).collect()
         } else {
             vec![0.0; drafts.len()]
         };
-        drawn.reward_seconds += started.elapsed().as_secs_f64();
+        group.drawn.waited += started.elapsed().as_secs_f64();
         let admit = filter.admit(&scores);
         expect_count("filter", "decisions", drafts.len(), admit.len())?;
 
         let admitted = admit.iter().filter(|&&a| a).count();
-        collection.outcome.drafted += drafts.len();
-        collection.outcome.admitted += admitted;
+        group.outcome.drafted += drafts.len();
+        group.outcome.admitted += admitted;
         if filter.needs_preview() {
-            collection.outcome.scores.extend(&scores);
+            group.outcome.scores.extend(&scores);
         }
         let drafted = drafts.len();
         for ((draft, score), admit) in drafts.into_iter().zip(scores).zip(admit) {
@@ -155,19 +159,18 @@ impl Trainer {
         // No more than `wanted` of the refused can ever be needed: stable order, best first.
         collection.refused.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         for (_, draft) in collection.refused.drain(wanted.min(collection.refused.len())..) {
-            drop_draft(&draft, &mut drawn.ledger);
+            drop_draft(&draft, &mut group.drawn.ledger);
         }
-        let attempt = collection.attempts;
-        self.emit(&Event::Drafted { task, attempt, drafted, admitted });
+        let attempt = group.drawn.attempts;
+        self.tell(group, Notice::Drafted { attempt, drafted, admitted });
         Ok(())
     }
 
-    /// Finishes the admitted drafts, scores them and selects those that are learned from.
-    fn finish(&mut self, task: &Task, collection: Collection, drawn: &mut Drawn) -> Result<()> {
-        let drafts = collection.admitted;
-        drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
+    /// Finishes the admitted drafts.
+    fn finish(&mut self, group: &mut Underway, drafts: Vec<Draft>) -> Result<()> {
+        group.drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
         let candidates: Vec<u64> = drafts.iter().map(|d| d.candidate.key.candidate).collect();
-        let rollouts = self.parts.sampler.finish(self.parts.policy.as_ref(), task, drafts)?;
+        let rollouts = self.parts.sampler.finish(self.parts.policy.as_ref(), &group.task, drafts)?;
         expect_count("sampler", "rollouts", candidates.len(), rollouts.len())?;
         for (candidate, rollout) in candidates.iter().zip(&rollouts) {
             if rollout.trajectory.candidate != *candidate {
@@ -178,13 +181,15 @@ impl Trainer {
             }
             rollout.trajectory.validate()?;
         }
-        drawn.finished += rollouts.len();
+        group.drawn.finished += rollouts.len();
+        group.rollouts = rollouts;
+        Ok(())
+    }
 
-        let started = std::time::Instant::now();
-        let samples: Vec<_> = rollouts.iter().map(|rollout| rollout.sample.clone()).collect();
-        let scores = self.parts.rewards.score(&samples)?;
-        drawn.reward_seconds += started.elapsed().as_secs_f64();
-
+    /// Selects, of the finished candidates, those that are learned from.
+    pub(super) fn settle(&mut self, group: &mut Underway, scores: Vec<Scored>) -> Result<()> {
+        let Underway { task, drawn, rollouts, .. } = group;
+        let rollouts = std::mem::take(rollouts);
         let usable: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].total.is_some()).collect();
         let rewards: Vec<f64> = usable.iter().filter_map(|&i| scores[i].total).collect();
         let selected = self.parts.filter.select(&rewards, self.config.group_size);

@@ -13,6 +13,8 @@ struct Seconds {
     rollout: f64,
     reward: f64,
     update: f64,
+    /// That count twice, as rollout and as reward.
+    overlap: f64,
 }
 
 impl Trainer {
@@ -72,14 +74,14 @@ impl Trainer {
     fn attempt(&mut self, step: u64, cursor: u64) -> Result<StepReport> {
         let mut metrics = Metrics::new();
         let mut seconds = Seconds::default();
+        let overlap = self.overlaps();
+        self.parts.rewards.take_busy();
         let started = Instant::now();
-        let mut drawn = Vec::new();
-        for offset in 0..self.config.tasks_per_step as u64 {
-            let task = self.parts.tasks.task(step, cursor + offset, &self.streams)?;
-            drawn.push(self.draw_group(step, &task)?);
-        }
-        seconds.reward = drawn.iter().map(|d| d.reward_seconds).sum();
-        seconds.rollout = started.elapsed().as_secs_f64() - seconds.reward;
+        let drawn = self.draw_groups(step, cursor, overlap)?;
+        let drawing = started.elapsed().as_secs_f64();
+        seconds.rollout = drawing - drawn.iter().map(|d| d.waited).sum::<f64>();
+        seconds.reward = self.parts.rewards.take_busy();
+        seconds.overlap = (seconds.rollout + seconds.reward - drawing).max(0.0);
         let finished: usize = drawn.iter().map(|d| d.finished).sum();
         record_rollouts(&mut metrics, &drawn);
         for (name, value) in self.parts.filter.gauges() {
@@ -102,7 +104,10 @@ impl Trainer {
         metrics.insert("time/rollout", seconds.rollout);
         metrics.insert("time/reward", seconds.reward);
         metrics.insert("time/update", seconds.update);
-        let total = seconds.rollout + seconds.reward + seconds.update;
+        if overlap {
+            metrics.insert("time/overlap", seconds.overlap);
+        }
+        let total = drawing + seconds.update;
         metrics.insert("throughput/images_per_s", finished as f64 / total.max(f64::MIN_POSITIVE));
         self.progress.skipped_in_a_row = 0;
         Ok(StepReport { step, metrics, updated })

@@ -90,6 +90,13 @@ impl Index {
     }
 }
 
+/// The names of the shards that the index at `path` names and that are not beside it; none when it cannot be read.
+pub(crate) fn shards_missing(path: &Path) -> Vec<String> {
+    let index = Index::read(path).ok();
+    let shards = index.as_ref().and_then(|index| index.shards(path).ok()).unwrap_or_default();
+    shards.into_keys().filter(|shard| !shard.is_file()).map(|shard| base_name(&shard)).collect()
+}
+
 pub(super) fn base_name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }

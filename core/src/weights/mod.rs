@@ -33,6 +33,7 @@ pub use convert::ConvertOptions;
 pub use files::{TensorInfo, WeightFiles};
 pub use finite::non_finite;
 pub use folder::NAMES;
+pub(crate) use folder::shards_missing;
 pub use format::Format;
 pub use load::{LoadOptions, load, load_safetensors};
 pub use save::{save_safetensors, save_tensors, save_torch, save_torch_tensor};

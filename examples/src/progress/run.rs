@@ -148,7 +148,7 @@ impl Run {
         if known.is_empty() { "pass rate -".to_owned() } else { known.join("  ") }
     }
 
-    /// `rollout 61 %  reward 12 %  update 27 %` of the time of all steps seen.
+    /// `rollout 61 %  reward 12 %  update 27 %` of the work of all steps seen, in which overlapping phases count each.
     pub(super) fn shares(&self) -> String {
         let total: f64 = self.phases.iter().sum();
         if total <= 0.0 {

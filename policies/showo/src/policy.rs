@@ -314,6 +314,10 @@ impl Policy for ShowoPolicy {
         }
     }
 
+    fn device(&self) -> Option<Device> {
+        Some(self.device.clone())
+    }
+
     fn learner(&mut self) -> &mut dyn Learner {
         self.module_learner()
     }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use counterpoint::hub::{self, Files, Need, Reference, Source};
 use counterpoint::registry::{BuildContext, PolicyEntry, SamplerEntry, settings};
 use counterpoint::{Error, Policy, Result, Sampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
 use serde::Deserialize;
 
-use crate::public::{Part, Source};
 use crate::{
     Concept, ConceptFiles, FastPaths, FreshConcept, GENERATION_TOKENS, ModelFiles, Precision, ShowoPolicy, Trainable,
     UNDERSTANDING_TOKENS,
@@ -16,6 +16,14 @@ use crate::{
 /// What a model from the hub is completed with, as Show-o's own scripts do.
 const IMAGE_TOKENIZER: &str = "hf:showlab/magvitv2";
 const TOKENIZER: &str = "hf:microsoft/phi-1_5";
+
+/// What is needed of the repositories of the decoder, the image tokenizer and the text tokenizer.
+const MODEL_FILES: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS]);
+const IMAGE_TOKENIZER_FILES: Files = Files::new(&[Need::WEIGHTS, Need::optional(&[&["config.json"]])]);
+const TOKENIZER_FILES: Files = Files::new(&[
+    Need::file(&[&["tokenizer.json"], &["vocab.json", "merges.txt", "added_tokens.json"]]),
+    Need::optional(&[&["config.json"]]),
+]);
 
 /// `[policy] kind = "showo"`: either `model` or `weights`.
 #[derive(Debug, Deserialize)]
@@ -60,17 +68,19 @@ struct ConceptSettings {
 }
 
 impl Settings {
-    fn files(&self, context: &BuildContext) -> Result<ModelFiles> {
-        let (model, image, text) = match (&self.model, &self.weights) {
-            (Some(model), None) => (Source::Path(model.clone()), None, None),
-            (None, Some(weights)) => match Source::parse(weights).map_err(|e| e.at("policy.weights"))? {
-                Source::Path(_) => {
+    /// Where decoder, image tokenizer and text tokenizer are; `None` for those that lie in the decoder's folder.
+    fn references(&self) -> Result<[Option<Reference>; 3]> {
+        let (key, model, image, text) = match (&self.model, &self.weights) {
+            (Some(model), None) => ("policy.model", model.as_path(), None, None),
+            (None, Some(weights)) => {
+                let source = Source::parse(weights).map_err(|e| e.at("policy.weights"))?;
+                if matches!(source, Source::Path(_)) {
                     return Err(Error::config(format!(
                         "policy.weights: expected hf:OWNER/NAME, got {weights:?}; for a folder write model = {weights:?}"
                     )));
                 }
-                hub => (hub, Some(IMAGE_TOKENIZER), Some(TOKENIZER)),
-            },
+                ("policy.weights", Path::new(weights), Some(IMAGE_TOKENIZER), Some(TOKENIZER))
+            }
             (Some(_), Some(_)) => return Err(Error::config("policy: expected `model` or `weights`, got both")),
             (None, None) => {
                 return Err(Error::config(
@@ -79,24 +89,25 @@ impl Settings {
                 ));
             }
         };
-        let source = |given: &Option<String>, default: Option<&str>, key: &str| {
-            given.as_deref().or(default).map(Source::parse).transpose().map_err(|e| e.at(format!("policy.{key}")))
+        let beside = |given: &Option<String>, default: Option<&str>, key: &str, files: Files| {
+            given.as_deref().or(default).map(|text| Reference::new(format!("policy.{key}"), text, files)).transpose()
         };
-        let parts = [
-            (Part::Model, Some(model)),
-            (Part::ImageTokenizer, source(&self.image_tokenizer, image, "image_tokenizer")?),
-            (Part::Tokenizer, source(&self.tokenizer, text, "tokenizer")?),
-        ];
+        // A `model` is a path whatever it looks like.
+        let source = if self.model.is_some() { Source::Path(model.to_owned()) } else { Source::parse(model)? };
+        Ok([
+            Some(Reference { key: key.to_owned(), source, files: MODEL_FILES }),
+            beside(&self.image_tokenizer, image, "image_tokenizer", IMAGE_TOKENIZER_FILES)?,
+            beside(&self.tokenizer, text, "tokenizer", TOKENIZER_FILES)?,
+        ])
+    }
+
+    fn files(&self, context: &BuildContext) -> Result<ModelFiles> {
         // All that is missing is said at once.
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for (part, source) in parts {
-            match source {
-                None => found.push(None),
-                Some(Source::Path(path)) => found.push(Some(context.resolve(&path))),
-                Some(Source::Hub(name)) => match part.folder(&name, &context.base) {
-                    Ok(folder) => found.push(Some(folder)),
-                    Err(error) => missing.push(error.to_string()),
-                },
+        for reference in self.references()? {
+            match reference.map(|r| hub::locate(&r.source, &r.files, &context.base)).transpose() {
+                Ok(place) => found.push(place.map(|found| found.folder)),
+                Err(error) => missing.push(error.to_string()),
             }
         }
         let (true, [Some(model), image, text]) = (missing.is_empty(), &found[..]) else {
@@ -134,6 +145,22 @@ impl ConceptSettings {
 }
 
 impl ShowoPolicy {
+    /// The settings of the table `[policy]` of a config, without its `kind`, that name files, and which they need.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key.
+    pub fn references(table: &toml::Table) -> Result<Vec<Reference>> {
+        Ok(settings::<Settings>("policy", table)?.references()?.into_iter().flatten().collect())
+    }
+
+    /// The files of the model that the table `[policy]` of a config describes, without its `kind`.
+    ///
+    /// # Errors
+    /// [`Weights`](counterpoint::ErrorKind::Weights) with all that is missing.
+    pub fn model_files(table: &toml::Table, context: &BuildContext) -> Result<ModelFiles> {
+        settings::<Settings>("policy", table)?.files(context)
+    }
+
     /// The policy that the table `[policy]` of a config describes, without its `kind`.
     ///
     /// # Errors

@@ -3,12 +3,10 @@
 mod config;
 mod export;
 mod files;
-mod hub;
 mod load;
 mod tokenizer;
 mod variant;
 
 pub use files::{ConceptFiles, FreshConcept, ModelFiles};
-pub(crate) use hub::{Part, Source};
 pub(crate) use tokenizer::{complete as complete_tokenizer, read as read_tokenizer};
 pub(crate) use variant::check_variant;

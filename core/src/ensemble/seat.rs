@@ -1,0 +1,82 @@
+//! One reward of an ensemble, with the lock that makes its callers take turns.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+
+use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
+
+/// What a reward is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Finished candidates.
+    Finals,
+    /// Half-made ones, as the surrogate of a filter.
+    Previews,
+}
+
+pub(super) struct Seat {
+    pub(super) name: String,
+    pub(super) device: Option<Device>,
+    reward: Mutex<Box<dyn Reward>>,
+}
+
+impl Seat {
+    pub(super) fn new(reward: Box<dyn Reward>) -> Self {
+        Self { name: reward.name().to_owned(), device: reward.device(), reward: Mutex::new(reward) }
+    }
+
+    /// Calls the reward when it is free, up to `retries` times more if it fails, and checks what comes back. Also says how
+    /// long it took, the wait for a turn aside.
+    pub(super) fn ask(&self, samples: &[Sample], what: What, retries: usize) -> (Result<Vec<Score>>, Duration) {
+        if samples.is_empty() {
+            return (Ok(Vec::new()), Duration::ZERO);
+        }
+        // A reward that panicked is asked again by whoever goes on after that: it has seen the panic.
+        let mut reward = self.reward.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now();
+        let answer = self.answer(reward.as_mut(), samples, what, retries);
+        (answer, started.elapsed())
+    }
+
+    fn answer(&self, reward: &mut dyn Reward, samples: &[Sample], what: What, retries: usize) -> Result<Vec<Score>> {
+        let name = &self.name;
+        let mut call = || match what {
+            What::Finals => reward.score(samples),
+            What::Previews => reward.preview(samples),
+        };
+        let mut result = call();
+        for attempt in 1..=retries {
+            let Err(error) = &result else { break };
+            if error.kind() == ErrorKind::Stopped {
+                break;
+            }
+            tracing::warn!(reward = name, attempt, %error, "reward failed, calling it again");
+            result = call();
+        }
+        let scores = result.map_err(|e| match e.kind() {
+            ErrorKind::Stopped => e.at(format!("reward `{name}`")),
+            _ => Error::new(ErrorKind::Reward, format!("reward `{name}` failed {} times in a row", retries + 1))
+                .with_source(e),
+        })?;
+        if scores.len() != samples.len() {
+            return Err(Error::contract(format!(
+                "reward `{name}`: expected {} scores, one per sample, got {}",
+                samples.len(),
+                scores.len()
+            )));
+        }
+        for (sample, score) in samples.iter().zip(&scores) {
+            if let Score::Value(value) = score
+                && !value.is_finite()
+            {
+                return Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!("reward `{name}`: expected a finite score for candidate {}, got {value}", sample.candidate),
+                ));
+            }
+        }
+        Ok(scores)
+    }
+}
