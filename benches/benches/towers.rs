@@ -11,6 +11,7 @@ use clap::{Parser, ValueEnum};
 use counterpoint::weights::WeightFiles;
 use counterpoint::{Error, Precision, Result, device};
 use counterpoint_benches::process::timed;
+use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::{BertConfig, ClipConfig, Dinov2Config};
 
 /// How many numbers of the result are compared.
@@ -73,16 +74,14 @@ fn main() -> Result<()> {
 /// The tower of the folder, ready to embed the first `batch` inputs.
 fn tower(args: &Args, inputs: &WeightFiles, device: &Device) -> Result<Box<dyn Fn() -> Result<Tensor<2>>>> {
     let (folder, precision, batch): (&Path, _, _) = (&args.folder, args.dtype, args.batch);
-    let ids = || -> Result<Tensor<2, Int>> {
-        Ok(Tensor::from_data(data(inputs, "input_ids", batch)?, device))
-    };
+    let ids = || -> Result<Tensor<2, Int>> { Ok(Tensor::from_data(data(inputs, "input_ids", batch)?, device)) };
     let pixels = || -> Result<Tensor<4>> { Ok(Tensor::from_data(data(inputs, "pixel_values", batch)?, device)) };
     Ok(match args.tower {
         Tower::Minilm => {
             let tower = BertConfig::load(folder, precision, device)?;
             let ids = ids()?;
             let keep = Tensor::<2, Int>::from_data(data(inputs, "attention_mask", batch)?, device).equal_elem(1);
-            Box::new(move || Ok(tower.embed(ids.clone(), &keep)))
+            Box::new(move || Ok(tower.embed(ids.clone(), &keep, Pooling::Mean)))
         }
         Tower::Dinov2 => {
             let (tower, pixels) = (Dinov2Config::load(folder, precision, device)?, pixels()?);
@@ -101,7 +100,7 @@ fn tower(args: &Args, inputs: &WeightFiles, device: &Device) -> Result<Box<dyn F
 
 /// The first `batch` rows of an input.
 fn data(inputs: &WeightFiles, name: &str, batch: usize) -> Result<TensorData> {
-    let all = inputs.tensor(name)?;
+    let all = inputs.read(name)?;
     let shape = all.shape().to_vec();
     let per_row: usize = shape[1..].iter().product();
     if batch > shape[0] {

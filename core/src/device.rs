@@ -18,6 +18,14 @@ pub fn named(name: &str) -> Result<Device> {
     }
 }
 
+/// The device called `name`, or `default` where there is no name: where a component computes that may have a device of its own.
+///
+/// # Errors
+/// As [`named`].
+pub fn named_or(name: Option<&str>, default: &Device) -> Result<Device> {
+    name.map_or_else(|| Ok(default.clone()), named)
+}
+
 /// Whether `device`, with or without gradients, is the CPU.
 pub fn is_cpu(device: &Device) -> bool {
     flex().is_ok_and(|cpu| *device == cpu)

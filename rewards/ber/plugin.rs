@@ -1,9 +1,9 @@
 //! BER as a plugin: `cargo build --release -p counterpoint-ber --example ber` makes `target/release/examples/libber.so`.
 //!
-//! Its settings are those of [`BerConfig`] and `device`, such as `"cuda:0"` in a build with the feature `cuda`.
+//! Its settings are those of [`BerConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
 use counterpoint_ber::{Ber, BerConfig};
-use counterpoint_encoders::plugin::{Settings, score, settings, told};
+use counterpoint_encoders::plugin::{device, score, told};
 use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
 
 struct BerExpert(Ber);
@@ -20,9 +20,9 @@ impl Expert for BerExpert {
     }
 
     fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let Settings { mut reward, device } = settings::<BerConfig>(setup)?;
-        reward.weights = setup.resolve(&reward.weights);
-        Ok(Self(reward.init(&device).map_err(told)?))
+        let mut config: BerConfig = setup.settings()?;
+        config.weights = setup.resolve(&config.weights);
+        Ok(Self(config.init(&device()?).map_err(told)?))
     }
 
     fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {

@@ -1,9 +1,9 @@
 //! DER as a plugin: `cargo build --release -p counterpoint-der --example der` makes `target/release/examples/libder.so`.
 //!
-//! Its settings are those of [`DerConfig`] and `device`, such as `"cuda:0"` in a build with the feature `cuda`.
+//! Its settings are those of [`DerConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
 use counterpoint_der::{Der, DerConfig};
-use counterpoint_encoders::plugin::{Settings, score, settings, told};
+use counterpoint_encoders::plugin::{device, score, told};
 use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
 
 struct DerExpert(Der);
@@ -20,9 +20,10 @@ impl Expert for DerExpert {
     }
 
     fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let Settings { mut reward, device } = settings::<DerConfig>(setup)?;
-        reward.weights = setup.resolve(&reward.weights);
-        Ok(Self(reward.init(&device).map_err(told)?))
+        let mut config: DerConfig = setup.settings()?;
+        config.weights = setup.resolve(&config.weights);
+        config.cache = config.cache.map(|cache| setup.resolve(&cache));
+        Ok(Self(config.init(&device()?).map_err(told)?))
     }
 
     fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {

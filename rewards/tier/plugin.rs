@@ -1,8 +1,8 @@
 //! TIER as a plugin: `cargo build --release -p counterpoint-tier --example tier` makes `target/release/examples/libtier.so`.
 //!
-//! Its settings are those of [`TierConfig`] and `device`, such as `"cuda:0"` in a build with the feature `cuda`.
+//! Its settings are those of [`TierConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
-use counterpoint_encoders::plugin::{Settings, score, settings, told};
+use counterpoint_encoders::plugin::{device, score, told};
 use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
 use counterpoint_tier::{Tier, TierConfig};
 
@@ -20,9 +20,9 @@ impl Expert for TierExpert {
     }
 
     fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let Settings { mut reward, device } = settings::<TierConfig>(setup)?;
-        reward.weights = setup.resolve(&reward.weights);
-        Ok(Self(reward.init(&device).map_err(told)?))
+        let mut config: TierConfig = setup.settings()?;
+        config.weights = setup.resolve(&config.weights);
+        Ok(Self(config.init(&device()?).map_err(told)?))
     }
 
     fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {

@@ -89,7 +89,7 @@ fn another_place(scene: &Scene, pick: usize) -> Scene {
 
 /// The prompt is that of a held-out scene. Right: an image of the scene. Wrong: of one with one attribute changed.
 pub(super) fn measure(dir: &Path) -> Result<()> {
-    let expert = BerConfig { weights: dir.into(), batch: 64 }.init(&Device::flex())?;
+    let expert = BerConfig::new(dir).init(&Device::flex())?;
     let images = Images::new()?;
     for (sort, spoiled) in [("clean", 0.0), ("blurred and noisy", 1.0)] {
         let mut stream = Streams::new(0).stream(Key::task(0, 0), "measure ber", 0);

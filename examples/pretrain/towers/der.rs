@@ -66,7 +66,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
 /// The reference shows a held-out scene. Right: another image of the scene. Wrong: one attribute changed.
 /// Then as DER is used: references of the concept's training facts, the right or another concept in a held-out scene.
 pub(super) fn measure(dir: &Path) -> Result<()> {
-    let expert = DerConfig { weights: dir.into(), batch: 64 }.init(&Device::flex())?;
+    let expert = DerConfig::new(dir).init(&Device::flex())?;
     let images = Images::new()?;
     let embed = |scenes: &[Scene], spoiled: f32, stream: &mut Stream| -> Result<Vec<Vec<f32>>> {
         let pictures: Vec<RgbImage> = scenes.iter().map(|s| images.draw(s, spoiled, stream)).collect();

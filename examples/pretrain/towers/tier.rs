@@ -73,7 +73,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
 
 /// Right: the held-out fact in other words. Wrong: the same words about a fact with one attribute changed.
 pub(super) fn measure(dir: &Path) -> Result<()> {
-    let expert = TierConfig { weights: dir.into(), batch: 256 }.init(&Device::flex())?;
+    let expert = TierConfig::new(dir).init(&Device::flex())?;
     let mut stream: Stream = Streams::new(0).stream(Key::task(0, 0), "measure tier", 0);
     let cosine = |a: &str, b: &str| -> Result<f64> {
         let rows = expert.embed(&[a.to_owned(), b.to_owned()])?;

@@ -72,7 +72,7 @@ fn picture(red: u8) -> Option<RgbImage> {
 fn scores_are_cosines_that_depend_on_image_and_prompt_but_not_on_the_batch() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path(), 16);
-    let mut expert = BerConfig { weights: dir.path().into(), batch: 2 }.init(&Device::flex()).unwrap();
+    let mut expert = BerConfig { batch: 2, ..BerConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
     let samples = [
         sample("a photo of <ada>. a red hat at the beach.", picture(250)),
         sample("A photo of ada! a red hat at the beach", picture(250)),
@@ -115,6 +115,6 @@ fn what_is_missing_is_abstained_from_and_keeps_its_place() {
 fn an_image_processor_of_another_size_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path(), 24);
-    let error = BerConfig { weights: dir.path().into(), batch: 2 }.init(&Device::flex()).unwrap_err();
+    let error = BerConfig { batch: 2, ..BerConfig::new(dir.path()) }.init(&Device::flex()).unwrap_err();
     assert!(error.to_string().contains("16x16, got Some([24, 24])"), "{error}");
 }

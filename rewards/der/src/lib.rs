@@ -1,17 +1,25 @@
 //! DER, the DINOv2 expert reward: does the image show the concept of the reference images?
 //!
-//! The patch features of an image (the patch tokens after the last norm) are averaged; the score is the cosine of
-//! the generated image's with a reference's, averaged over the references. Averaging first makes the score
-//! independent of where in the image the concept is.
+//! The patch features of an image (the patch tokens after the last norm) are averaged, all alike or those of the foreground
+//! alone; the score is the cosine of the generated image's with a reference's, averaged over the references. Averaging first
+//! makes the score independent of where in the image the concept is.
 
-use std::collections::HashMap;
+mod files;
+mod pooling;
+
+pub use files::FILES;
+pub use pooling::Pooling;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, inventory};
-use counterpoint_encoders::{Dinov2, Dinov2Config, ImageProcessor, ImageProcessorConfig, l2_normalise};
+use counterpoint::weights::WeightFiles;
+use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint_encoders::{
+    Dinov2, Dinov2Config, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, dot,
+};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +28,8 @@ inventory::submit! {
         name: "der",
         build: |table, context| {
             let mut config: DerConfig = settings("der", table)?;
-            config.weights = context.resolve(&config.weights);
+            config.weights = context.locate(&config.weights, &FILES)?;
+            config.cache = config.cache.map(|cache| context.resolve(&cache));
             Ok(Box::new(config.init(&context.device)?))
         },
     }
@@ -30,11 +39,24 @@ inventory::submit! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DerConfig {
-    /// Folder with the tower's `config.json`, `model.safetensors` and `preprocessor_config.json`.
+    /// Folder with the tower's `config.json`, weights and `preprocessor_config.json`, see [`FILES`]; or `hf:OWNER/NAME`.
     pub weights: PathBuf,
+    /// How the patches of an image become one vector: `mean` or `foreground`. Default: `mean`.
+    #[serde(default)]
+    pub pooling: Pooling,
     /// Most images of one forward pass, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
+    /// Folder in which the embeddings of references are kept under a hash of weights, settings and pixels; several runs may
+    /// share it. Default: none, they are kept in memory alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What its matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Default: `f32`.
+    #[serde(default)]
+    pub dtype: Precision,
 }
 
 fn batch() -> usize {
@@ -42,33 +64,72 @@ fn batch() -> usize {
 }
 
 impl DerConfig {
-    /// Loads the tower.
+    /// The expert with the tower at `weights`, all else by default.
+    pub fn new(weights: impl Into<PathBuf>) -> Self {
+        Self {
+            weights: weights.into(),
+            pooling: Pooling::default(),
+            batch: batch(),
+            cache: None,
+            device: None,
+            dtype: Precision::default(),
+        }
+    }
+
+    /// Loads the tower; it computes on `default` unless the settings name another device.
     ///
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
-    pub fn init(&self, device: &Device) -> Result<Der> {
+    pub fn init(&self, default: &Device) -> Result<Der> {
         if self.batch == 0 {
             return Err(Error::config("der: expected batch of 1 or more, got 0"));
         }
-        let processor = ImageProcessorConfig::read(&self.weights)?.init()?;
-        if processor.output_size().is_none() {
+        let device = device::named_or(self.device.as_deref(), default)?;
+        let config = Dinov2Config::read(&self.weights)?;
+        let preprocessing = ImageProcessorConfig::read(&self.weights)?;
+        let processor = preprocessing.init()?;
+        let Some(size) = processor.output_size() else {
             return Err(Error::config(format!(
                 "der: expected preprocessor_config.json in {} to give images of one size, by a crop or an exact size",
                 self.weights.display()
             )));
-        }
-        let tower = Dinov2Config::load(&self.weights, device)?;
-        Ok(Der { tower, processor, device: device.clone(), batch: self.batch })
+        };
+        let tower = Dinov2Config::load(&self.weights, self.dtype, &device)?;
+        let fingerprint = match self.cache {
+            Some(_) => {
+                let settings = (&config, &preprocessing, self.pooling, self.dtype, format!("{device:?}"));
+                Fingerprint::new(&[&WeightFiles::open(&self.weights)?], &settings)?
+            }
+            None => Fingerprint::in_memory(),
+        };
+        let embedder = Embedder {
+            tower,
+            processor,
+            grid: size.map(|side| side / config.patch_size),
+            pooling: self.pooling,
+            batch: self.batch,
+            device,
+        };
+        Ok(Der { embedder, references: EmbeddingCache::new(fingerprint, self.cache.clone()) })
     }
 }
 
 /// The DER reward, in -1..=1. A sample without an image or without a reference is abstained from.
 #[derive(Debug)]
 pub struct Der {
+    embedder: Embedder,
+    references: EmbeddingCache,
+}
+
+#[derive(Debug)]
+struct Embedder {
     tower: Dinov2,
     processor: ImageProcessor,
-    device: Device,
+    /// Rows and columns of patches.
+    grid: [usize; 2],
+    pooling: Pooling,
     batch: usize,
+    device: Device,
 }
 
 impl Der {
@@ -77,13 +138,18 @@ impl Der {
     /// # Errors
     /// When an image is empty, or the tower does not take the processor's size.
     pub fn embed(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
+        self.embedder.embed(images)
+    }
+}
+
+impl Embedder {
+    fn embed(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = Vec::with_capacity(images.len());
         for images in images.chunks(self.batch) {
             let patches = self.tower.patch_features(self.processor.forward(images, &self.device)?)?;
-            let mean: Tensor<2> = l2_normalise(patches.mean_dim(1).squeeze_dim(1));
-            let width = mean.dims()[1];
-            let values: Vec<f32> = mean.into_data().iter::<f32>().collect();
-            rows.extend(values.chunks(width).map(<[f32]>::to_vec));
+            let [_, count, width] = patches.dims();
+            let values: Vec<f32> = patches.into_data().iter::<f32>().collect();
+            rows.extend(values.chunks(count * width).map(|image| self.pooling.pool(image, self.grid, width)));
         }
         Ok(rows)
     }
@@ -96,34 +162,39 @@ impl Reward for Der {
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         let judged: Vec<Result<&Arc<RgbImage>, Score>> = samples.iter().map(usable).collect();
-        // The candidates of a group share their references: each distinct image is embedded once.
-        let mut images: Vec<&RgbImage> = Vec::new();
-        let mut known: HashMap<*const RgbImage, usize> = HashMap::new();
-        for (sample, image) in samples.iter().zip(&judged) {
-            let Ok(image) = image else { continue };
-            for image in std::iter::once(*image).chain(&sample.references) {
-                known.entry(Arc::as_ptr(image)).or_insert_with(|| {
-                    images.push(image);
-                    images.len() - 1
-                });
-            }
+        let images: Vec<&RgbImage> =
+            judged.iter().filter_map(|image| image.as_ref().ok().map(|i| i.as_ref())).collect();
+        let mut rows = self.embedder.embed(&images)?.into_iter();
+        let mut scores = Vec::with_capacity(samples.len());
+        for (sample, image) in samples.iter().zip(judged) {
+            scores.push(match image.map(|_| rows.next()) {
+                Err(score) => score,
+                Ok(None) => return Err(Error::contract("der: expected an embedding per image, got fewer")),
+                Ok(Some(row)) => match self.similarity(&row, &sample.references)? {
+                    s if s.is_finite() => Score::Value(s),
+                    s => Score::Fail(format!("expected a finite cosine, got {s}")),
+                },
+            });
         }
-        let rows = self.embed(&images)?;
-        let row = |image: &Arc<RgbImage>| {
-            known.get(&Arc::as_ptr(image)).and_then(|&i| rows.get(i)).map(Vec::as_slice).unwrap_or_default()
-        };
-        let score = |(sample, image): (&Sample, Result<&Arc<RgbImage>, Score>)| {
-            let image = match image {
-                Ok(image) => image,
-                Err(score) => return score,
-            };
-            let total: f64 = sample.references.iter().map(|reference| dot(row(image), row(reference))).sum();
-            match total / sample.references.len() as f64 {
-                s if s.is_finite() => Score::Value(s),
-                s => Score::Fail(format!("expected a finite cosine, got {s}")),
-            }
-        };
-        Ok(samples.iter().zip(judged).map(score).collect())
+        Ok(scores)
+    }
+
+    fn device(&self) -> Option<Device> {
+        Some(self.embedder.device.clone())
+    }
+}
+
+impl Der {
+    /// The mean cosine of an embedded image with `references`, 1 or more.
+    fn similarity(&mut self, row: &[f32], references: &[Arc<RgbImage>]) -> Result<f64> {
+        let mut total = 0.0;
+        for reference in references {
+            // In a batch of its own: an embedding that is kept depends on its image alone.
+            let alone = |image: &RgbImage| Ok(self.embedder.embed(&[image])?.pop());
+            let reference = self.references.get(reference, alone)?;
+            total += reference.map_or(f64::NAN, |reference| dot(row, &reference));
+        }
+        Ok(total / references.len() as f64)
     }
 }
 
@@ -136,8 +207,4 @@ fn usable(sample: &Sample) -> Result<&Arc<RgbImage>, Score> {
         return Err(Score::Fail("expected images, got one without pixels".into()));
     }
     Ok(image)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }

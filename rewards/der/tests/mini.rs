@@ -10,7 +10,7 @@ use image::RgbImage;
 #[test]
 fn an_image_is_more_like_another_of_its_concept_than_like_other_concepts() {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench");
-    let expert = DerConfig { weights: bench.join("assets/towers/der"), batch: 64 }.init(&Device::flex()).unwrap();
+    let expert = DerConfig::new(bench.join("assets/towers/der")).init(&Device::flex()).unwrap();
     let picture = |split: &str, concept: &str, k: usize| -> RgbImage {
         let path = format!("data/unifybench-mini/concept/{split}/{concept}/{k}.png");
         image::open(bench.join(path)).unwrap().to_rgb8()

@@ -48,7 +48,7 @@ fn sample(image: Option<Arc<RgbImage>>, references: Vec<Arc<RgbImage>>) -> Sampl
 fn an_image_is_most_like_itself_and_several_references_are_averaged() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path());
-    let mut expert = DerConfig { weights: dir.path().into(), batch: 2 }.init(&Device::flex()).unwrap();
+    let mut expert = DerConfig { batch: 2, ..DerConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
     let (a, b, c) = (picture(0), picture(130), picture(255));
     let samples = [
         sample(Some(a.clone()), vec![a.clone()]),

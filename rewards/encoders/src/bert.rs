@@ -1,4 +1,4 @@
-//! BERT and ERNIE text encoders, as sentence encoders: mean pooling over real tokens, length 1.
+//! BERT and ERNIE text encoders, as sentence encoders: pooled over their tokens, length 1.
 //!
 //! ERNIE 3.0 is BERT with one more embedding, the task type (`use_task_id` in its config).
 
@@ -11,8 +11,12 @@ use counterpoint::{Precision, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names, activation, check_sizes};
-use crate::ops::{Visible, embed_tokens, l2_normalise, normalise};
+use crate::ops::{Visible, embed_tokens, normalise};
 use crate::residual::{AddNorm, Attention, Intermediate};
+
+mod pooling;
+
+pub use pooling::Pooling;
 
 const NAMES: Names = Names {
     load: &[
@@ -195,7 +199,7 @@ impl BertEncoder {
         x
     }
 
-    /// Sentence embeddings: the mean over real tokens, scaled to length 1.
+    /// Sentence embeddings of length 1.
     ///
     /// # Shapes
     /// - ids, keep: `[b, l]`, as in [`forward`](Self::forward)
@@ -203,8 +207,8 @@ impl BertEncoder {
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn embed(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>) -> Tensor<2> {
-        mean_pooled(self.forward(ids, keep, TokenTypes::default()), keep)
+    pub fn embed(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, pooling: Pooling) -> Tensor<2> {
+        pooling.pool(self.forward(ids, keep, TokenTypes::default()), keep)
     }
 
     /// Writes `config.json` and `model.safetensors` into `dir`, under the original's names.
@@ -214,15 +218,4 @@ impl BertEncoder {
     pub fn save(&self, config: &BertConfig, dir: &Path) -> Result<()> {
         files::save(self, config, dir, &NAMES)
     }
-}
-
-/// Mean of the hidden states at real tokens, scaled to length 1.
-///
-/// # Shapes
-/// - hidden: `[b, l, h]`, keep: `[b, l]`, result: `[b, h]`
-pub fn mean_pooled(hidden: Tensor<3>, keep: &Tensor<2, Bool>) -> Tensor<2> {
-    let weight = keep.clone().float();
-    let count = weight.clone().sum_dim(1).clamp_min(1.0);
-    let sum: Tensor<2> = (hidden * weight.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1);
-    l2_normalise(sum / count)
 }

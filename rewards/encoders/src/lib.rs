@@ -5,9 +5,11 @@
 
 pub mod bert;
 pub mod blip2;
+pub mod cache;
 pub mod clip;
 pub mod dinov2;
 mod files;
+pub mod memo;
 mod ops;
 pub mod plugin;
 pub mod preprocess;
@@ -19,8 +21,10 @@ mod vit;
 
 pub use bert::{BertConfig, BertEncoder};
 pub use blip2::{Blip2, Blip2Config};
+pub use cache::{EmbeddingCache, Fingerprint};
 pub use clip::{Clip, ClipConfig};
 pub use dinov2::{Dinov2, Dinov2Config};
-pub use ops::{cosine, l2_normalise};
+pub use memo::TextMemo;
+pub use ops::{cosine, dot, l2_normalise};
 pub use preprocess::{ImageProcessor, ImageProcessorConfig};
 pub use tokenizer::{TextBatch, TextTokenizer};

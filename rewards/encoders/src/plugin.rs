@@ -6,33 +6,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use counterpoint::{Reward, Sample, device};
-use counterpoint_sdk::{Batch, Error, Image, Item, Pixels, Score, Setup};
+use counterpoint_sdk::{Batch, Error, Image, Item, Pixels, Score};
 use image::RgbImage;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Settings of a plugin: those of its reward, and the device on which it computes.
-#[derive(Debug)]
-pub struct Settings<C> {
-    /// The reward's own.
-    pub reward: C,
-    /// `device`. Default: the CPU.
-    pub device: burn::tensor::Device,
-}
-
-/// Reads the settings of a plugin; the key `device` is what [`device::named`] takes.
+/// The device of a plugin whose settings name none: the CPU.
 ///
 /// # Errors
-/// When they are not those of `C`, or there is no such device.
-pub fn settings<C: DeserializeOwned>(setup: &Setup<'_>) -> Result<Settings<C>, Error> {
-    let mut table: serde_json::Map<String, Value> = setup.settings()?;
-    let device = match table.remove("device") {
-        None => "flex".to_owned(),
-        Some(device) => String::deserialize(device).map_err(|e| Error::from(e).at("settings.device"))?,
-    };
-    let reward = C::deserialize(Value::Object(table)).map_err(|e| Error::from(e).at("settings"))?;
-    Ok(Settings { reward, device: device::named(&device).map_err(told)? })
+/// When it was not compiled in.
+pub fn device() -> Result<burn::tensor::Device, Error> {
+    device::named("flex").map_err(told)
 }
 
 /// Scores a batch with a reward of the engine.

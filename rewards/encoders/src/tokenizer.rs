@@ -53,9 +53,41 @@ impl TextTokenizer {
         self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
+    /// Checks that a tower of `size` tokens knows every one of them; `dir` is where both are from.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_fits(&self, size: usize, dir: &Path) -> Result<()> {
+        match self.vocab_size() {
+            got if got <= size => Ok(()),
+            got => Err(Error::weights(format!(
+                "expected a tokenizer of at most {size} tokens in {}, got {got}; the files do not belong together",
+                dir.display()
+            ))),
+        }
+    }
+
     /// The id of one token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// The id that pads.
+    pub fn pad_id(&self) -> u32 {
+        self.inner.get_padding().map_or(0, |padding| padding.pad_id)
+    }
+
+    /// The ids of one text with special tokens, cut, not padded.
+    ///
+    /// # Errors
+    /// When the text cannot be encoded or has no token at all.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let encoded = self.inner.encode(text, true);
+        let encoded = encoded.map_err(|e| Error::data(format!("cannot tokenize {text:?}")).with_source(e))?;
+        match encoded.get_ids() {
+            [] => Err(Error::data(format!("expected a text of at least one token, got {text:?}"))),
+            ids => Ok(ids.to_vec()),
+        }
     }
 
     /// Encodes `texts` with special tokens.

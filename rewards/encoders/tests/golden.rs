@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::Precision;
-use counterpoint_encoders::bert::{TokenTypes, mean_pooled};
+use counterpoint_encoders::bert::{Pooling, TokenTypes};
 use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, ClipConfig, Dinov2, Dinov2Config};
 use safetensors::SafeTensors;
 
@@ -58,7 +58,7 @@ fn text_tower(name: &str) {
     };
     let hidden = tower.forward(golden.ints("inputs.input_ids"), &keep, types);
     golden.check("outputs.last_hidden_state", hidden.clone());
-    golden.check("outputs.mean_pooled", mean_pooled(hidden, &keep));
+    golden.check("outputs.mean_pooled", Pooling::Mean.pool(hidden, &keep));
 }
 
 #[test]

@@ -5,14 +5,19 @@
 //!
 //! All texts are brought into one form first, see [`counterpoint_encoders::text::normalise`].
 
-use std::collections::HashMap;
+mod files;
+
+pub use files::FILES;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, inventory};
+use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::text::normalise;
-use counterpoint_encoders::{BertConfig, BertEncoder, TextTokenizer};
+use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer, dot};
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
@@ -20,7 +25,7 @@ inventory::submit! {
         name: "tier",
         build: |table, context| {
             let mut config: TierConfig = settings("tier", table)?;
-            config.weights = context.resolve(&config.weights);
+            config.weights = context.locate(&config.weights, &FILES)?;
             Ok(Box::new(config.init(&context.device)?))
         },
     }
@@ -30,38 +35,52 @@ inventory::submit! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierConfig {
-    /// Folder with the encoder's `config.json`, `model.safetensors` and `tokenizer.json`.
+    /// Folder with the encoder's `config.json`, weights and tokenizer, see [`FILES`]; or `hf:OWNER/NAME`.
     pub weights: PathBuf,
-    /// Most texts of one forward pass, 1 or more. Default: 256.
+    /// Texts of one forward pass, 1 or more; fewer texts are filled up. Default: 16.
     #[serde(default = "batch")]
     pub batch: usize,
+    /// How tokens become one vector. Default: what `1_Pooling/config.json` in the folder says, else their mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What its matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Default: `f32`.
+    #[serde(default)]
+    pub dtype: Precision,
 }
 
 fn batch() -> usize {
-    256
+    16
 }
 
 impl TierConfig {
-    /// Loads the encoder.
+    /// The expert with the encoder at `weights`, all else by default.
+    pub fn new(weights: impl Into<PathBuf>) -> Self {
+        Self { weights: weights.into(), batch: batch(), pooling: None, device: None, dtype: Precision::default() }
+    }
+
+    /// Loads the encoder; it computes on `default` unless the settings name another device.
     ///
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
-    pub fn init(&self, device: &Device) -> Result<Tier> {
+    pub fn init(&self, default: &Device) -> Result<Tier> {
         if self.batch == 0 {
             return Err(Error::config("tier: expected batch of 1 or more, got 0"));
         }
+        let device = device::named_or(self.device.as_deref(), default)?;
         let config = BertConfig::read(&self.weights)?;
-        let tokenizer = TextTokenizer::load(&self.weights, config.max_position_embeddings)?;
-        if tokenizer.vocab_size() > config.vocab_size {
-            return Err(Error::weights(format!(
-                "tier: expected a tokenizer of at most {} tokens in {}, got {}; the files do not belong together",
-                config.vocab_size,
-                self.weights.display(),
-                tokenizer.vocab_size()
-            )));
-        }
-        let tower = BertConfig::load(&self.weights, device)?;
-        Ok(Tier { tower, tokenizer, device: device.clone(), batch: self.batch })
+        let longest = config.max_position_embeddings;
+        let tokenizer = TextTokenizer::load(&self.weights, longest)?;
+        tokenizer.check_fits(config.vocab_size, &self.weights)?;
+        let pooling = match self.pooling {
+            Some(pooling) => pooling,
+            None => Pooling::read(&self.weights)?,
+        };
+        let tower = BertConfig::load(&self.weights, self.dtype, &device)?;
+        let texts = TextMemo::new(tokenizer, longest, self.batch, device.clone());
+        Ok(Tier { tower, pooling, texts, device })
     }
 }
 
@@ -72,9 +91,9 @@ impl TierConfig {
 #[derive(Debug)]
 pub struct Tier {
     tower: BertEncoder,
-    tokenizer: TextTokenizer,
+    pooling: Pooling,
+    texts: TextMemo,
     device: Device,
-    batch: usize,
 }
 
 /// What one sample asks for.
@@ -84,20 +103,13 @@ enum Question {
 }
 
 impl Tier {
-    /// One unit vector per text.
+    /// One unit vector per text, each distinct text embedded once in the life of the expert.
     ///
     /// # Errors
     /// When a text has no token.
-    pub fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
-        let mut rows = Vec::with_capacity(texts.len());
-        for texts in texts.chunks(self.batch) {
-            let batch = self.tokenizer.encode(texts, &self.device)?;
-            let embedded = self.tower.embed(batch.ids, &batch.keep);
-            let width = embedded.dims()[1];
-            let values: Vec<f32> = embedded.into_data().iter::<f32>().collect();
-            rows.extend(values.chunks(width).map(<[f32]>::to_vec));
-        }
-        Ok(rows)
+    pub fn embed<S: AsRef<str>>(&mut self, texts: &[S]) -> Result<Vec<Arc<[f32]>>> {
+        let (tower, pooling) = (&self.tower, self.pooling);
+        self.texts.embed(texts, |batch| Ok(tower.embed(batch.ids, &batch.keep, pooling)))
     }
 }
 
@@ -108,32 +120,30 @@ impl Reward for Tier {
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         let questions: Vec<Question> = samples.iter().map(question).collect();
-        // The candidates of a group share their facts: each distinct text is embedded once.
-        let mut texts: Vec<String> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut texts: Vec<&str> = Vec::new();
         for question in &questions {
             if let Question::Score { reasoning, facts, .. } = question {
-                for text in std::iter::once(reasoning).chain(facts) {
-                    known.entry(text.clone()).or_insert_with(|| {
-                        texts.push(text.clone());
-                        texts.len() - 1
-                    });
-                }
+                texts.extend(std::iter::once(reasoning).chain(facts).map(String::as_str));
             }
         }
-        let rows = self.embed(&texts)?;
-        let row = |text: &String| known.get(text).and_then(|&i| rows.get(i)).map(Vec::as_slice).unwrap_or_default();
-        let score = |question| match question {
-            Question::Settled(score) => score,
-            Question::Score { reasoning, facts, target } => {
-                let cosines: Vec<f64> = facts.iter().map(|fact| dot(row(&reasoning), row(fact))).collect();
-                match tier(&cosines, target) {
+        let mut rows = self.embed(&texts)?.into_iter();
+        let mut next = |count| rows.by_ref().take(count).collect::<Vec<_>>();
+        let mut score = |question: &Question| match question {
+            Question::Settled(score) => score.clone(),
+            Question::Score { facts, target, .. } => {
+                let (reasoning, facts) = (next(1), next(facts.len()));
+                let cosines: Vec<f64> = facts.iter().map(|fact| dot(&reasoning[0], fact)).collect();
+                match tier(&cosines, *target) {
                     value if value.is_finite() => Score::Value(value),
                     value => Score::Fail(format!("expected finite embeddings, got a score of {value}")),
                 }
             }
         };
-        Ok(questions.into_iter().map(score).collect())
+        Ok(questions.iter().map(&mut score).collect())
+    }
+
+    fn device(&self) -> Option<Device> {
+        Some(self.device.clone())
     }
 }
 
@@ -143,10 +153,6 @@ impl Reward for Tier {
 pub fn tier(cosines: &[f64], target: usize) -> f64 {
     let squares = cosines.iter().enumerate().map(|(k, s)| (s - if k == target { 1.0 } else { 0.0 }).powi(2));
     ((2.0 - squares.sum::<f64>().sqrt()) / 2.0).clamp(0.0, 1.0)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 fn question(sample: &Sample) -> Question {

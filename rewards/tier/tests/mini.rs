@@ -10,7 +10,7 @@ use serde_json::json;
 
 fn score(responses: &[&str], facts: &[&str], target: usize) -> Vec<f64> {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench/assets/towers/tier");
-    let mut expert = TierConfig { weights, batch: 256 }.init(&Device::flex()).unwrap();
+    let mut expert = TierConfig::new(weights).init(&Device::flex()).unwrap();
     let sample = |response: &&str| Sample {
         candidate: 0,
         class: "person".into(),

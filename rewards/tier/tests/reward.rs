@@ -38,7 +38,7 @@ fn tower(dir: &Path) {
 fn expert() -> Tier {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path());
-    TierConfig { weights: dir.path().into(), batch: 256 }.init(&Device::flex()).unwrap()
+    TierConfig::new(dir.path()).init(&Device::flex()).unwrap()
 }
 
 fn sample(response: &str, params: serde_json::Value) -> Sample {
@@ -138,6 +138,6 @@ fn a_tokenizer_of_another_tower_is_refused() {
     let path = dir.path().join("tokenizer.json");
     let text = std::fs::read_to_string(&path).unwrap().replace("\"lake\":14", "\"lake\":15");
     std::fs::write(&path, text).unwrap();
-    let error = TierConfig { weights: dir.path().into(), batch: 1 }.init(&Device::flex()).unwrap_err();
+    let error = TierConfig { batch: 1, ..TierConfig::new(dir.path()) }.init(&Device::flex()).unwrap_err();
     assert!(error.to_string().contains("at most 15 tokens"), "{error}");
 }

@@ -40,6 +40,11 @@ pub fn l2_normalise<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x / norm
 }
 
+/// The dot product, of unit vectors the cosine, summed in double precision.
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
 /// Cosine of each row of `a` with the same row of `b`.
 ///
 /// # Shapes

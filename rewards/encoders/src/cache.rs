@@ -1,0 +1,213 @@
+//! Embeddings of images that come back, such as the references of a concept: computed once, kept in memory and on disk under a
+//! hash of their content.
+//!
+//! An embedding is kept only when it is a function of its image alone, to the last bit: whoever fills the cache embeds one
+//! image in a batch of its own. Otherwise a resumed run, whose cache is empty, would differ from the uninterrupted one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::TensorData;
+use counterpoint::weights::{WeightFiles, save_tensors};
+use counterpoint::{Error, Result};
+use image::RgbImage;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Name of the one tensor in a file of the cache.
+const TENSOR: &str = "embedding";
+
+type Hash = [u8; 32];
+
+/// What makes embeddings comparable: the tower's weights and whatever else decides its numbers.
+#[derive(Debug, Clone)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// That of `weights` and of `settings` (architecture, preprocessing, pooling, precision, device). The weights' bytes are
+    /// read.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the settings cannot be written as JSON.
+    pub fn new(weights: &[&WeightFiles], settings: &impl Serialize) -> Result<Self> {
+        let mut hash = Sha256::new();
+        let settings =
+            serde_json::to_vec(settings).map_err(|e| Error::config("cannot write settings as JSON").with_source(e))?;
+        hash.update((settings.len() as u64).to_le_bytes());
+        hash.update(settings);
+        let mut buffer = vec![0; 1 << 20];
+        let files = weights.iter().flat_map(|weights| weights.tensors()).map(|tensor| tensor.file.as_path());
+        for path in files.collect::<BTreeSet<_>>() {
+            let mut file = File::open(path).map_err(|e| Error::io("cannot read", path, e))?;
+            loop {
+                match file.read(&mut buffer).map_err(|e| Error::io("cannot read", path, e))? {
+                    0 => break,
+                    n => hash.update(&buffer[..n]),
+                }
+            }
+        }
+        Ok(Self(hash))
+    }
+
+    /// One for a cache that stays in memory: it belongs to one tower as it is.
+    pub fn in_memory() -> Self {
+        Self(Sha256::new())
+    }
+
+    fn of(&self, image: &RgbImage) -> Hash {
+        let mut hash = self.0.clone();
+        hash.update(image.width().to_le_bytes());
+        hash.update(image.height().to_le_bytes());
+        hash.update(image.as_raw());
+        hash.finalize().into()
+    }
+}
+
+/// Embeddings of images by content. An image of which there is none (no face) is remembered too.
+#[derive(Debug)]
+pub struct EmbeddingCache {
+    fingerprint: Fingerprint,
+    folder: Option<PathBuf>,
+    known: HashMap<Hash, Option<Arc<[f32]>>>,
+}
+
+impl EmbeddingCache {
+    /// A cache in memory, and in `folder` where one is given; it is made when the first embedding is kept. Several processes
+    /// may share a folder.
+    pub fn new(fingerprint: Fingerprint, folder: Option<PathBuf>) -> Self {
+        Self { fingerprint, folder, known: HashMap::new() }
+    }
+
+    /// The embedding of `image`; the first time `embed` computes it.
+    ///
+    /// A file of the cache that is damaged or cannot be read counts as missing; one that cannot be written is told in a
+    /// warning.
+    ///
+    /// # Errors
+    /// Those of `embed`; nothing is kept then.
+    pub fn get(
+        &mut self,
+        image: &RgbImage,
+        embed: impl FnOnce(&RgbImage) -> Result<Option<Vec<f32>>>,
+    ) -> Result<Option<Arc<[f32]>>> {
+        let hash = self.fingerprint.of(image);
+        if let Some(known) = self.known.get(&hash) {
+            return Ok(known.clone());
+        }
+        let path = self.folder.as_ref().map(|folder| folder.join(format!("{}.safetensors", hex(&hash))));
+        let found = match path.as_deref().and_then(read) {
+            Some(found) => found,
+            None => {
+                let made = embed(image)?;
+                if let Some(path) = &path
+                    && let Err(error) = write(path, made.as_deref())
+                {
+                    tracing::warn!(path = %path.display(), %error, "an embedding was not kept on disk");
+                }
+                made
+            }
+        };
+        let found = found.map(Arc::from);
+        self.known.insert(hash, found.clone());
+        Ok(found)
+    }
+}
+
+/// The embedding in the file at `path`, empty for none; `None` when there is no such file.
+fn read(path: &Path) -> Option<Option<Vec<f32>>> {
+    if !path.exists() {
+        return None;
+    }
+    let read = || -> Result<Vec<f32>> { Ok(WeightFiles::open(path)?.read(TENSOR)?.iter::<f32>().collect()) };
+    match read() {
+        Ok(values) if values.iter().all(|v| v.is_finite()) => Some((!values.is_empty()).then_some(values)),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "an embedding is made anew");
+            None
+        }
+    }
+}
+
+fn write(path: &Path, embedding: Option<&[f32]>) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
+    }
+    let values = embedding.unwrap_or_default().to_vec();
+    let shape = [values.len()];
+    save_tensors(path, &[(TENSOR.to_owned(), TensorData::new(values, shape))], &HashMap::new())
+}
+
+fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn fingerprint(settings: &str) -> Fingerprint {
+        Fingerprint::new(&[], &settings).unwrap()
+    }
+
+    fn ask(cache: &mut EmbeddingCache, image: &RgbImage, calls: &mut usize) -> Option<Arc<[f32]>> {
+        let embed = |image: &RgbImage| {
+            *calls += 1;
+            Ok((image.width() > 1).then(|| vec![image.width() as f32, 0.1]))
+        };
+        cache.get(image, embed).unwrap()
+    }
+
+    #[test]
+    fn an_image_is_embedded_once_by_content_also_across_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("new/folder");
+        let new = |settings| EmbeddingCache::new(fingerprint(settings), Some(place.clone()));
+        let (image, mut calls) = (RgbImage::new(3, 2), 0);
+        let mut cache = new("a");
+        let first = ask(&mut cache, &image, &mut calls);
+        assert_eq!(first.as_deref(), Some(&[3.0, 0.1][..]));
+        assert_eq!((ask(&mut cache, &image.clone(), &mut calls), calls), (first.clone(), 1));
+        assert_eq!((ask(&mut new("a"), &image, &mut calls), calls), (first.clone(), 1), "read from disk");
+        ask(&mut new("b"), &image, &mut calls);
+        assert_eq!(calls, 2, "another tower's");
+        // The same bytes in another shape, then other bytes.
+        ask(&mut cache, &RgbImage::new(2, 3), &mut calls);
+        ask(&mut cache, &RgbImage::from_pixel(3, 2, image::Rgb([0, 0, 1])), &mut calls);
+        assert_eq!(calls, 4);
+    }
+
+    #[test]
+    fn that_there_is_none_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = || EmbeddingCache::new(fingerprint("a"), Some(folder.path().to_owned()));
+        let mut calls = 0;
+        assert_eq!(ask(&mut new(), &RgbImage::new(1, 1), &mut calls), None);
+        assert_eq!((ask(&mut new(), &RgbImage::new(1, 1), &mut calls), calls), (None, 1));
+    }
+
+    #[test]
+    fn a_damaged_file_is_made_anew_and_a_failure_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = || EmbeddingCache::new(fingerprint("a"), Some(folder.path().to_owned()));
+        let (image, mut calls) = (RgbImage::new(3, 2), 0);
+        assert!(new().get(&image, |_| Err(Error::data("no"))).is_err());
+        let first = ask(&mut new(), &image, &mut calls);
+        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&file, b"rubbish").unwrap();
+        assert_eq!((ask(&mut new(), &image, &mut calls), calls), (first.clone(), 2));
+        assert_eq!((ask(&mut new(), &image, &mut calls), calls), (first, 2), "written again");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_costs_only_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut cache = EmbeddingCache::new(fingerprint("a"), Some(file.path().join("below")));
+        assert!(ask(&mut cache, &RgbImage::new(3, 2), &mut 0).is_some());
+    }
+}
