@@ -133,19 +133,22 @@ def compare(args, program, tower, folder):
             "torch": [sys.executable, __file__, "--peer", *common, "--threads", str(args.threads)],
         }
         seconds = {name: [] for name in halves}
+        user = {name: [] for name in halves}
         checks = {}
         for _ in range(args.rounds):
             for name, command in halves.items():
                 result = call(command, args)
                 seconds[name] += [wall for wall, _ in result["repeats"]]
+                user[name] += [user for _, user in result["repeats"]]
                 checks[name] = result["check"]
         ours, torch = (statistics.median(seconds[name]) for name in ["ours", "torch"])
         scale = sum(map(abs, checks["torch"])) / len(checks["torch"])
         worst = max(abs(a - b) for a, b in zip(checks["ours"], checks["torch"], strict=True)) / scale
         equal &= worst < TOLERANCE
         least = min(seconds["torch"]) / min(seconds["ours"])
+        cpu = statistics.median(user["torch"]) / max(statistics.median(user["ours"]), 0.01)
         print(f"{tower:11} batch {batch:2}: ours {ours * 1e3:8.1f} ms, torch {torch * 1e3:8.1f} ms, ratio {torch / ours:.2f}"
-              f" (least {least:.2f}), difference {worst:.1e}", flush=True)
+              f" (least {least:.2f}, CPU time {cpu:.2f}), difference {worst:.1e}", flush=True)
     return equal
 
 

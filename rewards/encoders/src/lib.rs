@@ -6,6 +6,7 @@
 pub mod bert;
 pub mod blip2;
 pub mod cache;
+pub mod captioner;
 pub mod clip;
 pub mod dinov2;
 mod files;
@@ -22,6 +23,7 @@ mod vit;
 pub use bert::{BertConfig, BertEncoder};
 pub use blip2::{Blip2, Blip2Config};
 pub use cache::{EmbeddingCache, Fingerprint};
+pub use captioner::{Captioner, CaptionerConfig};
 pub use clip::{Clip, ClipConfig};
 pub use dinov2::{Dinov2, Dinov2Config};
 pub use memo::TextMemo;

@@ -59,9 +59,36 @@ impl Attention {
     /// # Shapes
     /// - x and result: `[b, l, hidden]`, source: `[b, k, source]`
     pub(crate) fn forward(&self, x: Tensor<3>, source: Tensor<3>, visible: Visible<'_>) -> Tensor<3> {
-        let p = &self.attention;
-        let (q, k, v) = (project(&p.query, x.clone()), project(&p.key, source.clone()), project(&p.value, source));
-        self.output.forward(attend(q, k, v, self.heads, visible, p.query.weight.dtype()), x)
+        let memory = self.memorise(source);
+        self.recall(x, &memory, visible)
+    }
+
+    /// # Shapes
+    /// - source: `[b, k, source]`
+    pub(crate) fn memorise(&self, source: Tensor<3>) -> Memory {
+        Memory { key: project(&self.attention.key, source.clone()), value: project(&self.attention.value, source) }
+    }
+
+    /// # Shapes
+    /// - x and result: `[b, l, hidden]`
+    pub(crate) fn recall(&self, x: Tensor<3>, memory: &Memory, visible: Visible<'_>) -> Tensor<3> {
+        let query = &self.attention.query;
+        let (q, k, v) = (project(query, x.clone()), memory.key.clone(), memory.value.clone());
+        self.output.forward(attend(q, k, v, self.heads, visible, query.weight.dtype()), x)
+    }
+}
+
+/// Keys and values of a sequence, `[b, k, hidden]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    key: Tensor<3>,
+    value: Tensor<3>,
+}
+
+impl Memory {
+    /// This sequence and then `next`.
+    pub(crate) fn followed_by(self, next: Self) -> Self {
+        Self { key: Tensor::cat(vec![self.key, next.key], 1), value: Tensor::cat(vec![self.value, next.value], 1) }
     }
 }
 

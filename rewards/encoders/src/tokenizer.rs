@@ -90,6 +90,14 @@ impl TextTokenizer {
         }
     }
 
+    /// The text of `ids`, special tokens left out.
+    ///
+    /// # Errors
+    /// When an id is unknown to the decoder.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|e| Error::data("cannot turn token ids into text").with_source(e))
+    }
+
     /// Encodes `texts` with special tokens.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::Precision;
 use counterpoint_encoders::bert::{Pooling, TokenTypes};
-use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, ClipConfig, Dinov2, Dinov2Config};
+use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, ClipConfig, Dinov2, Dinov2Config};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f32 = 1e-4;
@@ -125,6 +125,69 @@ fn dinov2_registers() {
     let tower = Dinov2Config::load(&folder("dinov2_registers"), Precision::F32, &Device::flex()).unwrap();
     let pixels = Golden::open("dinov2_registers").floats::<4>("inputs.pixel_values");
     assert_eq!(tower.patch_features(pixels).unwrap().dims(), [2, 16, 48]);
+}
+
+#[test]
+fn dinov2_registers_at_other_sizes() {
+    let tower = Dinov2Config::load(&folder("dinov2_registers"), Precision::F32, &Device::flex()).unwrap();
+    let golden = Golden(std::fs::read(folder("dinov2_registers").join("other_size.safetensors")).unwrap());
+    for size in ["larger", "smaller"] {
+        let tokens = tower.forward(golden.floats(&format!("inputs.{size}"))).unwrap();
+        golden.check(&format!("outputs.{size}"), tokens);
+    }
+    let small = Tensor::<4>::zeros([1, 3, 13, 56], &Device::flex());
+    assert!(tower.forward(small).unwrap_err().to_string().contains("13x56"));
+}
+
+#[test]
+fn dinov2_under_the_names_of_published_files() {
+    let golden = Golden::open("dinov2_swiglu");
+    let tower = Dinov2Config::load(&folder("dinov2_published"), Precision::F32, &Device::flex()).unwrap();
+    let tokens = tower.forward(golden.floats("inputs.pixel_values")).unwrap();
+    golden.check("outputs.last_hidden_state", tokens);
+}
+
+#[test]
+fn captioner() {
+    let golden = Golden::open("captioner");
+    let captioner = CaptionerConfig::load(&folder("captioner"), Precision::F32, &Device::flex()).unwrap();
+    let pixels = golden.floats::<4>("inputs.pixel_values");
+    golden.check("outputs.logits", captioner.logits(pixels.clone(), golden.ints("inputs.input_ids")).unwrap());
+    // Rows of the original begin with the begin token and the prompt, and go on with padding after the end.
+    let check = |name: &str, prompt: &[u32], new| {
+        let captions = captioner.caption(pixels.clone(), prompt, new).unwrap();
+        let expected = golden.ints(name);
+        let width = expected.dims()[1];
+        let rows: Vec<i64> = expected.into_data().iter::<i64>().collect();
+        for (row, caption) in rows.chunks(width).zip(captions) {
+            let written = row[1 + prompt.len()..].iter().take_while(|id| **id != 96);
+            assert_eq!(caption, written.map(|id| *id as u32).collect::<Vec<_>>(), "{name}");
+        }
+    };
+    check("outputs.greedy_ids", &[], 10);
+    check("outputs.prompted_ids", &[11, 40], 8);
+    let too_long = captioner.caption(pixels.clone(), &[11, 40], 23).unwrap_err().to_string();
+    assert!(too_long.contains("24 tokens"), "{too_long}");
+    assert!(captioner.caption(pixels, &[97], 3).unwrap_err().to_string().contains("below 97"));
+}
+
+#[test]
+fn half_precision_is_close() {
+    for precision in [Precision::Bf16, Precision::F16] {
+        let golden = Golden::open("dinov2");
+        let tower = Dinov2Config::load(&folder("dinov2"), precision, &Device::flex()).unwrap();
+        let tokens = tower.forward(golden.floats("inputs.pixel_values")).unwrap();
+        let expected = golden.floats::<3>("outputs.last_hidden_state");
+        let apart = (tokens - expected).abs().mean().into_scalar::<f32>();
+        assert!(apart > 1e-6 && apart < 0.02, "{precision}: {apart}");
+        let golden = Golden::open("bert");
+        let keep = golden.mask("inputs.attention_mask");
+        let tower = BertConfig::load(&folder("bert"), precision, &Device::flex()).unwrap();
+        let types = TokenTypes { segment: Some(golden.ints("inputs.token_type_ids")), task: None };
+        let pooled = Pooling::Mean.pool(tower.forward(golden.ints("inputs.input_ids"), &keep, types), &keep);
+        let cosine = (pooled * golden.floats::<2>("outputs.mean_pooled")).sum_dim(1).min().into_scalar::<f32>();
+        assert!(cosine > 0.999, "{precision}: {cosine}");
+    }
 }
 
 #[test]
