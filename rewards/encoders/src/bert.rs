@@ -1,4 +1,4 @@
-//! BERT and ERNIE text encoders, as sentence encoders: mean pooling over real tokens, length 1.
+//! BERT and ERNIE text encoders, as sentence encoders: [`Pooling`] over the tokens, length 1.
 //!
 //! ERNIE 3.0 is BERT with one more embedding, the task type (`use_task_id` in its config).
 
@@ -11,12 +11,18 @@ use counterpoint::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names, check_gelu, check_sizes};
-use crate::ops::l2_normalise;
 use crate::residual::{AddNorm, Attention, Intermediate};
+
+mod pooling;
+
+pub use pooling::{Pooling, cls_pooled, mean_pooled};
 
 const NAMES: Names = Names {
     load: &[
         (r"^(bert|ernie|model)\.", ""),
+        // The norms of files from before 2019.
+        (r"\.LayerNorm\.gamma$", ".LayerNorm.weight"),
+        (r"\.LayerNorm\.beta$", ".LayerNorm.bias"),
         (r"\.attention\.self\.", ".attention.attention."),
         (r"\.LayerNorm\.", ".layer_norm."),
     ],
@@ -116,7 +122,7 @@ impl BertConfig {
         })
     }
 
-    /// The tower in `dir`: `config.json` and `model.safetensors`.
+    /// The tower in `dir`: `config.json` and `model.safetensors` or `pytorch_model.bin`.
     ///
     /// # Errors
     /// When a file is missing or damaged, or the weights do not fit the config.
@@ -206,6 +212,18 @@ impl BertEncoder {
         mean_pooled(self.forward(ids, keep, TokenTypes::default()), keep)
     }
 
+    /// Sentence embeddings with the pooling that the weights were trained with.
+    ///
+    /// # Shapes
+    /// - ids, keep: `[b, l]`, as in [`forward`](Self::forward)
+    /// - result: `[b, hidden]`
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn embed_with(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, pooling: Pooling) -> Tensor<2> {
+        pooling.pool(self.forward(ids, keep, TokenTypes::default()), keep)
+    }
+
     /// Writes `config.json` and `model.safetensors` into `dir`, under the original's names.
     ///
     /// # Errors
@@ -213,15 +231,4 @@ impl BertEncoder {
     pub fn save(&self, config: &BertConfig, dir: &Path) -> Result<()> {
         files::save(self, config, dir, &NAMES)
     }
-}
-
-/// Mean of the hidden states at real tokens, scaled to length 1.
-///
-/// # Shapes
-/// - hidden: `[b, l, h]`, keep: `[b, l]`, result: `[b, h]`
-pub fn mean_pooled(hidden: Tensor<3>, keep: &Tensor<2, Bool>) -> Tensor<2> {
-    let weight = keep.clone().float();
-    let count = weight.clone().sum_dim(1).clamp_min(1.0);
-    let sum: Tensor<2> = (hidden * weight.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1);
-    l2_normalise(sum / count)
 }

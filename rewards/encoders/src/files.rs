@@ -4,14 +4,14 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
-use counterpoint::weights::load_safetensors;
+use counterpoint::weights::{self, LoadOptions, WeightFiles};
 use counterpoint::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// File name of a tower's architecture.
 pub(crate) const CONFIG: &str = "config.json";
-/// File name of a tower's weights.
+/// File name of a tower's weights when they are saved.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// How a tower's tensors are called in files: what is renamed on loading, what on saving, what a file may hold unused.
@@ -30,8 +30,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .map_err(|e| Error::config(format!("{} is not a config of this kind", path.display())).with_source(e))
 }
 
+/// Loads the weights in `dir`, whichever of the published forms they have (`model.safetensors`, `pytorch_model.bin`, or
+/// several files with an index).
 pub(crate) fn load<M: Module>(module: &mut M, dir: &Path, names: &Names) -> Result<()> {
-    load_safetensors(module, &dir.join(WEIGHTS), names.load, names.ignored)
+    let options = LoadOptions { renamed: names.load, ignored: names.ignored, ..LoadOptions::default() };
+    weights::load(module, &WeightFiles::open(dir)?, &options)
 }
 
 pub(crate) fn save<M: Module, C: Serialize>(module: &M, config: &C, dir: &Path, names: &Names) -> Result<()> {
