@@ -39,7 +39,8 @@ impl TextTokenizer {
     pub fn load(dir: &Path, max_length: usize) -> Result<Self> {
         let path = dir.join(FILE);
         if !path.is_file() {
-            return Self::new(vocabulary::load(dir)?, max_length).map_err(|e| e.at(dir.display()));
+            let described = vocabulary::read(dir)?.to_string();
+            return Self::from_bytes(described.as_bytes(), max_length).map_err(|e| e.at(dir.display()));
         }
         let bytes = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         Self::from_bytes(&bytes, max_length).map_err(|e| e.at(path.display()))
@@ -51,10 +52,7 @@ impl TextTokenizer {
     /// When it is not a tokenizer, or `max_length` has no room for the special tokens and one more.
     pub fn from_bytes(json: &[u8], max_length: usize) -> Result<Self> {
         let bad = |e: tokenizers::Error| Error::data("expected a tokenizer.json, got something else").with_source(e);
-        Self::new(Tokenizer::from_bytes(json).map_err(bad)?, max_length)
-    }
-
-    fn new(mut inner: Tokenizer, max_length: usize) -> Result<Self> {
+        let mut inner = Tokenizer::from_bytes(json).map_err(bad)?;
         let special = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if max_length <= special {
             return Err(Error::config(format!(

@@ -5,17 +5,7 @@ use std::path::Path;
 
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Deserializer};
-use tokenizers::models::bpe::BPE;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::{BertNormalizer, Lowercase, NFC, Replace, Sequence as Normalizers};
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::{AddedToken, PaddingParams, SplitDelimiterBehavior, Tokenizer};
+use serde_json::{Value, json};
 
 use crate::files;
 
@@ -25,8 +15,7 @@ const MERGES: &str = "merges.txt";
 const CONFIG: &str = "tokenizer_config.json";
 
 /// What CLIP takes for a word.
-const CLIP_WORD: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const CLIP_WORD: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// The keys of `tokenizer_config.json` that change ids.
 #[derive(Deserialize)]
@@ -82,8 +71,8 @@ fn named(token: Option<Token>, usual: &str) -> String {
     token.map_or_else(|| usual.to_owned(), |t| t.0)
 }
 
-/// The tokenizer of `vocab.txt`, or of `vocab.json` and `merges.txt`, in `dir`.
-pub(super) fn load(dir: &Path) -> Result<Tokenizer> {
+/// The `tokenizer.json` that says the same as the older files in `dir`.
+pub(super) fn read(dir: &Path) -> Result<Value> {
     let config = dir.join(CONFIG);
     let config = if config.is_file() { files::read_json(&config)? } else { Config::default() };
     if dir.join(WORDS).is_file() {
@@ -98,18 +87,15 @@ pub(super) fn load(dir: &Path) -> Result<Tokenizer> {
     }
 }
 
-fn cannot(path: &Path) -> impl Fn(tokenizers::Error) -> Error {
-    let what = format!("{}: expected the vocabulary of a tokenizer", path.display());
-    move |e| Error::data(what.clone()).with_source(e)
-}
+type Vocab = HashMap<String, u32>;
 
-fn read(path: &Path) -> Result<String> {
+fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))
 }
 
-/// The id of a token that no text can do without.
-fn id(vocab: &HashMap<String, u32>, token: &str, path: &Path) -> Result<u32> {
-    vocab.get(token).copied().ok_or_else(|| {
+/// A token that no text can do without, with its id.
+fn needed(vocab: &Vocab, token: &str, path: &Path) -> Result<Value> {
+    vocab.get(token).map(|id| json!([token, id])).ok_or_else(|| {
         Error::data(format!(
             "{}: expected the special token {token}, got none; name it in {CONFIG} if it is called otherwise",
             path.display()
@@ -117,83 +103,90 @@ fn id(vocab: &HashMap<String, u32>, token: &str, path: &Path) -> Result<u32> {
     })
 }
 
-/// Makes those of `tokens` that the vocabulary has recognisable in texts, and pads with `pad`.
-fn add_special(tokenizer: &mut Tokenizer, vocab: &HashMap<String, u32>, tokens: &[&String], pad: &str) -> tokenizers::Result<()> {
-    let known = tokens.iter().filter(|t| vocab.contains_key(t.as_str()));
-    tokenizer.add_special_tokens(known.map(|t| AddedToken::from(t.as_str(), true)))?;
-    if let Some(&pad_id) = vocab.get(pad) {
-        tokenizer.with_padding(Some(PaddingParams { pad_id, pad_token: pad.to_owned(), ..Default::default() }));
-    }
-    Ok(())
+/// Those of `tokens` that the vocabulary has, to be recognised in texts as they are.
+fn special(vocab: &Vocab, tokens: &[&String]) -> Value {
+    let mut known: Vec<(u32, &str)> = tokens.iter().filter_map(|t| Some((*vocab.get(*t)?, t.as_str()))).collect();
+    known.sort_unstable();
+    known.dedup();
+    let entry = |(id, content): &(u32, &str)| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+               "normalized": false, "special": true})
+    };
+    known.iter().map(entry).collect()
+}
+
+fn padding(vocab: &Vocab, pad: &str) -> Value {
+    vocab.get(pad).map_or(Value::Null, |id| {
+        json!({"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": id,
+               "pad_type_id": 0, "pad_token": pad})
+    })
 }
 
 /// BERT's: one token a line, `##` before what continues a word.
-fn word_piece(path: &Path, config: Config) -> Result<Tokenizer> {
-    let text = read(path)?;
-    let vocab: HashMap<String, u32> = text.lines().map(str::to_owned).zip(0..).collect();
+fn word_piece(path: &Path, config: Config) -> Result<Value> {
+    let vocab: Vocab = text(path)?.lines().map(str::to_owned).zip(0..).collect();
     let unknown = named(config.unk_token, "[UNK]");
     let (begin, end) = (named(config.cls_token, "[CLS]"), named(config.sep_token, "[SEP]"));
     let (pad, mask) = (named(config.pad_token, "[PAD]"), named(config.mask_token, "[MASK]"));
-    id(&vocab, &unknown, path)?;
-    let special = vec![(begin.as_str(), id(&vocab, &begin, path)?), (end.as_str(), id(&vocab, &end, path)?)];
-
-    let build = || -> tokenizers::Result<Tokenizer> {
-        let entries = vocab.iter().map(|(token, id)| (token.clone(), *id)).collect::<ahash::AHashMap<_, _>>();
-        let model = WordPiece::builder().vocab(entries).unk_token(unknown.clone()).build()?;
-        let mut tokenizer = Tokenizer::new(model);
-        tokenizer.with_normalizer(Some(BertNormalizer::new(
-            true,
-            config.tokenize_chinese_chars,
-            config.strip_accents,
-            config.do_lower_case,
-        )));
-        tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
-        let template = TemplateProcessing::builder()
-            .try_single(format!("{begin}:0 $A:0 {end}:0"))?
-            .special_tokens(special)
-            .build()?;
-        tokenizer.with_post_processor(Some(template));
-        add_special(&mut tokenizer, &vocab, &[&unknown, &end, &pad, &begin, &mask], &pad)?;
-        Ok(tokenizer)
-    };
-    build().map_err(cannot(path))
+    needed(&vocab, &unknown, path)?;
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": padding(&vocab, &pad),
+        "added_tokens": special(&vocab, &[&unknown, &end, &pad, &begin, &mask]),
+        "normalizer": {
+            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": config.tokenize_chinese_chars,
+            "strip_accents": config.strip_accents, "lowercase": config.do_lower_case
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "BertProcessing", "sep": needed(&vocab, &end, path)?, "cls": needed(&vocab, &begin, path)?
+        },
+        "decoder": null,
+        "model": {
+            "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab
+        }
+    }))
 }
 
 /// CLIP's: byte pairs whose last piece of a word ends in `</w>`; padded with the end of the text.
-fn clip(path: &Path, merges: &Path, config: Config) -> Result<Tokenizer> {
-    let vocab: HashMap<String, u32> = files::read_json(path)?;
-    let text = read(merges)?;
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
-    let pairs: Vec<(String, String)> = lines
+fn clip(path: &Path, merges: &Path, config: Config) -> Result<Value> {
+    let vocab: Vocab = files::read_json(path)?;
+    let lines = text(merges)?;
+    let lines = lines.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    let pairs: Vec<(&str, &str)> = lines
         .map(|line| {
-            line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).ok_or_else(|| {
+            line.split_once(' ').ok_or_else(|| {
                 Error::data(format!("{}: expected two pieces on a line, got {line:?}", merges.display()))
             })
         })
         .collect::<Result<_>>()?;
     let (begin, end) = (named(config.bos_token, "<|startoftext|>"), named(config.eos_token, "<|endoftext|>"));
     let (unknown, pad) = (named(config.unk_token, "<|endoftext|>"), named(config.pad_token, "<|endoftext|>"));
-    let (begin_id, end_id) = (id(&vocab, &begin, path)?, id(&vocab, &end, path)?);
-
-    let build = || -> tokenizers::Result<Tokenizer> {
-        let entries = vocab.iter().map(|(token, id)| (token.clone(), *id)).collect::<ahash::AHashMap<_, _>>();
-        let model = BPE::builder()
-            .vocab_and_merges(entries, pairs)
-            .unk_token(unknown.clone())
-            .end_of_word_suffix("</w>".to_owned())
-            .build()?;
-        let mut tokenizer = Tokenizer::new(model);
-        let blanks = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ")?;
-        tokenizer.with_normalizer(Some(Normalizers::new(vec![NFC.into(), blanks.into(), Lowercase.into()])));
-        let words = SplitPattern::Regex(CLIP_WORD.to_owned());
-        tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![
-            Split::new(words, SplitDelimiterBehavior::Removed, true)?.into(),
-            ByteLevel::default().add_prefix_space(false).into(),
-        ])));
-        let ends = RobertaProcessing::new((end.clone(), end_id), (begin.clone(), begin_id));
-        tokenizer.with_post_processor(Some(ends.trim_offsets(false).add_prefix_space(false)));
-        add_special(&mut tokenizer, &vocab, &[&unknown, &begin, &end, &pad], &pad)?;
-        Ok(tokenizer)
-    };
-    build().map_err(cannot(path))
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": padding(&vocab, &pad),
+        "added_tokens": special(&vocab, &[&unknown, &begin, &end, &pad]),
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Lowercase"}
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": CLIP_WORD}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}
+        ]},
+        "post_processor": {
+            "type": "RobertaProcessing", "sep": needed(&vocab, &end, path)?, "cls": needed(&vocab, &begin, path)?,
+            "trim_offsets": false, "add_prefix_space": false
+        },
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocab, "merges": pairs
+        }
+    }))
 }
