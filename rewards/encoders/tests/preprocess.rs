@@ -49,6 +49,9 @@ fn resizing_is_pillows_bit_for_bit() {
     check(&ImageProcessorConfig { size, resample: 0, ..bytes() }, "nearest_24x24.png");
     check(&ImageProcessorConfig { size, resample: 4, ..bytes() }, "box_24x24.png");
     check(&ImageProcessorConfig { size, resample: 5, ..bytes() }, "hamming_24x24.png");
+    let size = Size::Exact { height: 2, width: 2 };
+    let edges = ImageProcessorConfig { size, resample: 4, ..bytes() };
+    same(&edges.init().unwrap(), &pattern(5, 5), "box.5x5.2");
 }
 
 #[test]
