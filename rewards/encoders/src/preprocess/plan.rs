@@ -32,8 +32,14 @@ impl Plan {
         let resized =
             if config.do_resize { resized(config.size, width, height) } else { [width, height].map(u64::from) };
         let output = if config.do_center_crop { crop_sides(config.crop_size) } else { resized };
-        let too_long = resized.iter().any(|&side| side > LONGEST_SIDE);
-        if too_long || output[0].checked_mul(output[1]).is_none_or(|pixels| pixels > MOST_PIXELS) {
+        if resized.iter().any(|&side| side > LONGEST_SIDE) {
+            return Err(Error::data(format!(
+                "image processor: expected sides of at most {LONGEST_SIDE} pixels after resizing, got {}x{} from an \
+                 image of {width}x{height}; give an exact size",
+                resized[0], resized[1]
+            )));
+        }
+        if output[0].checked_mul(output[1]).is_none_or(|pixels| pixels > MOST_PIXELS) {
             return Err(Error::data(format!(
                 "image processor: expected a result of at most {MOST_PIXELS} pixels, got {}x{} from an image of \
                  {width}x{height}; give a crop or an exact size",
