@@ -21,6 +21,9 @@ pub use pooling::Pooling;
 const NAMES: Names = Names {
     load: &[
         (r"^(bert|ernie|model)\.", ""),
+        // The norms of files from before 2019.
+        (r"\.LayerNorm\.gamma$", ".LayerNorm.weight"),
+        (r"\.LayerNorm\.beta$", ".LayerNorm.bias"),
         (r"\.attention\.self\.", ".attention.attention."),
         (r"\.LayerNorm\.", ".layer_norm."),
     ],

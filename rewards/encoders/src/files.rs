@@ -13,7 +13,7 @@ use crate::ops::Activation;
 
 /// File name of a tower's architecture.
 pub(crate) const CONFIG: &str = "config.json";
-/// File name of a tower's weights.
+/// File name of a tower's weights when they are saved.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// How a tower's tensors are called in files: what is renamed on loading, what on saving, what a file may hold unused.

@@ -1,12 +1,14 @@
-//! `tokenizer.json` files, read and applied by the `tokenizers` library.
+//! Published tokenizers, read and applied by the `tokenizers` library.
 
 use std::path::Path;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::{Error, Result};
-use tokenizers::{PaddingParams, PaddingStrategy, Tokenizer, TruncationParams};
+use tokenizers::{PaddingParams, PaddingStrategy, PostProcessor, Tokenizer, TruncationParams};
 
-/// File name of a tokenizer.
+mod vocabulary;
+
+/// File name of a tokenizer that is described in full.
 const FILE: &str = "tokenizer.json";
 
 /// Texts as token ids, padded on the right to the longest.
@@ -25,12 +27,21 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads `dir/tokenizer.json`; texts are cut to `max_length` tokens, special tokens included.
+    /// The tokenizer in `dir`; texts are cut to `max_length` tokens, special tokens included and kept.
+    ///
+    /// What is there decides: `tokenizer.json`, else `vocab.txt` (WordPiece, as BERT and ERNIE publish it), else
+    /// `vocab.json` with `merges.txt` (CLIP's byte pairs). For the last two `tokenizer_config.json` is heeded when it is
+    /// there: `do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, and the names of the special tokens.
     ///
     /// # Errors
-    /// When the file is missing or is not a tokenizer.
+    /// When no file is there or one is damaged, a special token is not in the vocabulary, or `max_length` has no room
+    /// for the special tokens and one more.
     pub fn load(dir: &Path, max_length: usize) -> Result<Self> {
         let path = dir.join(FILE);
+        if !path.is_file() {
+            let described = vocabulary::read(dir)?.to_string();
+            return Self::from_bytes(described.as_bytes(), max_length).map_err(|e| e.at(dir.display()));
+        }
         let bytes = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
         Self::from_bytes(&bytes, max_length).map_err(|e| e.at(path.display()))
     }
@@ -38,13 +49,20 @@ impl TextTokenizer {
     /// The same from the text of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When it is not a tokenizer.
+    /// When it is not a tokenizer, or `max_length` has no room for the special tokens and one more.
     pub fn from_bytes(json: &[u8], max_length: usize) -> Result<Self> {
         let bad = |e: tokenizers::Error| Error::data("expected a tokenizer.json, got something else").with_source(e);
         let mut inner = Tokenizer::from_bytes(json).map_err(bad)?;
+        let special = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
+        if max_length <= special {
+            return Err(Error::config(format!(
+                "expected a max_length above the {special} special tokens of every text, got {max_length}"
+            )));
+        }
         let pad = inner.get_padding().cloned().unwrap_or_else(|| guessed_padding(&inner));
         inner.with_padding(Some(PaddingParams { strategy: PaddingStrategy::BatchLongest, ..pad }));
-        inner.with_truncation(Some(TruncationParams { max_length, ..Default::default() })).map_err(bad)?;
+        let cut = TruncationParams { max_length, ..Default::default() };
+        inner.with_truncation(Some(cut)).map_err(|e| Error::config("cannot cut texts").with_source(e))?;
         Ok(Self { inner })
     }
 

@@ -72,6 +72,45 @@ fn ernie() {
 }
 
 #[test]
+fn bert_of_a_published_pytorch_model_bin() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(folder("bert/config.json"), dir.path().join("config.json")).unwrap();
+    std::fs::copy(folder("bert_bin/pytorch_model.bin"), dir.path().join("pytorch_model.bin")).unwrap();
+    let tower = BertConfig::load(dir.path(), Precision::F32, &Device::flex()).unwrap();
+    let golden = Golden::open("bert");
+    let (ids, keep) = (golden.ints("inputs.input_ids"), golden.mask("inputs.attention_mask"));
+    let types = TokenTypes { segment: Some(golden.ints("inputs.token_type_ids")), task: None };
+    let hidden = tower.forward(ids.clone(), &keep, types);
+    golden.check("outputs.last_hidden_state", hidden.clone());
+    golden.check("outputs.mean_pooled", Pooling::Mean.pool(hidden.clone(), &keep));
+    Golden::open("bert_bin").check("cls_pooled", Pooling::Cls.pool(hidden.clone(), &keep));
+    let plain = Pooling::Cls.pool(tower.forward(ids.clone(), &keep, TokenTypes::default()), &keep);
+    assert_eq!(tower.embed(ids, &keep, Pooling::Cls).into_data(), plain.into_data());
+}
+
+#[test]
+fn the_pooling_is_the_one_in_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Pooling::read(dir.path()).unwrap(), Pooling::Mean);
+    std::fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+    let read = |json: &str| {
+        std::fs::write(dir.path().join("1_Pooling/config.json"), json).unwrap();
+        Pooling::read(dir.path())
+    };
+    let switches = |cls: bool, mean: bool| {
+        format!(
+            r#"{{"word_embedding_dimension": 4, "pooling_mode_cls_token": {cls}, "pooling_mode_mean_tokens": {mean}}}"#
+        )
+    };
+    assert_eq!(read(&switches(true, false)).unwrap(), Pooling::Cls);
+    assert_eq!(read(&switches(false, true)).unwrap(), Pooling::Mean);
+    assert_eq!(read(r#"{"embedding_dimension": 4, "pooling_mode": "cls"}"#).unwrap(), Pooling::Cls);
+    for both in [switches(true, true), switches(false, false), r#"{"pooling_mode": "max"}"#.to_owned()] {
+        assert!(read(&both).unwrap_err().to_string().contains("expected the pooling mode mean or cls"), "{both}");
+    }
+}
+
+#[test]
 fn blip2() {
     let golden = Golden::open("blip2");
     let tower = Blip2Config::load(&folder("blip2"), Precision::F32, &Device::flex()).unwrap();

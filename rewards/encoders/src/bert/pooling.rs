@@ -1,4 +1,4 @@
-//! From the hidden states of a text's tokens to one vector.
+//! One vector per sentence.
 
 use std::path::Path;
 
@@ -9,64 +9,104 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::ops::l2_normalise;
 
-/// Where sentence-transformers keeps it.
+/// Where sentence-transformers writes the pooling of a model.
 const FILE: &str = "1_Pooling/config.json";
 
-/// How the tokens of a text become one vector.
+/// How the hidden states of a sentence become one vector, of length 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// The mean over real tokens.
+    /// The mean over real tokens, special tokens included.
     #[default]
     Mean,
-    /// The first token.
+    /// The first token's, which is `[CLS]`.
     Cls,
 }
 
-/// What the file says; it has keys for other ways too.
-#[derive(Deserialize)]
-struct Modes {
-    #[serde(default)]
+/// Both forms of the file: a name, or a switch for each mode.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    pooling_mode: Option<Modes>,
     pooling_mode_cls_token: bool,
-    #[serde(default)]
     pooling_mode_mean_tokens: bool,
+    pooling_mode_max_tokens: bool,
+    pooling_mode_mean_sqrt_len_tokens: bool,
+    pooling_mode_weightedmean_tokens: bool,
+    pooling_mode_lasttoken: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Modes {
+    One(String),
+    Several(Vec<String>),
 }
 
 impl Pooling {
-    /// What `dir/1_Pooling/config.json` of sentence-transformers says; the mean where there is no such file.
+    /// The pooling that `dir/1_Pooling/config.json` names, the mean when there is no such file.
     ///
     /// # Errors
-    /// When the file cannot be read, or asks for anything but one of the two.
+    /// When the file cannot be read, or names no mode, several, or one that is neither the mean nor the first token.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        if !path.exists() {
-            return Ok(Self::default());
+        if !path.is_file() {
+            return Ok(Self::Mean);
         }
-        match files::read_json::<Modes>(&path)? {
-            Modes { pooling_mode_cls_token: true, pooling_mode_mean_tokens: false } => Ok(Self::Cls),
-            Modes { pooling_mode_cls_token: false, pooling_mode_mean_tokens: true } => Ok(Self::Mean),
+        let config: Config = files::read_json(&path)?;
+        let modes = match config.pooling_mode {
+            Some(Modes::One(mode)) => vec![mode],
+            Some(Modes::Several(modes)) => modes,
+            None => [
+                ("cls", config.pooling_mode_cls_token),
+                ("mean", config.pooling_mode_mean_tokens),
+                ("max", config.pooling_mode_max_tokens),
+                ("mean_sqrt_len_tokens", config.pooling_mode_mean_sqrt_len_tokens),
+                ("weightedmean", config.pooling_mode_weightedmean_tokens),
+                ("lasttoken", config.pooling_mode_lasttoken),
+            ]
+            .into_iter()
+            .filter(|(_, on)| *on)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        };
+        match modes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["mean"] => Ok(Self::Mean),
+            ["cls"] => Ok(Self::Cls),
             _ => Err(Error::config(format!(
-                "{}: expected either pooling_mode_mean_tokens or pooling_mode_cls_token to be true; no other pooling is \
-                 supported",
+                "{}: expected the pooling mode mean or cls, got {modes:?}; no other is supported",
                 path.display()
             ))),
         }
     }
 
-    /// One vector per text, of length 1.
+    /// One vector of length 1 per sentence.
     ///
     /// # Shapes
-    /// - hidden: `[b, l, h]`, keep: `[b, l]`, true at real tokens
-    /// - result: `[b, h]`
+    /// - hidden: `[b, l, h]`, keep: `[b, l]`, result: `[b, h]`
     pub fn pool(self, hidden: Tensor<3>, keep: &Tensor<2, Bool>) -> Tensor<2> {
         match self {
-            Self::Mean => {
-                let weight = keep.clone().float();
-                let count = weight.clone().sum_dim(1).clamp_min(1.0);
-                let sum: Tensor<2> = (hidden * weight.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1);
-                l2_normalise(sum / count)
-            }
-            Self::Cls => l2_normalise(hidden.narrow(1, 0, 1).squeeze_dim(1)),
+            Self::Mean => mean_pooled(hidden, keep),
+            Self::Cls => cls_pooled(hidden),
         }
     }
+}
+
+/// Mean of the hidden states at real tokens, scaled to length 1.
+///
+/// # Shapes
+/// - hidden: `[b, l, h]`, keep: `[b, l]`, result: `[b, h]`
+fn mean_pooled(hidden: Tensor<3>, keep: &Tensor<2, Bool>) -> Tensor<2> {
+    let weight = keep.clone().float();
+    let count = weight.clone().sum_dim(1).clamp_min(1.0);
+    let sum: Tensor<2> = (hidden * weight.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1);
+    l2_normalise(sum / count)
+}
+
+/// The hidden state of the first token, scaled to length 1. The texts are padded at the end, if at all.
+///
+/// # Shapes
+/// - hidden: `[b, l, h]`, result: `[b, h]`
+fn cls_pooled(hidden: Tensor<3>) -> Tensor<2> {
+    l2_normalise(hidden.narrow(1, 0, 1).squeeze_dim(1))
 }
