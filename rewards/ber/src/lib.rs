@@ -3,6 +3,10 @@
 //! The cosine of BLIP-2's image-text contrastive head, that of the best query, higher is better. The prompt is brought
 //! into one form first, see [`counterpoint_encoders::text::normalise`].
 
+mod files;
+
+pub use files::FILES;
+
 use std::path::PathBuf;
 
 use burn::tensor::Device;

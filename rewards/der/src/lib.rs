@@ -4,6 +4,10 @@
 //! the generated image's with a reference's, averaged over the references. Averaging first makes the score
 //! independent of where in the image the concept is.
 
+mod files;
+
+pub use files::FILES;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;

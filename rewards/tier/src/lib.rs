@@ -5,6 +5,10 @@
 //!
 //! All texts are brought into one form first, see [`counterpoint_encoders::text::normalise`].
 
+mod files;
+
+pub use files::FILES;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
