@@ -7,7 +7,7 @@ mod properties;
 use std::collections::BTreeMap;
 
 use counterpoint::config::{
-    Chunk, Component, DataSection, FilterSection, MemoryBudget, RunConfig, RunSection, TrainerConfig,
+    Chunk, Component, DataSection, FilterSection, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
 };
 use properties::cases;
 use proptest::collection::{btree_map, vec};
@@ -78,8 +78,9 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
     let positive = || prop_oneof![1e-12..10.0_f64, f64::POSITIVE | f64::NORMAL];
     let fraction = || 0.0..1.0_f64;
     let numbers = (positive(), positive(), positive(), fraction(), fraction(), fraction());
-    (counts, numbers, fraction(), 0..100_u64, 1..10_usize, any::<bool>()).prop_map(
-        |(counts, numbers, warmup, checkpoint_every, keep_last, keep_best)| {
+    let overlap = prop_oneof![Just(Overlap::Auto), Just(Overlap::Always), Just(Overlap::Never)];
+    (counts, numbers, fraction(), 0..100_u64, 1..10_usize, any::<bool>(), overlap).prop_map(
+        |(counts, numbers, warmup, checkpoint_every, keep_last, keep_best, overlap_rewards)| {
             let (steps, group_size, tasks_per_step, max_attempts, updates_per_batch, chunk, max_non_finite) = counts;
             let (learning_rate, max_grad_norm, gate_tolerance, weight_decay, first, second) = numbers;
             TrainerConfig {
@@ -89,6 +90,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 max_attempts,
                 updates_per_batch,
                 chunk,
+                overlap_rewards,
                 learning_rate,
                 warmup_steps: ((steps as f64 * warmup) as u64).min(steps),
                 weight_decay,

@@ -5,12 +5,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use counterpoint::config::RunConfig;
+use counterpoint::registry::settings;
+use counterpoint::{DynamicGroupScalingConfig, SyncGrpoConfig};
+use counterpoint_samplers::UnifiedConfig;
+
 /// The example that cargo builds along with the tests.
-fn weights(arguments: &[&str]) -> Output {
+fn example() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
-    let example = target.join("examples").join(format!("weights{}", std::env::consts::EXE_SUFFIX));
-    Command::new(example).args(arguments).output().unwrap()
+    target.join("examples").join(format!("weights{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn weights(arguments: &[&str]) -> Output {
+    Command::new(example()).args(arguments).output().unwrap()
 }
 
 fn fixture(name: &str) -> String {
@@ -150,4 +158,102 @@ fn nothing_is_overwritten_unasked_and_errors_say_what_was_expected() {
     assert!(err(&output).contains("expected REGEX=TEXT"), "{}", err(&output));
     let output = weights(&["diff", &original, &there, "--tolerance", "-1"]);
     assert!(!output.status.success());
+}
+
+/// `weights fetch` of a config of this package, on a machine without cache and network.
+fn fetch(config: &Path) -> Output {
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(example());
+    command.arg("fetch").arg(config).env("HF_HOME", nowhere.path()).env_remove("HF_HUB_CACHE");
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9").output().unwrap()
+}
+
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_full_recipe_has_the_papers_settings() {
+    let config = RunConfig::load(&package().join("sync_r1_full.toml"), &[]).unwrap();
+    let trainer = &config.trainer;
+    assert_eq!((trainer.steps, trainer.group_size, trainer.learning_rate), (100, 9, 1e-6));
+    assert_eq!((trainer.weight_decay, trainer.max_grad_norm, config.data.visual_share), (1e-3, 1.0, 0.5));
+    let filter: DynamicGroupScalingConfig = settings("filter", &config.filter.settings).unwrap();
+    filter.validate().unwrap();
+    assert_eq!((filter.tpr, filter.mu, filter.eta, filter.sigma), (0.25, 0.12, 0.8, 2.0));
+    let objective: SyncGrpoConfig = settings("objective", &config.objective.settings).unwrap();
+    let paper =
+        SyncGrpoConfig { clip_low: 0.2, clip_high: 0.2, beta: 0.01, a_und: 0.4, a_gen: 0.6, ..Default::default() };
+    assert_eq!(objective, paper);
+    let sampler: UnifiedConfig = settings("sampler", &config.sampler.settings).unwrap();
+    assert_eq!((sampler.image.timesteps, sampler.image.checkpoint_step, sampler.image.guidance_scale), (50, 10, 5.0));
+    assert_eq!(config.reward_weights["person"].values().sum::<f64>(), 1.0);
+}
+
+#[test]
+fn fetch_explains_every_file_of_the_full_recipe_without_a_network() {
+    let output = fetch(&package().join("sync_r1_full.toml"));
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let printed = out(&output);
+    let expected: [(&str, &[&str]); 8] = [
+        ("policy.weights = hf:showlab/show-o-512x512: missing: ", &["config.json", "model.safetensors"]),
+        ("policy.image_tokenizer = hf:showlab/magvitv2: missing: ", &["model.safetensors", "pytorch_model.bin"]),
+        ("policy.tokenizer = hf:microsoft/phi-1_5: missing: ", &["tokenizer.json", "merges.txt", "added_tokens.json"]),
+        ("rewards.ber.weights = hf:Salesforce/blip2-itm-vit-g: missing: ", &["vocab.txt", "preprocessor_config.json"]),
+        ("rewards.der.weights = hf:facebook/dinov2-base: missing: ", &["config.json", "preprocessor_config.json"]),
+        ("rewards.fer.detector = weights/mtcnn: missing: ", &["pnet.pt", "onet.pt", "facenet-pytorch 2.6.0 on PyPI"]),
+        ("rewards.fer.weights = weights/facenet: missing: ", &["20180402-114759-vggface2.pt", "*.pb", "releases"]),
+        ("rewards.tier.weights = hf:nghuyong/ernie-3.0-base-zh: missing: ", &["model.safetensors", "vocab.txt"]),
+    ];
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{printed}");
+    for (line, (beginning, parts)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(beginning), "{line}");
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        let source = beginning.split(" = ").nth(1).and_then(|rest| rest.strip_suffix(": missing: ")).unwrap();
+        let folder = match source.strip_prefix("hf:") {
+            Some(name) => {
+                assert!(line.contains(&format!("(from https://huggingface.co/{name})")), "{line}");
+                package().join("weights").join(name)
+            }
+            None => package().join(source),
+        };
+        assert!(line.ends_with(&format!("into {}", folder.display())), "{line}");
+    }
+}
+
+#[test]
+fn fetch_says_where_files_are_that_are_there() {
+    let output = fetch(&package().join("sync_r1.toml"));
+    assert!(output.status.success(), "{}{}", out(&output), err(&output));
+    let printed = out(&output);
+    let keys = ["policy.model", "rewards.ber.weights", "rewards.der.weights", "rewards.tier.weights"];
+    assert_eq!(printed.lines().count(), keys.len(), "{printed}");
+    for (line, key) in printed.lines().zip(keys) {
+        assert!(line.starts_with(&format!("{key} = ..")) && line.contains(": there, "), "{line}");
+    }
+
+    // Beside a config of its own: with all files, then without one.
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("mine.toml");
+    let text = "[run]\nname = 'mine'\n[data]\nroot = 'data'\n[policy]\nkind = 'other'\n[sampler]\nkind = 'other'\n\
+                [rewards.mine]\nkind = 'der'\nweights = 'hf:an-owner/dino'\n[reward_weights.default]\nmine = 1.0\n";
+    std::fs::write(&config, text).unwrap();
+    let repository = folder.path().join("weights/an-owner/dino");
+    std::fs::create_dir_all(&repository).unwrap();
+    for name in ["config.json", "model.safetensors", "preprocessor_config.json"] {
+        std::fs::write(repository.join(name), "").unwrap();
+    }
+    let output = fetch(&config);
+    let expected = format!("rewards.mine.weights = hf:an-owner/dino: there, {}\n", repository.display());
+    assert_eq!((output.status.code(), out(&output)), (Some(0), expected));
+    std::fs::remove_file(repository.join("config.json")).unwrap();
+    let output = fetch(&config);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).contains("put its config.json (from https"), "only what is missing: {}", out(&output));
+
+    std::fs::write(&config, text.replace("'hf:an-owner/dino'", "3")).unwrap();
+    let output = fetch(&config);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("rewards.mine.weights: expected a string, got integer `3`"), "{}", err(&output));
 }

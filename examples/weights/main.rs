@@ -4,9 +4,14 @@
 //! are never run), burnpack, or the index of a sharded file. `diff A B` compares two of them (exit status 1 when they
 //! differ), `convert A B` writes B in the format that its ending says. Everything is done one tensor at a time. Exit status 2
 //! when a file cannot be read or written.
+//!
+//! `fetch CONFIG.toml` says of every setting of a config that names weights where they are. Those of the Hugging Face hub are
+//! fetched in a build with `--features hf-hub`. Of others it says which files are missing, where they are published and into
+//! which folder they belong; the exit status is 1 then.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod diff;
+mod fetch;
 mod inspect;
 mod table;
 
@@ -19,7 +24,7 @@ use counterpoint::Result;
 use counterpoint::weights::{ConvertOptions, WeightFiles};
 
 #[derive(Parser)]
-#[command(about = "Shows, compares and converts weight files of any public format")]
+#[command(about = "Shows, compares, converts and fetches weight files of any public format")]
 struct Args {
     #[command(subcommand)]
     what: What,
@@ -64,6 +69,11 @@ enum What {
         #[arg(long)]
         force: bool,
     },
+    /// Where the weights that a run needs are: found, fetched, or which files to put where. Exit status 1 when any is missing.
+    Fetch {
+        /// The run's config.
+        config: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,6 +114,7 @@ fn main() -> ExitCode {
         What::Inspect { path, json } => inspect::run(&path, json).map(|()| true),
         What::Diff { a, b, tolerance, json } => diff::run(&a, &b, tolerance, json),
         What::Convert { a, b, dtype, rename, force } => convert(&a, &b, dtype, &rename, force).map(|()| true),
+        What::Fetch { config } => fetch::run(&config),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

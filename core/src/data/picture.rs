@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::{ImageReader, RgbImage};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
 use super::Exchange;
 use crate::{Error, Result};
@@ -21,23 +21,67 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Decodes the file to sRGB, at its own size.
+    /// Decodes the file to RGB of 8 bits, at its own size, as PIL's `convert("RGB")` does: PNG and JPEG of any kind, by
+    /// their content, not their ending.
+    ///
+    /// - Alpha is dropped, not composited: where an image is transparent, its hidden colour shows.
+    /// - Of 16 bits the upper 8 are taken. (PIL does the same but for grey without alpha, which it clips at 255 instead, so
+    ///   that nearly all of such an image is white.)
+    /// - CMYK and YCCK are converted without a colour profile; profiles and gamma of other images are not looked at either.
+    /// - The EXIF orientation is not applied: a photograph that relies on it stays on its side.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the file is missing, or is not an image that can be decoded.
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the file is missing, empty, damaged or cut off, or is not an image
+    /// that can be decoded.
     pub fn load(&self) -> Result<Arc<RgbImage>> {
-        let bad = |e: image::ImageError| {
+        let bytes = std::fs::read(&self.path).map_err(|e| missing(&self.path, e))?;
+        let bad = |why: Box<dyn std::error::Error + Send + Sync>| {
             let message = format!(
                 "cannot decode {}: expected a PNG, or a baseline or progressive JPEG of 8 bits (no arithmetic coding); \
                  convert it to PNG",
                 self.path.display()
             );
-            Error::data(message).with_source(e)
+            Error::data(message).with_source(why)
         };
-        let reader = ImageReader::open(&self.path).map_err(|e| missing(&self.path, e))?;
-        let reader = reader.with_guessed_format().map_err(|e| missing(&self.path, e))?;
-        Ok(Arc::new(reader.decode().map_err(bad)?.into_rgb8()))
+        if bytes.is_empty() {
+            return Err(bad("the file is empty".into()));
+        }
+        let format = image::guess_format(&bytes).map_err(|e| bad(e.into()))?;
+        if format == ImageFormat::Jpeg && is_cut_off(&bytes) {
+            return Err(bad("the file is cut off: its data do not end".into()));
+        }
+        let decoded = image::load_from_memory_with_format(&bytes, format).map_err(|e| bad(e.into()))?;
+        Ok(Arc::new(rgb8(decoded)))
     }
+}
+
+/// Without alpha, the upper 8 of 16 bits.
+fn rgb8(image: DynamicImage) -> RgbImage {
+    let upper = |v: u16| (v >> 8) as u8;
+    let (width, height) = (image.width(), image.height());
+    match image {
+        DynamicImage::ImageLuma16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
+        }
+        DynamicImage::ImageLumaA16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
+        }
+        DynamicImage::ImageRgb16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb(image.get_pixel(x, y).0.map(upper)))
+        }
+        DynamicImage::ImageRgba16(image) => RgbImage::from_fn(width, height, |x, y| {
+            let [r, g, b, _] = image.get_pixel(x, y).0;
+            Rgb([r, g, b].map(upper))
+        }),
+        other => other.into_rgb8(),
+    }
+}
+
+/// Whether a JPEG ends before its end marker: the decoder would fill up what is missing with grey. Inside of compressed data
+/// there is no such marker, and that of a thumbnail comes before the last scan begins.
+fn is_cut_off(jpeg: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
+    last([0xff, 0xd9]) < last([0xff, 0xda]) || last([0xff, 0xd9]).is_none()
 }
 
 /// The images `0.png`, `1.jpg`, ... of `folder`, by number; of several endings of one number, the first of png, jpg, jpeg.

@@ -14,6 +14,8 @@ use crate::weights::shards_missing;
 pub struct Need {
     alternatives: &'static [&'static [&'static str]],
     required: bool,
+    /// What people are told of alternatives that are many.
+    said: Option<&'static str>,
 }
 
 impl Need {
@@ -21,14 +23,18 @@ impl Need {
     pub const CONFIG: Self = Self::file(&[&["config.json"]]);
 
     /// A model's weights, whole or in shards, in the order in which [`NAMES`](crate::weights::NAMES) are looked for.
-    pub const WEIGHTS: Self = Self::file(&[
-        &["model.safetensors"],
-        &["pytorch_model.safetensors"],
-        &["model.safetensors.index.json", "model-*.safetensors"],
-        &["pytorch_model.safetensors.index.json", "pytorch_model-*.safetensors"],
-        &["pytorch_model.bin"],
-        &["pytorch_model.bin.index.json", "pytorch_model-*.bin"],
-    ]);
+    pub const WEIGHTS: Self = Self {
+        alternatives: &[
+            &["model.safetensors"],
+            &["pytorch_model.safetensors"],
+            &["model.safetensors.index.json", "model-*.safetensors"],
+            &["pytorch_model.safetensors.index.json", "pytorch_model-*.safetensors"],
+            &["pytorch_model.bin"],
+            &["pytorch_model.bin.index.json", "pytorch_model-*.bin"],
+        ],
+        required: true,
+        said: Some("model.safetensors (or pytorch_model.bin, or shards with their index)"),
+    };
 
     /// A WordPiece tokenizer: `tokenizer.json`, or the vocabulary alone.
     pub const WORD_PIECES: Self = Self::file(&[&["tokenizer.json"], &["vocab.txt"]]);
@@ -38,12 +44,12 @@ impl Need {
 
     /// The first of `alternatives` that is complete.
     pub const fn file(alternatives: &'static [&'static [&'static str]]) -> Self {
-        Self { alternatives, required: true }
+        Self { alternatives, required: true, said: None }
     }
 
     /// The same where it is there; nothing is missing without it.
     pub const fn optional(alternatives: &'static [&'static [&'static str]]) -> Self {
-        Self { alternatives, required: false }
+        Self { alternatives, required: false, said: None }
     }
 
     /// The files of the first alternative that is complete among `names`.
@@ -63,7 +69,10 @@ impl Need {
 
     /// `tokenizer.json (or vocab.txt)`.
     fn description(&self) -> String {
-        let mut alternatives = self.alternatives.iter().map(|patterns| patterns.join(" with "));
+        if let Some(said) = self.said {
+            return said.to_owned();
+        }
+        let mut alternatives = self.alternatives.iter().map(|patterns| patterns.join(" + "));
         let first = alternatives.next().unwrap_or_default();
         let others: Vec<String> = alternatives.collect();
         if others.is_empty() { first } else { format!("{first} (or {})", others.join(", ")) }
@@ -151,6 +160,13 @@ mod tests {
     use super::*;
 
     const MODEL: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS]);
+    /// Every file that [`WEIGHTS`](Need::WEIGHTS) may begin with is one that is loaded, and the other way round.
+    #[test]
+    fn weights_go_by_the_names_that_are_loaded() {
+        let first = Need::WEIGHTS.alternatives.iter().map(|patterns| patterns[0]);
+        assert_eq!(first.collect::<Vec<_>>(), crate::weights::NAMES);
+    }
+
     const TEXT: Files = Files::new(&[
         Need::file(&[&["tokenizer.json"], &["vocab.json", "merges.txt", "added_tokens.json"]]),
         Need::optional(&[&["1_Pooling/config.json"]]),
@@ -185,9 +201,9 @@ mod tests {
     #[test]
     fn all_that_is_missing_is_told() {
         let missing = chosen(MODEL, &["vocab.txt"]).unwrap_err();
-        assert_eq!(missing[0], "config.json");
-        assert!(missing[1].starts_with("model.safetensors (or pytorch_model.safetensors, "), "{missing:?}");
-        assert!(missing[1].ends_with("pytorch_model.bin.index.json with pytorch_model-*.bin)"), "{missing:?}");
+        let expected = ["config.json", "model.safetensors (or pytorch_model.bin, or shards with their index)"];
+        assert_eq!(missing, expected);
+        assert_eq!(chosen(TEXT, &[]).unwrap_err(), ["tokenizer.json (or vocab.json + merges.txt + added_tokens.json)"]);
     }
 
     #[test]

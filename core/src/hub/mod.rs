@@ -168,7 +168,8 @@ impl Reference {
         }
         let origin = self.files.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
         let place = found.folder.display();
-        Err(Error::weights(format!("{place} is incomplete: put {}{origin} into {place}", listed(&missing))))
+        let what = if found.folder.exists() { "is incomplete" } else { "is not there" };
+        Err(Error::weights(format!("{place} {what}: put {}{origin} into {place}", listed(&missing))))
     }
 }
 

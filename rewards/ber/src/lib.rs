@@ -7,6 +7,10 @@ mod files;
 
 pub use files::FILES;
 
+mod files;
+
+pub use files::FILES;
+
 use std::path::PathBuf;
 
 use burn::tensor::activation::softmax;

@@ -1,6 +1,10 @@
 //! FER, the face expert reward: is it the same person? Until face detection and recognition are ported it abstains
 //! from every sample and says so, which leaves the other rewards' weights to be renormalised.
 
+mod files;
+
+pub use files::{DETECTOR_FILES, WEIGHTS_FILES};
+
 use counterpoint::registry::{RewardEntry, settings};
 use counterpoint::{Result, Reward, Sample, Score, inventory};
 use serde::{Deserialize, Serialize};
