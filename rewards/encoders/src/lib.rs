@@ -6,6 +6,7 @@
 pub mod bert;
 pub mod blip2;
 pub mod dinov2;
+pub mod face;
 mod files;
 mod ops;
 pub mod plugin;
