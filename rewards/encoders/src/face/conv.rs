@@ -8,6 +8,7 @@ use burn::nn::Initializer;
 use burn::tensor::module::linear;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Most numbers that the gathered windows of one matrix product hold: they should stay in the processor's cache.
 const GATHERED: usize = 1 << 21;
@@ -74,14 +75,17 @@ impl Conv {
         }
         let image = rows * columns * kh * kw * from;
         let chunk = (GATHERED / image.max(1)).clamp(1, batch.max(1));
-        let chunks = x.split(chunk, 0).into_iter().map(|x| {
+        let gather = |x: Tensor<4>| {
             let count = x.dims()[0];
             let windows: Tensor<5> = x.unfold(1, kh, self.stride);
             let windows: Tensor<6> = windows.unfold(2, kw, self.stride);
             let windows = windows.permute([0, 1, 2, 4, 5, 3]);
             product(windows.reshape([count * rows * columns, kh * kw * from])).reshape([count, rows, columns, to])
-        });
-        Tensor::cat(chunks.collect(), 0)
+        };
+        if chunk >= batch {
+            return gather(x);
+        }
+        Tensor::cat(x.split(chunk, 0).into_par_iter().map(gather).collect(), 0)
     }
 }
 

@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
 use image::RgbImage;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
 
 use crate::preprocess::{ImageProcessorConfig, Size};
 
@@ -20,7 +22,7 @@ pub use config::MtcnnConfig;
 /// Side of the smallest face that the first network can see, in pixels.
 const CELL: f64 = 12.0;
 /// Most candidates of one forward pass.
-const BATCH: usize = 512;
+const BATCH: usize = 64;
 
 /// A face in an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,13 +131,17 @@ impl Mtcnn {
         let size = [image.width() as usize, image.height() as usize];
         let mut scale = CELL / self.config.min_face_size as f64;
         let mut shorter = size[0].min(size[1]) as f64 * scale;
-        let mut all = Vec::new();
+        let mut levels = Vec::new();
         while shorter >= CELL {
-            let level = size.map(|side| (side as f64 * scale + 1.0) as usize);
-            all.extend(suppress(self.propose_at(image, level, scale as f32), 0.5, Overlap::Union));
+            levels.push((size.map(|side| (side as f64 * scale + 1.0) as usize), scale as f32));
             scale *= self.config.factor;
             shorter *= self.config.factor;
         }
+        // Each level is about half of the one before it: on two cores they take as long as the first.
+        let all = levels
+            .into_par_iter()
+            .flat_map_iter(|(level, scale)| suppress(self.propose_at(image, level, scale), 0.5, Overlap::Union))
+            .collect();
         let mut kept = suppress(all, 0.7, Overlap::Union);
         for candidate in &mut kept {
             candidate.regress(0.0);
@@ -169,17 +175,16 @@ impl Mtcnn {
 
     /// Second stage: rejects most candidates and moves the rest.
     fn refine(&self, image: &RgbImage, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let mut kept = Vec::new();
-        for (batch, pixels) in self.batches(image, candidates, RNet::SIDE) {
+        let kept = self.batches(image, candidates, RNet::SIDE, |batch, pixels| {
             let (scores, offsets) = self.nets.rnet.forward(pixels);
             let (scores, offsets) = (values(scores), values(offsets));
-            for (i, candidate) in batch.into_iter().enumerate() {
-                if scores[i] > self.config.thresholds[1] {
-                    let offsets = std::array::from_fn(|k| offsets[4 * i + k]);
-                    kept.push(Candidate { score: scores[i], offsets, ..candidate });
-                }
-            }
-        }
+            let judged = batch.into_iter().enumerate().map(|(i, candidate)| Candidate {
+                score: scores[i],
+                offsets: std::array::from_fn(|k| offsets[4 * i + k]),
+                ..candidate
+            });
+            judged.filter(|candidate| candidate.score > self.config.thresholds[1]).collect()
+        });
         let mut kept = suppress(kept, 0.7, Overlap::Union);
         for candidate in &mut kept {
             candidate.regress(1.0);
@@ -190,18 +195,15 @@ impl Mtcnn {
 
     /// Third stage: rejects more, moves the rest and finds their landmarks.
     fn output(&self, image: &RgbImage, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let mut kept = Vec::new();
-        for (batch, pixels) in self.batches(image, candidates, ONet::SIDE) {
+        let kept = self.batches(image, candidates, ONet::SIDE, |batch, pixels| {
             let (scores, offsets, points) = self.nets.onet.forward(pixels);
             let (scores, offsets, points) = (values(scores), values(offsets), values(points));
-            for (i, candidate) in batch.into_iter().enumerate() {
-                if scores[i] <= self.config.thresholds[2] {
-                    continue;
-                }
+            let judged = batch.into_iter().enumerate().map(|(i, candidate)| {
                 let [left, top, right, bottom] = candidate.corners;
                 let (width, height) = (right - left + 1.0, bottom - top + 1.0);
-                let point =
-                    |k: usize| [width * points[10 * i + k] + left - 1.0, height * points[10 * i + 5 + k] + top - 1.0];
+                let point = |k: usize| {
+                    [width * points[10 * i + k] + left - 1.0, height * points[10 * i + 5 + k] + top - 1.0]
+                };
                 let mut candidate = Candidate {
                     score: scores[i],
                     offsets: std::array::from_fn(|k| offsets[4 * i + k]),
@@ -209,14 +211,21 @@ impl Mtcnn {
                     ..candidate
                 };
                 candidate.regress(1.0);
-                kept.push(candidate);
-            }
-        }
+                candidate
+            });
+            judged.filter(|candidate| candidate.score > self.config.thresholds[2]).collect()
+        });
         suppress(kept, 0.7, Overlap::Smaller)
     }
 
-    /// The candidates that cover pixels of the image, and those pixels at `side` x `side`.
-    fn batches(&self, image: &RgbImage, candidates: Vec<Candidate>, side: usize) -> Vec<(Vec<Candidate>, Tensor<4>)> {
+    /// What `judge` keeps of the candidates that cover pixels of the image, given those pixels at `side` x `side`.
+    fn batches(
+        &self,
+        image: &RgbImage,
+        candidates: Vec<Candidate>,
+        side: usize,
+        judge: impl Fn(Vec<Candidate>, Tensor<4>) -> Vec<Candidate> + Sync,
+    ) -> Vec<Candidate> {
         let size = [image.width() as usize, image.height() as usize];
         let inside: Vec<(Candidate, [usize; 4])> =
             candidates.into_iter().filter_map(|c| c.pixels(size).map(|part| (c, part))).collect();
@@ -226,9 +235,9 @@ impl Mtcnn {
                 resample(image, *part, [side, side], &mut pixels);
             }
             let data = TensorData::new(pixels, [chunk.len(), side, side, 3]);
-            (chunk.iter().map(|(candidate, _)| *candidate).collect(), Tensor::from_data(data, &self.device))
+            judge(chunk.iter().map(|(candidate, _)| *candidate).collect(), Tensor::from_data(data, &self.device))
         };
-        inside.chunks(BATCH).map(batch).collect()
+        inside.par_chunks(BATCH).flat_map_iter(batch).collect()
     }
 }
 
