@@ -65,38 +65,6 @@ fn mtcnn_finds_and_cuts_the_face_of_a_photograph() {
 }
 
 #[test]
-#[ignore = "a measurement"]
-fn timing() {
-    use std::time::Instant;
-    let golden = Golden::open("mtcnn");
-    let image = golden.image("inputs.image");
-    let detector = MtcnnConfig::load(&folder("mtcnn"), &Device::flex()).unwrap();
-    let time = |what: &str, f: &mut dyn FnMut()| {
-        f();
-        f();
-        let mut times: Vec<f64> = (0..9)
-            .map(|_| {
-                let t = Instant::now();
-                f();
-                t.elapsed().as_secs_f64() * 1e3
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        println!("{what}: median {:.1} ms, least {:.1} ms", times[4], times[0]);
-    };
-    time("detect 512", &mut || drop(detector.detect(&image)));
-    let small = image::imageops::thumbnail(&image, 64, 64);
-    time("detect 64", &mut || drop(detector.detect(&small)));
-    let net = FaceNetConfig::default().init(&Device::flex()).unwrap();
-    let folded = net.clone().fold();
-    for b in [1, 16] {
-        let x = Tensor::<4>::random([b, 3, 160, 160], burn::tensor::Distribution::Default, &Device::flex());
-        time(&format!("embed {b}"), &mut || drop(net.forward(x.clone()).unwrap().into_data()));
-        time(&format!("embed {b} folded"), &mut || drop(folded.forward(x.clone()).unwrap().into_data()));
-    }
-}
-
-#[test]
 fn facenet_gives_the_originals_vectors_folded_or_not() {
     let golden = Golden::open("facenet");
     let tower = FaceNetConfig::load(&folder("facenet"), &Device::flex()).unwrap();

@@ -201,9 +201,8 @@ impl Mtcnn {
             let judged = batch.into_iter().enumerate().map(|(i, candidate)| {
                 let [left, top, right, bottom] = candidate.corners;
                 let (width, height) = (right - left + 1.0, bottom - top + 1.0);
-                let point = |k: usize| {
-                    [width * points[10 * i + k] + left - 1.0, height * points[10 * i + 5 + k] + top - 1.0]
-                };
+                let point =
+                    |k: usize| [width * points[10 * i + k] + left - 1.0, height * points[10 * i + 5 + k] + top - 1.0];
                 let mut candidate = Candidate {
                     score: scores[i],
                     offsets: std::array::from_fn(|k| offsets[4 * i + k]),

@@ -127,3 +127,16 @@ impl Graph {
         Ok(Tensor::from_data(TensorData::new(values, shape), device))
     }
 }
+
+/// A graph of constants: name, values and shape of each.
+#[cfg(test)]
+pub(super) fn write(constants: &[(String, Tensor<1>, Vec<usize>)]) -> Vec<u8> {
+    let node = |(name, values, shape): &(String, Tensor<1>, Vec<usize>)| {
+        let bytes = values.to_data().iter::<f32>().flat_map(f32::to_le_bytes).collect();
+        let dim = shape.iter().map(|&size| Dim { size: size as i64 }).collect();
+        let tensor = TensorProto { dtype: FLOAT, shape: Some(ShapeProto { dim }), content: bytes, floats: Vec::new() };
+        let attr = BTreeMap::from([("value".to_owned(), AttrValue { tensor: Some(tensor) })]);
+        NodeDef { name: name.clone(), op: "Const".to_owned(), attr }
+    };
+    GraphDef { node: constants.iter().map(node).collect() }.encode_to_vec()
+}
