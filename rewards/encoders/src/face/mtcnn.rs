@@ -35,6 +35,13 @@ pub struct Face {
     pub landmarks: [[f32; 2]; 5],
 }
 
+impl Face {
+    fn area(&self) -> f32 {
+        let [left, top, right, bottom] = self.corners;
+        (right - left) * (bottom - top)
+    }
+}
+
 /// The face detector.
 #[derive(Debug)]
 pub struct Mtcnn {
@@ -59,13 +66,14 @@ impl Mtcnn {
             .map(|c| Face { corners: c.corners, probability: c.score, landmarks: c.landmarks })
             .collect();
         if self.config.select_largest {
-            let area = |face: &Face| {
-                let [left, top, right, bottom] = face.corners;
-                (right - left) * (bottom - top)
-            };
-            faces.sort_by(|a, b| area(b).total_cmp(&area(a)));
+            faces.sort_by(|a, b| b.area().total_cmp(&a.area()));
         }
         faces
+    }
+
+    /// The largest face of `image`, whatever order the settings ask for.
+    pub fn largest(&self, image: &RgbImage) -> Option<Face> {
+        self.detect(image).into_iter().max_by(|a, b| a.area().total_cmp(&b.area()))
     }
 
     /// The picture of `face` alone, at the size it has in `image`, with the margin that the settings ask for.
