@@ -1,4 +1,5 @@
-//! `cargo run --release --example parity -- showo DIR`: our implementation against a folder of golden numbers.
+//! `cargo run --release --example parity -- showo DIR`, or a reward tower's name for `showo`: our implementation against a
+//! folder of golden numbers.
 //!
 //! Prints a line per quantity (largest absolute and relative error, tolerance, ok or FAIL) and a JSON summary. Exit
 //! status 1 when anything failed. All sizes come from DIR's `config.json`.
@@ -7,13 +8,14 @@
 mod fixture;
 mod report;
 mod showo;
+mod towers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use counterpoint::Result;
-use counterpoint_showo::{FastPaths, Precision};
+use counterpoint::{Precision, Result};
+use counterpoint_showo::FastPaths;
 
 #[derive(Parser)]
 #[command(about = "Compares this implementation with golden numbers of the reference implementation")]
@@ -38,6 +40,34 @@ enum What {
         #[arg(long, value_name = "NAME", value_parser = short_cut())]
         without: Vec<String>,
     },
+    /// BERT: hidden states, pooled.
+    Bert(TowerArgs),
+    /// ERNIE: as BERT, with task types.
+    Ernie(TowerArgs),
+    /// CLIP: both towers, logits.
+    Clip(TowerArgs),
+    /// DINOv2: tokens, also of an image of another size.
+    Dinov2(TowerArgs),
+    /// BLIP-2: embeddings, contrastive and matching head.
+    Blip2(TowerArgs),
+    /// BLIP's captioner: logits, captions.
+    Captioner(TowerArgs),
+    /// MTCNN: boxes, landmarks, probabilities, crops.
+    Mtcnn(TowerArgs),
+    /// FaceNet: embeddings.
+    Facenet(TowerArgs),
+}
+
+#[derive(clap::Args)]
+struct TowerArgs {
+    /// Folder with the original's config.json and weights, and expected.safetensors (inputs.* and outputs.*).
+    dir: PathBuf,
+    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    #[arg(long, default_value = "flex")]
+    device: String,
+    /// What matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Half precision is held to looser tolerances.
+    #[arg(long, default_value_t)]
+    dtype: Precision,
 }
 
 fn short_cut() -> clap::builder::PossibleValuesParser {
@@ -59,12 +89,29 @@ fn main() -> ExitCode {
 }
 
 fn run(what: What, report: &mut report::Report) -> Result<()> {
-    let What::Showo { dir, device, dtype, without } = what;
-    let mut fast = FastPaths::all(!without.iter().any(|name| name == "all"));
-    for name in &without {
-        if let Some(switch) = fast.switch(name) {
-            *switch = false;
+    use towers::Tower;
+
+    let tower = |tower, args: TowerArgs, report: &mut _| {
+        let device = counterpoint::device::named(&args.device)?;
+        towers::run(tower, &args.dir, &device, args.dtype, report)
+    };
+    match what {
+        What::Showo { dir, device, dtype, without } => {
+            let mut fast = FastPaths::all(!without.iter().any(|name| name == "all"));
+            for name in &without {
+                if let Some(switch) = fast.switch(name) {
+                    *switch = false;
+                }
+            }
+            showo::run(&dir, &counterpoint::device::named(&device)?, dtype, fast, report)
         }
+        What::Bert(args) => tower(Tower::Bert, args, report),
+        What::Ernie(args) => tower(Tower::Ernie, args, report),
+        What::Clip(args) => tower(Tower::Clip, args, report),
+        What::Dinov2(args) => tower(Tower::Dinov2, args, report),
+        What::Blip2(args) => tower(Tower::Blip2, args, report),
+        What::Captioner(args) => tower(Tower::Captioner, args, report),
+        What::Mtcnn(args) => tower(Tower::Mtcnn, args, report),
+        What::Facenet(args) => tower(Tower::Facenet, args, report),
     }
-    showo::run(&dir, &counterpoint::device::named(&device)?, dtype, fast, report)
 }

@@ -1,5 +1,5 @@
-//! Trains the reward towers of UnifyBench in miniature: an ERNIE-style text encoder for TIER, a small BLIP-2 for BER
-//! and a small DINOv2 for DER, each from random weights, on the CPU, on scenes that are not held out.
+//! Trains the reward towers of UnifyBench in miniature: an ERNIE-style text encoder for TIER, a small BLIP-2 for BER, a
+//! small DINOv2 for DER and a small FaceNet for FER, each from random weights, on the CPU, on scenes that are not held out.
 //!
 //! Afterwards each tower is read back from its files and measured on held-out scenes: the AUC of the right scene
 //! against scenes with one attribute wrong.
@@ -14,6 +14,8 @@ use counterpoint::Result;
 mod ber;
 #[path = "towers/der.rs"]
 mod der;
+#[path = "towers/fer.rs"]
+mod fer;
 #[path = "towers/images.rs"]
 mod images;
 #[path = "towers/language.rs"]
@@ -30,7 +32,7 @@ const TOWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/unifybench
 /// What to train and where to write it.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct Options {
-    /// Folder that gets the folders tier, ber and der
+    /// Folder that gets the folders tier, ber, der and fer/embedding; fer/detector must be there
     #[arg(long, default_value = TOWERS)]
     pub(crate) towers: PathBuf,
     /// Train this tower only
@@ -62,6 +64,8 @@ pub(crate) enum Tower {
     Ber,
     /// Image tower
     Der,
+    /// Face tower
+    Fer,
 }
 
 /// Trains the towers, writes them and prints how well they tell scenes apart.
@@ -69,7 +73,7 @@ pub(crate) enum Tower {
 /// # Errors
 /// When a file cannot be read or written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    for (tower, name) in [(Tower::Tier, "tier"), (Tower::Ber, "ber"), (Tower::Der, "der")] {
+    for (tower, name) in [(Tower::Tier, "tier"), (Tower::Ber, "ber"), (Tower::Der, "der"), (Tower::Fer, "fer")] {
         if options.tower.is_some_and(|only| only != tower) {
             continue;
         }
@@ -80,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 Tower::Tier => tier::train(options, &dir)?,
                 Tower::Ber => ber::train(options, &dir)?,
                 Tower::Der => der::train(options, &dir)?,
+                Tower::Fer => fer::train(options, &dir)?,
             }
             println!("{name}: trained in {:.0} s", started.elapsed().as_secs_f64());
         }
@@ -87,6 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Tower::Tier => tier::measure(&dir)?,
             Tower::Ber => ber::measure(&dir)?,
             Tower::Der => der::measure(&dir)?,
+            Tower::Fer => fer::measure(&dir)?,
         }
     }
     Ok(())

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The example that cargo builds along with the tests.
-fn parity(folder: &Path) -> Output {
+fn parity(what: &str, folder: &Path) -> Output {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
     let example = target.join("examples").join(format!("parity{}", std::env::consts::EXE_SUFFIX));
-    Command::new(example).arg("showo").arg(folder).output().unwrap()
+    Command::new(example).arg(what).arg(folder).output().unwrap()
 }
 
 fn fixture() -> PathBuf {
@@ -23,7 +23,7 @@ fn summary(output: &Output) -> serde_json::Value {
 
 #[test]
 fn the_golden_fixture_passes_in_every_quantity() {
-    let output = parity(&fixture());
+    let output = parity("showo", &fixture());
     let summary = summary(&output);
     assert!(output.status.success(), "{summary}");
     assert_eq!(summary["ok"], true);
@@ -45,7 +45,7 @@ fn one_wrong_number_fails_by_name() {
     };
     bytes[start..start + 4].copy_from_slice(&2.05_f32.to_le_bytes());
     std::fs::write(&path, bytes).unwrap();
-    let output = parity(folder.path());
+    let output = parity("showo", folder.path());
     assert_eq!(output.status.code(), Some(1));
     let failed = summary(&output)["failed"].clone();
     assert!(failed.as_array().unwrap().iter().all(|name| name.as_str().unwrap().starts_with("grpo.loss")), "{failed}");
@@ -54,7 +54,33 @@ fn one_wrong_number_fails_by_name() {
 
 #[test]
 fn a_folder_without_the_files_says_which_one_is_missing() {
-    let output = parity(Path::new("nowhere"));
+    let output = parity("showo", Path::new("nowhere"));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("expected.safetensors"));
+}
+
+#[test]
+fn every_tower_passes_on_its_fixture() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rewards/encoders/tests/fixtures");
+    let towers = [
+        ("bert", "bert", 2),
+        ("ernie", "ernie", 2),
+        ("clip", "clip", 3),
+        ("dinov2", "dinov2", 3),
+        ("dinov2", "dinov2_swiglu", 3),
+        ("dinov2", "dinov2_registers", 2),
+        ("blip2", "blip2", 4),
+        ("captioner", "captioner", 3),
+        ("mtcnn", "mtcnn", 4),
+        ("facenet", "facenet", 1),
+    ];
+    for (tower, folder, outputs) in towers {
+        let output = parity(tower, &fixtures.join(folder));
+        let summary = summary(&output);
+        assert!(output.status.success(), "{folder}: {summary} {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(summary["quantities"].as_array().unwrap().len(), outputs, "{folder}");
+    }
+    // The weights of another tower.
+    let output = parity("bert", &fixtures.join("dinov2"));
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -75,7 +75,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
         let pixels = processor.forward(&pictures.iter().collect::<Vec<_>>(), &device)?;
         let text = tokenizer.encode(&texts, &device)?;
         let texts = tower.embed_texts(text.ids, &text.keep);
-        let logits = Blip2::itc(tower.embed_images(pixels), texts) / TEMPERATURE;
+        let logits = Blip2::itc(tower.embed_images(pixels)?, texts) / TEMPERATURE;
         let n = scenes.len();
         let of_texts = own_column(logits.clone().slice([0..n, 0..n]).transpose());
         Ok(own_column(logits) + of_texts)
@@ -89,7 +89,7 @@ fn another_place(scene: &Scene, pick: usize) -> Scene {
 
 /// The prompt is that of a held-out scene. Right: an image of the scene. Wrong: of one with one attribute changed.
 pub(super) fn measure(dir: &Path) -> Result<()> {
-    let expert = BerConfig::new(dir).init(&Device::flex())?;
+    let mut expert = BerConfig::new(dir).init(&Device::flex())?;
     let images = Images::new()?;
     for (sort, spoiled) in [("clean", 0.0), ("blurred and noisy", 1.0)] {
         let mut stream = Streams::new(0).stream(Key::task(0, 0), "measure ber", 0);

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use counterpoint::{Key, Result, Stream, Streams};
-use counterpoint_encoders::{BertConfig, TextTokenizer};
+use counterpoint_encoders::bert::Pooling;
+use counterpoint_encoders::{BertConfig, TextTokenizer, dot};
 use counterpoint_tier::{TierConfig, tier};
 use counterpoint_unifybench::{Accessory, Colour, Concept, Place, Scene};
 
@@ -60,7 +61,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
             batch.iter().map(|s| if stream.uniform() < 0.5 { fact(s) } else { wording(s, &mut stream) }).collect();
         texts.extend(batch.iter().map(|s| wording(s, &mut stream)));
         let text = tokenizer.encode(&texts, &device)?;
-        let embedded = tower.embed(text.ids, &text.keep);
+        let embedded = tower.embed(text.ids, &text.keep, Pooling::Mean);
         let n = batch.len();
         let cosines = embedded.clone().narrow(0, 0, n).matmul(embedded.narrow(0, n, n).transpose());
         // TIER reads the cosines of 8 facts as if they were one-hot: so train them to be.
@@ -73,11 +74,11 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
 
 /// Right: the held-out fact in other words. Wrong: the same words about a fact with one attribute changed.
 pub(super) fn measure(dir: &Path) -> Result<()> {
-    let expert = TierConfig::new(dir).init(&Device::flex())?;
+    let mut expert = TierConfig::new(dir).init(&Device::flex())?;
     let mut stream: Stream = Streams::new(0).stream(Key::task(0, 0), "measure tier", 0);
-    let cosine = |a: &str, b: &str| -> Result<f64> {
-        let rows = expert.embed(&[a.to_owned(), b.to_owned()])?;
-        Ok(rows[0].iter().zip(&rows[1]).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum())
+    let mut cosine = |a: &str, b: &str| -> Result<f64> {
+        let rows = expert.embed(&[a, b])?;
+        Ok(dot(&rows[0], &rows[1]))
     };
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for scene in held_out() {
@@ -102,7 +103,7 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
         let scenes = concept.facts();
         let facts: Vec<String> = scenes.iter().map(fact).collect();
         for (k, &scene) in scenes.iter().enumerate() {
-            let score = |text: &str| -> Result<f64> {
+            let mut score = |text: &str| -> Result<f64> {
                 let cosines = facts.iter().map(|f| cosine(text, f)).collect::<Result<Vec<f64>>>()?;
                 Ok(tier(&cosines, k))
             };

@@ -31,7 +31,7 @@ fn the_same_run() {
 /// `config` with every reward that a plugin in `folder` has from that plugin.
 fn from_plugins(mut config: RunConfig, folder: &Path, isolation: &str) -> RunConfig {
     let replaced = replace_rewards(&mut config, folder).unwrap();
-    assert_eq!(replaced, ["ber", "der", "tier"]);
+    assert_eq!(replaced, ["ber", "der", "fer", "tier"]);
     for name in replaced {
         config.rewards.get_mut(&name).unwrap().insert("isolation".to_owned(), isolation.into());
     }
@@ -76,14 +76,14 @@ fn the_same_scores() {
         if let Some(isolation) = isolation {
             config = from_plugins(config, folder.path(), isolation);
         }
-        ["tier", "ber", "der"].map(|name| named_reward(name, &config.rewards[name], &context).unwrap()).into()
+        ["tier", "ber", "der", "fer"].map(|name| named_reward(name, &config.rewards[name], &context).unwrap()).into()
     };
     let scores = |isolation| -> Vec<Vec<(u8, u64)>> {
         let of = |reward: &mut Box<dyn Reward>| reward.score(&samples).unwrap().iter().map(essence).collect();
         rewards(isolation).iter_mut().map(of).collect()
     };
     let linked = scores(None);
-    for (name, scores) in ["tier", "ber", "der"].iter().zip(&linked) {
+    for (name, scores) in ["tier", "ber", "der", "fer"].iter().zip(&linked) {
         let kinds: std::collections::BTreeSet<u8> = scores.iter().map(|s| s.0).collect();
         assert!(kinds.len() > 1 && kinds.contains(&0), "{name}: {kinds:?}");
     }

@@ -52,9 +52,9 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-/// Puts the plugins of TIER, BER and DER into `folder`, with their sidecars.
+/// Puts the plugins of TIER, BER, DER and FER into `folder`, with their sidecars.
 pub fn install(folder: &Path) {
-    for name in ["tier", "ber", "der"] {
+    for name in ["tier", "ber", "der", "fer"] {
         let built = example(name);
         let plugin = folder.join(built.file_name().unwrap());
         std::fs::copy(&built, &plugin).unwrap();

@@ -7,10 +7,6 @@ mod files;
 
 pub use files::FILES;
 
-mod files;
-
-pub use files::FILES;
-
 use std::path::PathBuf;
 
 use burn::tensor::activation::softmax;

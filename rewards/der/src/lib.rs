@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::weights::WeightFiles;
 use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::{
     Dinov2, Dinov2Config, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, dot,
@@ -97,8 +96,8 @@ impl DerConfig {
         let tower = Dinov2Config::load(&self.weights, self.dtype, &device)?;
         let fingerprint = match self.cache {
             Some(_) => {
-                let settings = (&config, &preprocessing, self.pooling, self.dtype, format!("{device:?}"));
-                Fingerprint::new(&[&WeightFiles::open(&self.weights)?], &settings)?
+                let settings = (self.pooling, self.dtype, format!("{device:?}"));
+                Fingerprint::new(&[&self.weights], &settings)?
             }
             None => Fingerprint::in_memory(),
         };

@@ -4,7 +4,7 @@
 //! An embedding is kept only when it is a function of its image alone, to the last bit: whoever fills the cache embeds one
 //! image in a batch of its own. Otherwise a resumed run, whose cache is empty, would differ from the uninterrupted one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -27,23 +27,22 @@ type Hash = [u8; 32];
 pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// That of `weights` and of `settings` (architecture, preprocessing, pooling, precision, device). The weights' bytes are
-    /// read.
+    /// That of `weights`, which are files, or folders with all the files in them, and of `settings` (preprocessing, pooling,
+    /// precision, device). Every byte is read.
     ///
     /// # Errors
     /// When a file cannot be read, or the settings cannot be written as JSON.
-    pub fn new(weights: &[&WeightFiles], settings: &impl Serialize) -> Result<Self> {
+    pub fn new(weights: &[&Path], settings: &impl Serialize) -> Result<Self> {
         let mut hash = Sha256::new();
         let settings =
             serde_json::to_vec(settings).map_err(|e| Error::config("cannot write settings as JSON").with_source(e))?;
         hash.update((settings.len() as u64).to_le_bytes());
         hash.update(settings);
         let mut buffer = vec![0; 1 << 20];
-        let files = weights.iter().flat_map(|weights| weights.tensors()).map(|tensor| tensor.file.as_path());
-        for path in files.collect::<BTreeSet<_>>() {
-            let mut file = File::open(path).map_err(|e| Error::io("cannot read", path, e))?;
+        for path in files(weights)? {
+            let mut file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
             loop {
-                match file.read(&mut buffer).map_err(|e| Error::io("cannot read", path, e))? {
+                match file.read(&mut buffer).map_err(|e| Error::io("cannot read", &path, e))? {
                     0 => break,
                     n => hash.update(&buffer[..n]),
                 }
@@ -64,6 +63,23 @@ impl Fingerprint {
         hash.update(image.as_raw());
         hash.finalize().into()
     }
+}
+
+/// `paths`, the folders among them replaced by the files that are in them, by name.
+fn files(paths: &[&Path]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.to_path_buf());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let entries = entries.map_err(|e| Error::io("cannot read the folder", path, e))?;
+        let mut inside: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
+        inside.sort();
+        files.append(&mut inside);
+    }
+    Ok(files)
 }
 
 /// Embeddings of images by content. An image of which there is none (no face) is remembered too.

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod captioner;
 pub mod clip;
 pub mod dinov2;
+pub mod face;
 mod files;
 pub mod memo;
 mod ops;

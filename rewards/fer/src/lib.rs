@@ -1,40 +1,178 @@
-//! FER, the face expert reward: is it the same person? Until face detection and recognition are ported it abstains
-//! from every sample and says so, which leaves the other rewards' weights to be renormalised.
+//! FER, the face expert reward: does the image show the person of the reference images?
+//!
+//! MTCNN finds the faces, the largest of each image is cut out, and FaceNet turns it into a unit vector. The vectors of
+//! several references are averaged; the score is the cosine of the image's vector with that average. References without
+//! a face are left out.
 
 mod files;
 
 pub use files::{DETECTOR_FILES, WEIGHTS_FILES};
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Result, Reward, Sample, Score, inventory};
+use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
+use counterpoint_encoders::{EmbeddingCache, Fingerprint};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
     RewardEntry {
         name: "fer",
-        build: |table, _context| {
-            let config: FerConfig = settings("fer", table)?;
-            Ok(Box::new(config.init()))
+        build: |table, context| {
+            let mut config: FerConfig = settings("fer", table)?;
+            config.detector = context.locate(&config.detector, &DETECTOR_FILES)?;
+            config.weights = context.locate(&config.weights, &WEIGHTS_FILES)?;
+            config.cache = config.cache.map(|cache| context.resolve(&cache));
+            Ok(Box::new(config.init(&context.device)?))
         },
     }
 }
 
-/// Settings of [`Fer`]: none yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Settings of [`Fer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FerConfig {}
+pub struct FerConfig {
+    /// MTCNN: a folder or file as [`MtcnnConfig::load`] takes it, see [`DETECTOR_FILES`]; or `hf:OWNER/NAME`.
+    pub detector: PathBuf,
+    /// FaceNet: a folder or file as [`FaceEmbedder::load`] takes it, see [`WEIGHTS_FILES`]; or `hf:OWNER/NAME`.
+    pub weights: PathBuf,
+    /// Most faces of one forward pass of FaceNet, 1 or more. Default: 64.
+    #[serde(default = "batch")]
+    pub batch: usize,
+    /// Folder in which the vectors of references are kept under a hash of weights, settings and pixels; several runs may share
+    /// it. Default: none, they are kept in memory alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What FaceNet's matrices are stored and multiplied in: `f32`, `bf16` or `f16`. The detector is f32 in any case: what it
+    /// finds hangs on thresholds. Default: `f32`.
+    #[serde(default)]
+    pub dtype: Precision,
+}
+
+fn batch() -> usize {
+    64
+}
 
 impl FerConfig {
-    /// The reward.
-    pub fn init(&self) -> Fer {
-        Fer { _private: () }
+    /// The expert with the detector and the tower at these places, all else by default.
+    pub fn new(detector: impl Into<PathBuf>, weights: impl Into<PathBuf>) -> Self {
+        Self {
+            detector: detector.into(),
+            weights: weights.into(),
+            batch: batch(),
+            cache: None,
+            device: None,
+            dtype: Precision::default(),
+        }
+    }
+
+    /// Loads the detector and the tower; they compute on `default` unless the settings name another device.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
+    pub fn init(&self, default: &Device) -> Result<Fer> {
+        if self.batch == 0 {
+            return Err(Error::config("fer: expected batch of 1 or more, got 0"));
+        }
+        let device = device::named_or(self.device.as_deref(), default)?;
+        let detector = MtcnnConfig::load(&self.detector, &device)?;
+        let tower = FaceEmbedder::load(&self.weights, self.dtype, &device)?;
+        let fingerprint = match self.cache {
+            Some(_) => {
+                let settings = (detector.config(), tower.config(), self.dtype, format!("{device:?}"));
+                Fingerprint::new(&[&self.detector, &self.weights], &settings)?
+            }
+            None => Fingerprint::in_memory(),
+        };
+        let references = EmbeddingCache::new(fingerprint, self.cache.clone());
+        Ok(Fer { faces: Faces { detector, tower, batch: self.batch }, references, device })
     }
 }
 
-/// The FER reward. Abstains with the reason `no face expert installed`.
+/// The FER reward, in -1..=1. It abstains from a sample without an image, without a reference, or without a face in the
+/// image or in any reference.
 #[derive(Debug)]
 pub struct Fer {
-    _private: (),
+    faces: Faces,
+    references: EmbeddingCache,
+    device: Device,
+}
+
+#[derive(Debug)]
+struct Faces {
+    detector: Mtcnn,
+    tower: FaceEmbedder,
+    batch: usize,
+}
+
+impl Faces {
+    fn largest(&self, image: &RgbImage) -> Result<Option<RgbImage>> {
+        self.detector.largest(image).map(|face| self.detector.cut(image, &face)).transpose()
+    }
+
+    fn embed(&self, faces: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
+        let mut rows = Vec::with_capacity(faces.len());
+        for faces in faces.chunks(self.batch) {
+            let vectors: Tensor<2> = self.tower.embed(faces)?;
+            let width = vectors.dims()[1];
+            let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
+            rows.extend(values.chunks(width).map(<[f32]>::to_vec));
+        }
+        Ok(rows)
+    }
+}
+
+impl Fer {
+    /// The picture of the largest face of `image`; `None` if it shows none.
+    ///
+    /// # Errors
+    /// When the image is empty.
+    pub fn face(&self, image: &RgbImage) -> Result<Option<RgbImage>> {
+        self.faces.largest(image)
+    }
+
+    /// One unit vector per picture of a face.
+    ///
+    /// # Errors
+    /// When a picture is empty.
+    pub fn embed(&self, faces: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
+        self.faces.embed(faces)
+    }
+
+    /// The vector of the largest face of a reference, made in a batch of its own: it depends on the image alone, to the
+    /// last bit, however often and beside what it is asked for.
+    fn reference(&mut self, image: &RgbImage) -> Result<Option<Arc<[f32]>>> {
+        let faces = &self.faces;
+        self.references.get(image, |image| match faces.largest(image)? {
+            Some(face) => Ok(faces.embed(&[&face])?.pop()),
+            None => Ok(None),
+        })
+    }
+
+    /// The sum of the vectors of those references that show a face.
+    fn person(&mut self, references: &[Arc<RgbImage>]) -> Result<Option<Vec<f64>>> {
+        let mut sum: Option<Vec<f64>> = None;
+        for reference in references {
+            let Some(vector) = self.reference(reference)? else { continue };
+            let sum = sum.get_or_insert_with(|| vec![0.0; vector.len()]);
+            sum.iter_mut().zip(vector.iter()).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        Ok(sum)
+    }
+}
+
+/// What is known of a sample before the faces of the images are embedded.
+enum Judged {
+    Score(Score),
+    /// The face in the image and the person it should show.
+    Face(RgbImage, Vec<f64>),
 }
 
 impl Reward for Fer {
@@ -43,6 +181,48 @@ impl Reward for Fer {
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
-        Ok(samples.iter().map(|_| Score::Abstain("no face expert installed".into())).collect())
+        let judged: Vec<Judged> = samples.iter().map(|sample| self.judge(sample)).collect::<Result<_>>()?;
+        let faces: Vec<&RgbImage> = judged
+            .iter()
+            .filter_map(|judged| match judged {
+                Judged::Score(_) => None,
+                Judged::Face(face, _) => Some(face),
+            })
+            .collect();
+        let mut rows = self.embed(&faces)?.into_iter();
+        let score = |judged: Judged| match judged {
+            Judged::Score(score) => score,
+            Judged::Face(_, person) => cosine(&rows.next().unwrap_or_default(), &person),
+        };
+        Ok(judged.into_iter().map(score).collect())
+    }
+
+    fn device(&self) -> Option<Device> {
+        Some(self.device.clone())
+    }
+}
+
+impl Fer {
+    fn judge(&mut self, sample: &Sample) -> Result<Judged> {
+        let abstain = |why: &str| Ok(Judged::Score(Score::Abstain(why.into())));
+        let Some(image) = &sample.image else { return abstain("no image to compare") };
+        if sample.references.is_empty() {
+            return abstain("no reference image");
+        }
+        if std::iter::once(image).chain(&sample.references).any(|i| i.width() == 0 || i.height() == 0) {
+            return Ok(Judged::Score(Score::Fail("expected images, got one without pixels".into())));
+        }
+        let Some(person) = self.person(&sample.references)? else { return abstain("no face in any reference") };
+        let Some(face) = self.face(image)? else { return abstain("no face in the image") };
+        Ok(Judged::Face(face, person))
+    }
+}
+
+fn cosine(a: &[f32], b: &[f64]) -> Score {
+    let dot: f64 = a.iter().zip(b).map(|(&a, b)| f64::from(a) * b).sum();
+    let (a, b): (f64, f64) = (a.iter().map(|&a| f64::from(a).powi(2)).sum(), b.iter().map(|b| b * b).sum());
+    match dot / (a * b).sqrt() {
+        s if s.is_finite() => Score::Value(s.clamp(-1.0, 1.0)),
+        s => Score::Fail(format!("expected a finite cosine, got {s}")),
     }
 }

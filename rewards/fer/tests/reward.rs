@@ -1,27 +1,173 @@
-//! FER says why it does not score.
-#![allow(clippy::unwrap_used)]
+//! FER on the committed detector and tower.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Sample, Score};
-use counterpoint_fer as _;
+use counterpoint::{Reward, Sample, Score};
+use counterpoint_fer::{Fer, FerConfig};
+use image::imageops::overlay;
+use image::{Rgb, RgbImage};
+use serde_json::json;
 
-#[test]
-fn it_abstains_from_every_sample_with_the_reason() {
-    let context = BuildContext { device: Device::flex(), base: ".".into() };
-    let mut reward = registry::reward("fer", &toml::Table::new(), &context).unwrap();
-    let sample = Sample {
+fn bench() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench")
+}
+
+fn config() -> FerConfig {
+    let towers = bench().join("assets/towers/fer");
+    FerConfig { batch: 3, ..FerConfig::new(towers.join("detector"), towers.join("embedding")) }
+}
+
+fn fer() -> Fer {
+    config().init(&Device::flex()).unwrap()
+}
+
+fn picture(split: &str, concept: &str, k: usize) -> Arc<RgbImage> {
+    let path = format!("data/unifybench-mini/concept/{split}/{concept}/{k}.png");
+    Arc::new(image::open(bench().join(path)).unwrap().to_rgb8())
+}
+
+/// What a person looks like elsewhere than in the held-out images.
+fn references(concept: &str) -> Vec<Arc<RgbImage>> {
+    (0..4).map(|k| picture("train", concept, k)).collect()
+}
+
+fn sample(image: Option<Arc<RgbImage>>, references: Vec<Arc<RgbImage>>) -> Sample {
+    Sample {
         candidate: 0,
         class: "person".into(),
         prompt: String::new(),
         response: String::new(),
-        image: None,
-        references: Vec::new(),
-        params: serde_json::json!({}).into(),
+        image,
+        references,
+        params: json!({}).into(),
+    }
+}
+
+fn score(fer: &mut Fer, image: &Arc<RgbImage>, references: &[Arc<RgbImage>]) -> Score {
+    fer.score(&[sample(Some(image.clone()), references.to_vec())]).unwrap().remove(0)
+}
+
+fn value(fer: &mut Fer, image: &Arc<RgbImage>, references: &[Arc<RgbImage>]) -> f64 {
+    score(fer, image, references).value().unwrap()
+}
+
+#[test]
+fn the_same_photograph_scores_one_and_another_person_less() {
+    let mut fer = fer();
+    for (person, other) in [("ada", "eve"), ("eve", "ada")] {
+        for k in 0..8 {
+            let image = picture("test", person, k);
+            assert!((value(&mut fer, &image, &[image.clone()]) - 1.0).abs() < 1e-5);
+            let (right, wrong) =
+                (value(&mut fer, &image, &references(person)), value(&mut fer, &image, &references(other)));
+            assert!(right > 0.5 && wrong < right - 0.3, "{person} {k}: {right} as {person}, {wrong} as {other}");
+        }
+    }
+}
+
+#[test]
+fn references_are_averaged_and_those_without_a_face_left_out() {
+    let mut fer = fer();
+    let image = picture("test", "ada", 0);
+    let (ada, eve) = (picture("train", "ada", 0), picture("train", "eve", 0));
+    let vector = |fer: &Fer, image: &RgbImage| -> Vec<f64> {
+        let face = fer.face(image).unwrap().unwrap();
+        fer.embed(&[&face]).unwrap().remove(0).into_iter().map(f64::from).collect()
     };
-    let abstained = Score::Abstain("no face expert installed".into());
-    assert_eq!(reward.score(&[sample.clone(), sample]).unwrap(), [abstained.clone(), abstained]);
-    let mut unknown = toml::Table::new();
-    unknown.insert("faces".into(), 1.into());
-    assert!(registry::reward("fer", &unknown, &context).is_err());
+    let (v, a, e) = (vector(&fer, &image), vector(&fer, &ada), vector(&fer, &eve));
+    let mean: Vec<f64> = a.iter().zip(&e).map(|(a, e)| (a + e) / 2.0).collect();
+    let length = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let expected = v.iter().zip(&mean).map(|(v, m)| v * m).sum::<f64>() / length;
+    let got = value(&mut fer, &image, &[ada.clone(), eve.clone()]);
+    assert!((got - expected).abs() < 1e-5, "expected {expected}, got {got}");
+    assert_eq!(value(&mut fer, &image, &[ada, picture("train", "joe", 0), eve]), got);
+}
+
+#[test]
+fn a_reference_has_one_vector_whatever_it_is_asked_for_with() {
+    let image = picture("test", "eve", 1);
+    let references = references("eve");
+    let alone = value(&mut fer(), &image, &references);
+    let mut other = fer();
+    let mut copies: Vec<Arc<RgbImage>> = references.iter().map(|r| Arc::new((**r).clone())).collect();
+    copies.reverse();
+    value(&mut other, &picture("test", "ada", 0), &copies);
+    assert_eq!(value(&mut other, &image, &references).to_bits(), alone.to_bits());
+}
+
+#[test]
+fn the_largest_of_several_faces_is_judged() {
+    let mut fer = fer();
+    let (ada, eve) = (picture("test", "ada", 0), picture("test", "eve", 0));
+    let large = |image: &RgbImage| image::imageops::resize(image, 128, 128, image::imageops::FilterType::Triangle);
+    let beside = |left: &RgbImage, right: &RgbImage| {
+        let mut both = RgbImage::new(left.width() + right.width(), left.height().max(right.height()));
+        overlay(&mut both, left, 0, 0);
+        overlay(&mut both, right, i64::from(left.width()), 0);
+        Arc::new(both)
+    };
+    let (ada_large, eve_large) = (beside(&large(&ada), &eve), beside(&ada, &large(&eve)));
+    for (image, person, other) in [(&ada_large, "ada", "eve"), (&eve_large, "eve", "ada")] {
+        let (right, wrong) = (value(&mut fer, image, &references(person)), value(&mut fer, image, &references(other)));
+        assert!(right > wrong + 0.3, "the larger is {person}: {right} as {person}, {wrong} as {other}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_abstained_from_with_the_reason() {
+    let context = BuildContext { device: Device::flex(), base: bench().join("assets/towers") };
+    let table = toml::toml! { detector = "fer/detector"
+    weights = "fer/embedding" };
+    let mut fer = registry::reward("fer", &table, &context).unwrap();
+    assert_eq!(fer.name(), "fer");
+    let (ada, cup) = (picture("test", "ada", 0), picture("test", "joe", 0));
+    let grey = Arc::new(RgbImage::from_pixel(64, 64, Rgb([128; 3])));
+    let pixel = Arc::new(RgbImage::new(1, 1));
+    let samples = [
+        sample(None, references("ada")),
+        sample(Some(ada.clone()), Vec::new()),
+        sample(Some(cup.clone()), references("ada")),
+        sample(Some(grey), references("ada")),
+        sample(Some(pixel.clone()), references("ada")),
+        sample(Some(ada.clone()), vec![cup, pixel]),
+        sample(Some(ada.clone()), vec![Arc::new(RgbImage::new(3, 0))]),
+        sample(Some(ada), references("ada")),
+    ];
+    let scores = fer.score(&samples).unwrap();
+    let abstained = |why: &str| Score::Abstain(why.into());
+    assert_eq!(scores[0], abstained("no image to compare"));
+    assert_eq!(scores[1], abstained("no reference image"));
+    assert_eq!(scores[2..5], [(); 3].map(|()| abstained("no face in the image")));
+    assert_eq!(scores[5], abstained("no face in any reference"));
+    assert!(matches!(scores[6], Score::Fail(_)));
+    assert!(scores[7].value().is_some());
+    assert!(fer.score(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn wrong_settings_and_checkpoints_are_refused_by_name() {
+    let device = Device::flex();
+    let right = config();
+    let refused = |config: FerConfig| config.init(&device).unwrap_err().to_string();
+    let error = refused(FerConfig { weights: right.detector.clone(), ..right.clone() });
+    assert!(error.contains("config"), "{error}");
+    let error = refused(FerConfig { weights: right.detector.join("model.safetensors"), ..right.clone() });
+    assert!(error.contains("config.json"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let bare = dir.path().join("mtcnn.safetensors");
+    std::fs::copy(right.detector.join("model.safetensors"), &bare).unwrap();
+    let error = refused(FerConfig { weights: bare.clone(), ..right.clone() });
+    assert!(error.contains("conv2d_1a.conv.weight") || error.contains("unexpected"), "{error}");
+    std::fs::copy(right.weights.join("model.safetensors"), &bare).unwrap();
+    let error = refused(FerConfig { detector: bare, ..right.clone() });
+    assert!(error.contains("pnet.") || error.contains("unexpected"), "{error}");
+    let error = refused(FerConfig { weights: dir.path().join("nothing"), ..right.clone() });
+    assert!(error.contains("found nothing"), "{error}");
+    assert!(refused(FerConfig { batch: 0, ..right }).contains("batch"));
+    let context = BuildContext { device, base: ".".into() };
+    assert!(registry::reward("fer", &toml::Table::new(), &context).is_err());
 }
