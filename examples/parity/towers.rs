@@ -189,6 +189,11 @@ impl Run<'_> {
     fn facenet(&mut self) -> Result<()> {
         let tower = FaceEmbedder::load(self.dir, self.precision, self.device)?;
         let embedded = tower.forward(self.floats("pixel_values")?)?;
-        self.compare("embeddings", embedded)
+        self.compare("embeddings", embedded)?;
+        if self.has("inputs.pixel_values_other_size")? {
+            let embedded = tower.forward(self.floats("pixel_values_other_size")?)?;
+            self.compare("embeddings_other_size", embedded)?;
+        }
+        Ok(())
     }
 }

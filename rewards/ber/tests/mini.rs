@@ -11,7 +11,7 @@ use image::RgbImage;
 #[test]
 fn an_images_own_prompt_beats_those_of_the_other_scenes_and_one_wrong_colour() {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench");
-    let expert = BerConfig::new(bench.join("assets/towers/ber")).init(&Device::flex()).unwrap();
+    let mut expert = BerConfig::new(bench.join("assets/towers/ber")).init(&Device::flex()).unwrap();
     let folder = bench.join("data/unifybench-mini/concept/test/ada");
     let scenes = std::fs::read_to_string(folder.join("scenes.json")).unwrap();
     let scenes: serde_json::Value = serde_json::from_str(&scenes).unwrap();

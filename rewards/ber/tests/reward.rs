@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score};
-use counterpoint_ber::BerConfig;
+use counterpoint_ber::{BerConfig, Head};
 use counterpoint_encoders::blip2::{QFormerConfig, VisionConfig};
 use counterpoint_encoders::preprocess::Size;
 use counterpoint_encoders::{Blip2Config, ImageProcessorConfig};
@@ -117,4 +117,61 @@ fn an_image_processor_of_another_size_is_refused() {
     tower(dir.path(), 24);
     let error = BerConfig { batch: 2, ..BerConfig::new(dir.path()) }.init(&Device::flex()).unwrap_err();
     assert!(error.to_string().contains("16x16, got Some([24, 24])"), "{error}");
+}
+
+#[test]
+fn the_matching_head_gives_a_probability_and_previews_the_cosine() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let matching = BerConfig { head: Head::Matching, batch: 2, ..BerConfig::new(dir.path()) };
+    let mut matching = matching.init(&Device::flex()).unwrap();
+    let mut contrastive = BerConfig { batch: 2, ..BerConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
+    let samples = [
+        sample("a photo of <ada>. a red hat at the beach.", picture(250)),
+        sample("the hat.", picture(250)),
+        sample("the hat.", picture(10)),
+        sample("the hat.", None),
+    ];
+    let values = |scores: &[Score]| scores.iter().map(Score::value).collect::<Vec<_>>();
+    let probabilities = values(&matching.score(&samples).unwrap());
+    assert!(probabilities[..3].iter().flatten().all(|p| (0.0..=1.0).contains(p)), "{probabilities:?}");
+    assert!(probabilities[0] != probabilities[1] && probabilities[1] != probabilities[2], "{probabilities:?}");
+    assert_eq!(probabilities[3], None);
+    let cosines = values(&contrastive.score(&samples).unwrap());
+    assert_ne!(probabilities, cosines);
+    assert_eq!(values(&matching.preview(&samples).unwrap()), cosines);
+    assert_eq!(values(&contrastive.preview(&samples).unwrap()), cosines);
+    assert_eq!(contrastive.device(), Some(Device::flex()));
+}
+
+#[test]
+fn texts_without_end_and_texts_of_one_emoji_have_a_result() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let mut expert = BerConfig::new(dir.path()).init(&Device::flex()).unwrap();
+    let long = "red hat ".repeat(10_000);
+    let tiny = Some(RgbImage::from_pixel(1, 1, Rgb([9, 8, 7])));
+    let samples = [
+        sample(&long, picture(3)),
+        sample("\u{1f600}", picture(3)),
+        sample("the hat.", tiny),
+        sample("\u{e9}", picture(3)),
+    ];
+    let scores = expert.score(&samples).unwrap();
+    assert!(scores[0].value().is_some() && scores[2].value().is_some() && scores[3].value().is_some(), "{scores:?}");
+    assert_eq!(scores[1], Score::Abstain("no prompt to compare".into()));
+    let mut matching = BerConfig { head: Head::Matching, ..BerConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
+    assert!(matching.score(&samples).unwrap()[0].value().is_some());
+}
+
+#[test]
+fn a_device_or_a_precision_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let error = |table| registry::reward("ber", &table, &context).err().unwrap().to_string();
+    assert!(error(toml::toml! { weights = "." device = "gpu" }).contains("`flex` or `cuda:N`, got `gpu`"));
+    assert!(error(toml::toml! { weights = "." dtype = "f8" }).contains("bf16"));
+    assert!(error(toml::toml! { weights = "hf:nobody/nothing" }).contains("preprocessor_config.json"));
+    assert!(registry::reward("ber", &toml::toml! { weights = "." dtype = "bf16" device = "flex" }, &context).is_ok());
 }

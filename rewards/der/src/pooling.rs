@@ -66,12 +66,15 @@ fn foreground(patches: &[f32], [rows, columns]: [usize; 2], width: usize) -> Vec
     scale_to_one(&mut axis);
     let mut along = project(&axis);
     let at_border = |i: usize| i < columns || i >= count - columns || i % columns == 0 || i % columns == columns - 1;
-    if along.iter().enumerate().filter(|(i, _)| at_border(*i)).map(|(_, a)| a).sum::<f64>() > 0.0 {
+    let border: f64 = along.iter().enumerate().filter(|(i, _)| at_border(*i)).map(|(_, a)| a).sum();
+    // Where the border is on neither side, as in an image of one colour or of a few patches, there is no foreground.
+    if border.abs() <= 1e-3 * along.iter().map(|a| a.abs()).sum::<f64>() {
+        return vec![1.0; count];
+    }
+    if border > 0.0 {
         along.iter_mut().for_each(|a| *a = -*a);
     }
-    let weights: Vec<f64> = along.into_iter().map(|a| a.max(0.0)).collect();
-    // An image of one colour has no foreground.
-    if weights.iter().any(|w| *w > 0.0) { weights } else { vec![1.0; count] }
+    along.into_iter().map(|a| a.max(0.0)).collect()
 }
 
 fn scale_to_one(x: &mut [f64]) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score};
-use counterpoint_der::DerConfig;
+use counterpoint_der::{DerConfig, Pooling};
 use counterpoint_encoders::preprocess::Size;
 use counterpoint_encoders::{Dinov2Config, ImageProcessorConfig};
 use image::{Rgb, RgbImage};
@@ -19,12 +19,12 @@ fn tower(dir: &Path) {
         hidden_size: 16,
         num_hidden_layers: 2,
         num_attention_heads: 2,
-        image_size: 16,
+        image_size: 32,
         patch_size: 8,
         ..Dinov2Config::default()
     };
     config.init(&Device::flex()).unwrap().save(&config, dir).unwrap();
-    let size = Size::Exact { height: 16, width: 16 };
+    let size = Size::Exact { height: 32, width: 32 };
     ImageProcessorConfig { size, ..Default::default() }.write(dir).unwrap();
 }
 
@@ -86,4 +86,84 @@ fn what_is_missing_is_abstained_from_and_keeps_its_place() {
     assert!(scores[2].value().is_some());
     assert!(matches!(scores[3], Score::Fail(_)));
     assert!(expert.score(&[]).unwrap().is_empty());
+}
+
+/// The files in `folder`.
+fn files(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn references_are_embedded_once_and_kept_on_disk_by_content() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let cache = dir.path().join("cache");
+    let config = DerConfig { cache: Some(cache.clone()), ..DerConfig::new(dir.path()) };
+    let expert = |config: &DerConfig| config.init(&Device::flex()).unwrap();
+    let samples = [
+        sample(Some(picture(1)), vec![picture(2), picture(3)]),
+        sample(Some(picture(4)), vec![picture(3), Arc::new((*picture(2)).clone())]),
+    ];
+    let first = expert(&config).score(&samples).unwrap();
+    assert_eq!(files(&cache), 2, "one for each distinct reference, none for generated images");
+    assert_eq!(first, expert(&DerConfig { cache: None, ..config.clone() }).score(&samples).unwrap());
+
+    // What is on disk is used: numbers put there show.
+    assert_eq!(first, expert(&config).score(&samples).unwrap());
+    for entry in std::fs::read_dir(&cache).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let start = bytes.len() - 16 * 4;
+        bytes[start..].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let spoiled = expert(&config).score(&samples).unwrap();
+    assert!(spoiled.iter().all(|s| s.value() == Some(0.0)), "{spoiled:?}");
+
+    // Another way to pool, other weights: other hashes.
+    expert(&DerConfig { pooling: Pooling::Foreground, ..config.clone() }).score(&samples).unwrap();
+    assert_eq!(files(&cache), 4);
+    tower(dir.path());
+    let anew = expert(&config).score(&samples).unwrap();
+    assert_eq!(files(&cache), 6);
+    assert!(anew != first && anew != spoiled);
+}
+
+#[test]
+fn the_score_of_a_sample_does_not_depend_on_what_was_scored_before() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let fresh = || DerConfig::new(dir.path()).init(&Device::flex()).unwrap();
+    let batch = |k: u8| {
+        [sample(Some(picture(k)), vec![picture(200), picture(100)]), sample(Some(picture(9)), vec![picture(k)])]
+    };
+    let mut resumed = fresh();
+    let mut uninterrupted = fresh();
+    uninterrupted.score(&batch(1)).unwrap();
+    uninterrupted.score(&batch(2)).unwrap();
+    let (a, b) = (uninterrupted.score(&batch(3)).unwrap(), resumed.score(&batch(3)).unwrap());
+    assert_eq!(a, b, "to the last bit");
+}
+
+#[test]
+fn the_foreground_is_compared_where_the_settings_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let scores = |pooling| {
+        let mut expert = DerConfig { pooling, ..DerConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
+        let tiny = Arc::new(RgbImage::from_pixel(1, 1, Rgb([9, 8, 7])));
+        let long = Arc::new(RgbImage::from_fn(500, 3, |x, _| Rgb([x as u8, 0, 9])));
+        let samples = [
+            sample(Some(picture(1)), vec![picture(1)]),
+            sample(Some(picture(1)), vec![picture(250)]),
+            sample(Some(tiny.clone()), vec![tiny]),
+            sample(Some(long.clone()), vec![picture(1), long]),
+        ];
+        expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect::<Vec<f64>>()
+    };
+    let (mean, foreground) = (scores(Pooling::Mean), scores(Pooling::Foreground));
+    for all in [&mean, &foreground] {
+        assert!((all[0] - 1.0).abs() < 1e-5 && (all[2] - 1.0).abs() < 1e-5 && all[1] < 0.9999, "{all:?}");
+    }
+    assert!((mean[1] - foreground[1]).abs() > 1e-5, "{mean:?} {foreground:?}");
 }

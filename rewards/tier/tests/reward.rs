@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score};
 use counterpoint_encoders::BertConfig;
+use counterpoint_encoders::bert::Pooling;
 use counterpoint_tier::{Tier, TierConfig, tier};
 use serde_json::json;
 
@@ -71,7 +72,8 @@ fn scores_are_the_formula_on_the_towers_cosines() {
     let mut expert = expert();
     let texts: Vec<String> = FACTS.iter().map(|&f| f.to_owned()).chain(["a red kite.".to_owned()]).collect();
     let rows = expert.embed(&texts).unwrap();
-    let cosines: Vec<f64> = (0..3).map(|k| rows[3].iter().zip(&rows[k]).map(|(a, b)| f64::from(a * b)).sum()).collect();
+    let cosines: Vec<f64> =
+        (0..3).map(|k| rows[3].iter().zip(rows[k].iter()).map(|(a, b)| f64::from(a * b)).sum()).collect();
     let score = expert.score(&[asked("A red kite!", 1)]).unwrap()[0].value().unwrap();
     assert!((score - tier(&cosines, 1)).abs() < 1e-5, "{score}");
 }
@@ -140,4 +142,62 @@ fn a_tokenizer_of_another_tower_is_refused() {
     std::fs::write(&path, text).unwrap();
     let error = TierConfig { batch: 1, ..TierConfig::new(dir.path()) }.init(&Device::flex()).unwrap_err();
     assert!(error.to_string().contains("at most 15 tokens"), "{error}");
+}
+
+#[test]
+fn a_score_is_the_same_to_the_bit_in_any_company_and_after_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let fresh = || TierConfig { batch: 4, ..TierConfig::new(dir.path()) }.init(&Device::flex()).unwrap();
+    let samples: Vec<Sample> = ["red", "a blue kite", "", "the hat at the lake", "pink pink"]
+        .iter()
+        .zip(0..)
+        .map(|(r, i)| asked(r, i % 3))
+        .collect();
+    let together = fresh().score(&samples).unwrap();
+    let mut expert = fresh();
+    for (sample, expected) in samples.iter().zip(&together).rev() {
+        assert_eq!(&expert.score(std::slice::from_ref(sample)).unwrap()[0], expected);
+    }
+}
+
+#[test]
+fn texts_without_end_and_texts_of_one_emoji_have_a_result() {
+    let mut expert = expert();
+    let long = "red hat ".repeat(10_000);
+    let samples = [
+        asked(&long, 0),
+        asked("\u{1f600}", 0),
+        asked("\u{e9}\u{e9}", 0),
+        sample("a red hat", json!({ "facts": ["\u{1f600}", "a hat."], "target": 1 })),
+        sample("a red hat", json!({ "facts": [long, "a hat."], "target": 1 })),
+    ];
+    let scores = expert.score(&samples).unwrap();
+    assert!(scores[0].value().is_some_and(|s| s > 0.0), "{scores:?}");
+    assert_eq!(scores[1], Score::Value(0.0), "nothing was said");
+    assert!(scores[2].value().is_some() && scores[4].value().is_some(), "{scores:?}");
+    assert!(matches!(&scores[3], Score::Fail(why) if why.contains("params.facts[0]")), "{scores:?}");
+}
+
+#[test]
+fn pooling_comes_from_the_settings_or_from_the_folder_and_precision_rounds() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let value = |config: TierConfig| {
+        config.init(&Device::flex()).unwrap().score(&[asked("a red kite", 1)]).unwrap()[0].value().unwrap()
+    };
+    let (mean, cls) = (
+        value(TierConfig::new(dir.path())),
+        value(TierConfig { pooling: Some(Pooling::Cls), ..TierConfig::new(dir.path()) }),
+    );
+    assert_ne!(mean, cls);
+    let half = value(TierConfig { dtype: counterpoint::Precision::Bf16, ..TierConfig::new(dir.path()) });
+    assert!(half != mean && (half - mean).abs() < 0.02, "{half} {mean}");
+    std::fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+    let says = |text: &str| std::fs::write(dir.path().join("1_Pooling/config.json"), text).unwrap();
+    says(r#"{"word_embedding_dimension": 16, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#);
+    assert_eq!(value(TierConfig::new(dir.path())), cls);
+    says(r#"{"pooling_mode_max_tokens": true}"#);
+    let error = TierConfig::new(dir.path()).init(&Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("max"), "{error}");
 }
