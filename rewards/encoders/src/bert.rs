@@ -11,7 +11,7 @@ use counterpoint::{Precision, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names, activation, check_sizes};
-use crate::ops::{Visible, embed_tokens, normalise};
+use crate::ops::{Visible, embed_tokens, in_pieces, normalise};
 use crate::residual::{AddNorm, Attention, Intermediate};
 
 mod pooling;
@@ -183,6 +183,16 @@ impl BertEncoder {
     /// # Panics
     /// When an id or the length is out of range: [`TextTokenizer`](crate::TextTokenizer) truncates.
     pub fn forward(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, types: TokenTypes) -> Tensor<3> {
+        let [batch, length] = ids.dims();
+        let encode = |from, n| {
+            let piece = |x: &Tensor<2, Int>| x.clone().narrow(0, from, n);
+            let types = TokenTypes { segment: types.segment.as_ref().map(piece), task: types.task.as_ref().map(piece) };
+            self.encode(piece(&ids), &keep.clone().narrow(0, from, n), types)
+        };
+        in_pieces(batch, length, &ids.device(), encode)
+    }
+
+    fn encode(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, types: TokenTypes) -> Tensor<3> {
         let e = &self.embeddings;
         let [batch, length] = ids.dims();
         let device = ids.device();

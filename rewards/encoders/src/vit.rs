@@ -6,7 +6,7 @@ use burn::nn::{Initializer, LayerNorm, LayerNormConfig};
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{Error, Result};
 
-use crate::ops::{Visible, embed_patches, normalise};
+use crate::ops::{Visible, embed_patches, in_pieces, normalise};
 use crate::transformer::{Block, BlockConfig};
 
 mod positions;
@@ -93,14 +93,19 @@ impl Vit {
     /// When the image has other channels, is smaller than a patch, or is of another size than the config's and the tower
     /// does not take it.
     pub(crate) fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
-        let mut x = self.embeddings.forward(pixels)?;
-        if let Some(norm) = &self.pre_norm {
-            x = normalise(norm, x);
-        }
-        for layer in &self.layers {
-            x = layer.forward(x, Visible::All);
-        }
-        Ok(x)
+        let positions = self.embeddings.positions(pixels.dims())?;
+        let [batch, ..] = pixels.dims();
+        let encode = |from, n| {
+            let mut x = self.embeddings.forward(pixels.clone().narrow(0, from, n), positions.clone());
+            if let Some(norm) = &self.pre_norm {
+                x = normalise(norm, x);
+            }
+            for layer in &self.layers {
+                x = layer.forward(x, Visible::All);
+            }
+            x
+        };
+        Ok(in_pieces(batch, positions.dims()[1], &pixels.device(), encode))
     }
 
     /// The last norm.
@@ -118,9 +123,12 @@ impl Vit {
 }
 
 impl Embeddings {
-    fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
-        let [batch, channels, height, width] = pixels.dims();
-        let [h, expected, patch, _] = self.patches.weight.dims();
+    /// The position embedding for images of this shape.
+    ///
+    /// # Shapes
+    /// - result: `[1, 1 + patches, hidden]`
+    fn positions(&self, [_, channels, height, width]: [usize; 4]) -> Result<Tensor<3>> {
+        let [_, expected, patch, _] = self.patches.weight.dims();
         let (rows, columns) = (height / patch, width / patch);
         if channels != expected || rows == 0 || columns == 0 {
             return Err(Error::contract(format!(
@@ -130,26 +138,28 @@ impl Embeddings {
         }
         let positions = self.positions.val().cast(DType::F32);
         let side = (positions.dims()[1] - 1).isqrt();
-        let positions = match (rows == side && columns == side, self.resizing) {
-            (true, _) => positions,
-            (false, Resizing::None) => {
-                return Err(Error::contract(format!(
-                    "vision transformer: expected an image of {side}x{side} patches of {patch} pixels, got \
-                     {rows}x{columns}; resize it"
-                )));
-            }
-            (false, resizing) => positions::interpolate(positions, side, [rows, columns], resizing),
-        };
+        match (rows == side && columns == side, self.resizing) {
+            (true, _) => Ok(positions),
+            (false, Resizing::None) => Err(Error::contract(format!(
+                "vision transformer: expected an image of {side}x{side} patches of {patch} pixels, got {rows}x{columns}; \
+                 resize it"
+            ))),
+            (false, resizing) => Ok(positions::interpolate(positions, side, [rows, columns], resizing)),
+        }
+    }
+
+    fn forward(&self, pixels: Tensor<4>, positions: Tensor<3>) -> Tensor<3> {
         let patches = embed_patches(&self.patches, pixels);
+        let [batch, count, h] = patches.dims();
         let class = self.class_token.val().cast(DType::F32).expand([batch, 1, h]);
         let Some(registers) = &self.registers else {
-            return Ok(Tensor::cat(vec![class, patches], 1) + positions);
+            return Tensor::cat(vec![class, patches], 1) + positions;
         };
         // Registers have no position.
         let registers = registers.val().cast(DType::F32);
-        let count = registers.dims()[1];
-        let patches = patches + positions.clone().narrow(1, 1, rows * columns);
+        let length = registers.dims()[1];
+        let patches = patches + positions.clone().narrow(1, 1, count);
         let class = class + positions.narrow(1, 0, 1);
-        Ok(Tensor::cat(vec![class, registers.expand([batch, count, h]), patches], 1))
+        Tensor::cat(vec![class, registers.expand([batch, length, h]), patches], 1)
     }
 }

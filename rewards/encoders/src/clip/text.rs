@@ -7,7 +7,7 @@ use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{activation, check_sizes};
-use crate::ops::{Visible, embed_tokens, normalise};
+use crate::ops::{Visible, embed_tokens, in_pieces, normalise};
 use crate::transformer::{Block, BlockConfig, FeedForward};
 
 /// Architecture of CLIP's text tower. Defaults: that of ViT-B/32.
@@ -105,6 +105,11 @@ impl TextModel {
     /// # Shapes
     /// - ids: `[m, l]`, result: `[m, l, hidden]`
     pub(super) fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, length] = ids.dims();
+        in_pieces(batch, length, &ids.device(), |from, n| self.encode(ids.clone().narrow(0, from, n)))
+    }
+
+    fn encode(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let positions = Tensor::<1, Int>::arange(0..ids.dims()[1] as i64, &ids.device()).unsqueeze_dim::<2>(0);
         let mut x = embed_tokens(&self.tokens, ids) + embed_tokens(&self.positions, positions);
         for layer in &self.layers {

@@ -4,7 +4,7 @@
 //! stands between two matrix products is here one pass over memory, row by row on all cores, in vectors: the reason why a
 //! tower is as fast as PyTorch's. Every function equals the composition of burn's operations up to rounding.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use counterpoint::device::is_cpu;
 use pulp::Arch;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
@@ -16,8 +16,12 @@ const TASK: usize = 1 << 14;
 
 /// Whether `x` may be worked on where it lies.
 pub(super) fn may_work_on<const D: usize>(x: &Tensor<D>) -> bool {
-    let device = x.device();
-    x.dtype() == DType::F32 && !device.is_autodiff() && is_cpu(&device)
+    x.dtype() == DType::F32 && is_here(&x.device())
+}
+
+/// Whether the tensors of `device` lie in the CPU's memory and keep no gradients.
+pub(super) fn is_here(device: &Device) -> bool {
+    !device.is_autodiff() && is_cpu(device)
 }
 
 /// The numbers of a tensor of f32.
