@@ -63,7 +63,7 @@ pub trait Reward: Send {
     /// Scores half-made candidates, as the surrogate of a group filter: a place for a cheaper path, at a smaller size or
     /// in lower precision. By default [`score`](Reward::score) itself.
     ///
-    /// *Contract*: as `score`, and on the same scale, for the filter's threshold and its state are in the unit of these
+    /// *Contract*: as `score`, and always on one scale, for the filter's threshold and its state are in the unit of these
     /// scores; the batches are as large as those of `score`. What it says of a sample never becomes a reward.
     ///
     /// # Errors

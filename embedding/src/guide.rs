@@ -18,6 +18,7 @@ chapters! {
     filter: "filter.md",
     objective: "objective.md",
     reward: "reward.md",
+    experts: "experts.md",
     plugins: "plugins.md",
     plugin_rust: "plugin_rust.md",
     plugin_c: "plugin_c.md",

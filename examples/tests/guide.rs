@@ -171,6 +171,7 @@ chapters! {
     commands_of_showo: "showo.md",
     commands_of_embedding: "embedding.md",
     commands_of_runs: "runs.md",
+    commands_of_experts: "experts.md",
     commands_of_results: "results.md",
     commands_of_plugins: "plugins.md",
     commands_of_plugin_rust: "plugin_rust.md",

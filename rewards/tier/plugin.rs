@@ -17,6 +17,7 @@ impl Expert for TierExpert {
             .needs(&[Need::Text])
             .concurrent()
             .deterministic()
+            .batch_invariant()
     }
 
     fn create(setup: &Setup<'_>) -> Result<Self, Error> {

@@ -1,6 +1,6 @@
-//! A reward of the engine as an expert of a plugin: what the plugins of TIER, BER and DER share.
+//! A reward of the engine as an expert of a plugin: what the plugins of TIER, BER, DER and FER share.
 //!
-//! They promise no batch invariance: the last bits of a matrix product depend on its size.
+//! TIER promises batch invariance. The others do not: the last bits of a matrix product depend on its size.
 
 use std::collections::HashMap;
 use std::sync::Arc;
