@@ -161,39 +161,29 @@ impl Reward for Der {
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         let judged: Vec<Result<&Arc<RgbImage>, Score>> = samples.iter().map(usable).collect();
-        let images: Vec<&RgbImage> =
-            judged.iter().filter_map(|image| image.as_ref().ok().map(|i| i.as_ref())).collect();
+        let used = || samples.iter().zip(&judged).filter_map(|(sample, image)| Some((sample, image.as_ref().ok()?)));
+        let images: Vec<&RgbImage> = used().map(|(_, image)| image.as_ref()).collect();
         let mut rows = self.embedder.embed(&images)?.into_iter();
-        let mut scores = Vec::with_capacity(samples.len());
-        for (sample, image) in samples.iter().zip(judged) {
-            scores.push(match image.map(|_| rows.next()) {
-                Err(score) => score,
-                Ok(None) => return Err(Error::contract("der: expected an embedding per image, got fewer")),
-                Ok(Some(row)) => match self.similarity(&row, &sample.references)? {
-                    s if s.is_finite() => Score::Value(s),
-                    s => Score::Fail(format!("expected a finite cosine, got {s}")),
-                },
-            });
-        }
-        Ok(scores)
+        // Each in a batch of its own: an embedding that is kept depends on its image alone.
+        let alone = |image: &RgbImage| Ok(self.embedder.embed(&[image])?.pop());
+        let references = self.references.all(used().flat_map(|(sample, _)| &sample.references), alone)?;
+        let score = |(sample, image): (&Sample, Result<_, Score>)| {
+            if let Err(score) = image {
+                return score;
+            }
+            let row = rows.next().unwrap_or_default();
+            let cosines =
+                sample.references.iter().map(|reference| dot(&row, references.of(reference).unwrap_or_default()));
+            match cosines.sum::<f64>() / sample.references.len() as f64 {
+                s if s.is_finite() => Score::Value(s),
+                s => Score::Fail(format!("expected a finite cosine, got {s}")),
+            }
+        };
+        Ok(samples.iter().zip(judged.iter().cloned()).map(score).collect())
     }
 
     fn device(&self) -> Option<Device> {
         Some(self.embedder.device.clone())
-    }
-}
-
-impl Der {
-    /// The mean cosine of an embedded image with `references`, 1 or more.
-    fn similarity(&mut self, row: &[f32], references: &[Arc<RgbImage>]) -> Result<f64> {
-        let mut total = 0.0;
-        for reference in references {
-            // In a batch of its own: an embedding that is kept depends on its image alone.
-            let alone = |image: &RgbImage| Ok(self.embedder.embed(&[image])?.pop());
-            let reference = self.references.get(reference, alone)?;
-            total += reference.map_or(f64::NAN, |reference| dot(row, &reference));
-        }
-        Ok(total / references.len() as f64)
     }
 }
 

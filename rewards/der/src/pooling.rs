@@ -65,7 +65,10 @@ fn foreground(patches: &[f32], [rows, columns]: [usize; 2], width: usize) -> Vec
     }
     scale_to_one(&mut axis);
     let mut along = project(&axis);
-    let at_border = |i: usize| i < columns || i >= count - columns || i % columns == 0 || i % columns == columns - 1;
+    let at_border = |i: usize| {
+        let (row, column) = (i / columns, i % columns);
+        row == 0 || row == rows - 1 || column == 0 || column == columns - 1
+    };
     let border: f64 = along.iter().enumerate().filter(|(i, _)| at_border(*i)).map(|(_, a)| a).sum();
     // Where the border is on neither side, as in an image of one colour or of a few patches, there is no foreground.
     if border.abs() <= 1e-3 * along.iter().map(|a| a.abs()).sum::<f64>() {

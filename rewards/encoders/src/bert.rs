@@ -11,7 +11,7 @@ use counterpoint::{Precision, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names, activation, check_sizes};
-use crate::ops::{Visible, embed_tokens, in_pieces, normalise};
+use crate::ops::{Visible, embed_tokens, in_pieces};
 use crate::residual::{AddNorm, Attention, Intermediate};
 
 mod pooling;
@@ -204,7 +204,7 @@ impl BertEncoder {
         if let Some(table) = &e.task_type_embeddings {
             x = x + embed_tokens(table, types.task.unwrap_or_else(zeros));
         }
-        let mut x = normalise(&e.layer_norm, x);
+        let mut x = e.layer_norm.forward(x);
         for layer in &self.encoder.layer {
             x = layer.attention.forward(x.clone(), x, Visible::Kept(keep));
             x = layer.output.forward(layer.intermediate.forward(x.clone()), x);

@@ -5,6 +5,7 @@
 //! image in a batch of its own. Otherwise a resumed run, whose cache is empty, would differ from the uninterrupted one.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,24 @@ impl EmbeddingCache {
         Self { fingerprint, folder, known: HashMap::new() }
     }
 
+    /// The embeddings of `images`, of which many may be the same one: its pixels are then looked at once.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn all<'a>(
+        &mut self,
+        images: impl IntoIterator<Item = &'a Arc<RgbImage>>,
+        embed: impl Fn(&RgbImage) -> Result<Option<Vec<f32>>>,
+    ) -> Result<Embedded> {
+        let mut found = HashMap::new();
+        for image in images {
+            if let Entry::Vacant(vacant) = found.entry(Arc::as_ptr(image)) {
+                vacant.insert(self.get(image, &embed)?);
+            }
+        }
+        Ok(Embedded(found))
+    }
+
     /// The embedding of `image`; the first time `embed` computes it.
     ///
     /// A file of the cache that is damaged or cannot be read counts as missing; one that cannot be written is told in a
@@ -129,6 +148,17 @@ impl EmbeddingCache {
         let found = found.map(Arc::from);
         self.known.insert(hash, found.clone());
         Ok(found)
+    }
+}
+
+/// Embeddings of the images of one call, whose samples share them.
+#[derive(Debug)]
+pub struct Embedded(HashMap<*const RgbImage, Option<Arc<[f32]>>>);
+
+impl Embedded {
+    /// That of `image`, one of the call's; `None` when it has none.
+    pub fn of(&self, image: &Arc<RgbImage>) -> Option<&[f32]> {
+        self.0.get(&Arc::as_ptr(image))?.as_deref()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Text and image towers shared by the reward experts.
 //!
 //! Each tower is a port of a public model: its config is read from the original's `config.json`, its weights from
-//! the original's `model.safetensors` under the original's tensor names.
+//! the original's files (safetensors or `torch.save`, sharded or not) under the original's tensor names.
 
 pub mod bert;
 pub mod blip2;

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::{Activation, Visible, activate, add_projection, attend, normalise, project};
+use crate::ops::{Activation, Visible, activate, add_projection, attend, project};
 
 /// A projection, then the norm of its sum with the residual.
 #[derive(Module, Debug)]
@@ -22,7 +22,7 @@ impl AddNorm {
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
-        normalise(&self.layer_norm, add_projection(&self.dense, x, None, residual))
+        self.layer_norm.forward(add_projection(&self.dense, x, None, residual))
     }
 }
 

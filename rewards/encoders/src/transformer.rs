@@ -5,7 +5,7 @@ use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
-use crate::ops::{Activation, Visible, activate, add_projection, attend, normalise, project};
+use crate::ops::{Activation, Visible, activate, add_projection, attend, project};
 
 /// Sizes of a block.
 #[derive(Debug, Clone, Copy)]
@@ -143,9 +143,9 @@ impl Block {
     /// - x and result: `[b, l, hidden]`
     pub(crate) fn forward(&self, x: Tensor<3>, visible: Visible<'_>) -> Tensor<3> {
         let scale = |scale: &Option<Param<Tensor<1>>>| scale.as_ref().map(Param::val);
-        let attended = self.attention.forward(normalise(&self.norm1, x.clone()), visible);
+        let attended = self.attention.forward(self.norm1.forward(x.clone()), visible);
         let x = add_projection(&self.attention.output, attended, scale(&self.scale1), x);
-        let (widened, narrow) = self.mlp.widen(normalise(&self.norm2, x.clone()));
+        let (widened, narrow) = self.mlp.widen(self.norm2.forward(x.clone()));
         add_projection(narrow, widened, scale(&self.scale2), x)
     }
 }

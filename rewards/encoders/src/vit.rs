@@ -6,7 +6,7 @@ use burn::nn::{Initializer, LayerNorm, LayerNormConfig};
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{Error, Result};
 
-use crate::ops::{Visible, embed_patches, in_pieces, normalise};
+use crate::ops::{Visible, embed_patches, in_pieces};
 use crate::transformer::{Block, BlockConfig};
 
 mod positions;
@@ -98,7 +98,7 @@ impl Vit {
         let encode = |from, n| {
             let mut x = self.embeddings.forward(pixels.clone().narrow(0, from, n), positions.clone());
             if let Some(norm) = &self.pre_norm {
-                x = normalise(norm, x);
+                x = norm.forward(x);
             }
             for layer in &self.layers {
                 x = layer.forward(x, Visible::All);
@@ -113,7 +113,7 @@ impl Vit {
     /// # Shapes
     /// - x and result: `[b, l, hidden]`
     pub(crate) fn norm(&self, x: Tensor<3>) -> Tensor<3> {
-        normalise(&self.norm, x)
+        self.norm.forward(x)
     }
 
     /// Number of register tokens.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use counterpoint::registry::{RewardEntry, settings};
 use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint_encoders::cache::Embedded;
 use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
 use counterpoint_encoders::{EmbeddingCache, Fingerprint};
 use image::RgbImage;
@@ -129,6 +130,16 @@ impl Faces {
     }
 }
 
+impl Faces {
+    /// The vector of the largest face of `image`, made in a batch of its own: it depends on the image alone, to the last bit.
+    fn vector(&self, image: &RgbImage) -> Result<Option<Vec<f32>>> {
+        match self.largest(image)? {
+            Some(face) => Ok(self.embed(&[&face])?.pop()),
+            None => Ok(None),
+        }
+    }
+}
+
 impl Fer {
     /// The picture of the largest face of `image`; `None` if it shows none.
     ///
@@ -145,27 +156,16 @@ impl Fer {
     pub fn embed(&self, faces: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         self.faces.embed(faces)
     }
+}
 
-    /// The vector of the largest face of a reference, made in a batch of its own: it depends on the image alone, to the
-    /// last bit, however often and beside what it is asked for.
-    fn reference(&mut self, image: &RgbImage) -> Result<Option<Arc<[f32]>>> {
-        let faces = &self.faces;
-        self.references.get(image, |image| match faces.largest(image)? {
-            Some(face) => Ok(faces.embed(&[&face])?.pop()),
-            None => Ok(None),
-        })
+/// The sum of the vectors of those references that show a face.
+fn person(references: &[Arc<RgbImage>], known: &Embedded) -> Option<Vec<f64>> {
+    let mut sum: Option<Vec<f64>> = None;
+    for vector in references.iter().filter_map(|reference| known.of(reference)) {
+        let sum = sum.get_or_insert_with(|| vec![0.0; vector.len()]);
+        sum.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x));
     }
-
-    /// The sum of the vectors of those references that show a face.
-    fn person(&mut self, references: &[Arc<RgbImage>]) -> Result<Option<Vec<f64>>> {
-        let mut sum: Option<Vec<f64>> = None;
-        for reference in references {
-            let Some(vector) = self.reference(reference)? else { continue };
-            let sum = sum.get_or_insert_with(|| vec![0.0; vector.len()]);
-            sum.iter_mut().zip(vector.iter()).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
-        Ok(sum)
-    }
+    sum
 }
 
 /// What is known of a sample before the faces of the images are embedded.
@@ -181,7 +181,11 @@ impl Reward for Fer {
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
-        let judged: Vec<Judged> = samples.iter().map(|sample| self.judge(sample)).collect::<Result<_>>()?;
+        let usable = samples.iter().filter(|sample| unusable(sample).is_none());
+        let references =
+            self.references.all(usable.flat_map(|sample| &sample.references), |image| self.faces.vector(image))?;
+        let judge = |sample| judge(&self.faces, sample, &references);
+        let judged: Vec<Judged> = samples.iter().map(judge).collect::<Result<_>>()?;
         let faces: Vec<&RgbImage> = judged
             .iter()
             .filter_map(|judged| match judged {
@@ -202,20 +206,25 @@ impl Reward for Fer {
     }
 }
 
-impl Fer {
-    fn judge(&mut self, sample: &Sample) -> Result<Judged> {
-        let abstain = |why: &str| Ok(Judged::Score(Score::Abstain(why.into())));
-        let Some(image) = &sample.image else { return abstain("no image to compare") };
-        if sample.references.is_empty() {
-            return abstain("no reference image");
-        }
-        if std::iter::once(image).chain(&sample.references).any(|i| i.width() == 0 || i.height() == 0) {
-            return Ok(Judged::Score(Score::Fail("expected images, got one without pixels".into())));
-        }
-        let Some(person) = self.person(&sample.references)? else { return abstain("no face in any reference") };
-        let Some(face) = self.face(image)? else { return abstain("no face in the image") };
-        Ok(Judged::Face(face, person))
+/// What can be said of a sample without looking at an image.
+fn unusable(sample: &Sample) -> Option<Score> {
+    let Some(image) = &sample.image else { return Some(Score::Abstain("no image to compare".into())) };
+    if sample.references.is_empty() {
+        return Some(Score::Abstain("no reference image".into()));
     }
+    let empty = std::iter::once(image).chain(&sample.references).any(|i| i.width() == 0 || i.height() == 0);
+    empty.then(|| Score::Fail("expected images, got one without pixels".into()))
+}
+
+fn judge(faces: &Faces, sample: &Sample, references: &Embedded) -> Result<Judged> {
+    let abstain = |why: &str| Ok(Judged::Score(Score::Abstain(why.into())));
+    if let Some(score) = unusable(sample) {
+        return Ok(Judged::Score(score));
+    }
+    let Some(person) = person(&sample.references, references) else { return abstain("no face in any reference") };
+    let face = sample.image.as_deref().map(|image| faces.largest(image)).transpose()?.flatten();
+    let Some(face) = face else { return abstain("no face in the image") };
+    Ok(Judged::Face(face, person))
 }
 
 fn cosine(a: &[f32], b: &[f64]) -> Score {

@@ -7,7 +7,7 @@ use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{activation, check_sizes};
-use crate::ops::{Visible, normalise};
+use crate::ops::Visible;
 use crate::residual::{AddNorm, Attention, Intermediate};
 
 /// Architecture of BLIP-2's Q-Former.
@@ -122,7 +122,7 @@ impl QFormer {
         image: Option<Tensor<3>>,
     ) -> Tensor<3> {
         let [batch, length, _] = x.dims();
-        let mut x = normalise(&self.layernorm, x);
+        let mut x = self.layernorm.forward(x);
         for layer in &self.encoder.layer {
             x = layer.attention.forward(x.clone(), x, visible);
             let query = (queries > 0).then(|| layer.read_image(x.clone().slice([0..batch, 0..queries]), &image));

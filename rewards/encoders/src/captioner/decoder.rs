@@ -7,7 +7,7 @@ use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{activation, check_sizes};
-use crate::ops::{Activation, Visible, activate, embed_tokens, normalise};
+use crate::ops::{Activation, Visible, activate, embed_tokens};
 use crate::residual::{AddNorm, Attention, Intermediate, Memory};
 
 /// Architecture of BLIP's text decoder. Defaults: BLIP base.
@@ -161,7 +161,7 @@ impl TextDecoder {
         let positions = Tensor::<1, Int>::arange(positions, &ids.device()).unsqueeze_dim::<2>(0);
         state.length += length;
         let x = embed_tokens(&self.word_embeddings, ids) + embed_tokens(&self.position_embeddings, positions);
-        let mut x = normalise(&self.layer_norm, x);
+        let mut x = self.layer_norm.forward(x);
         for ((layer, image), seen) in self.layers.iter().zip(&state.image).zip(&mut state.tokens) {
             let new = layer.attention.memorise(x.clone());
             let tokens = match seen.take() {
@@ -173,7 +173,7 @@ impl TextDecoder {
             x = layer.crossattention.recall(x, image, Visible::All);
             x = layer.output.forward(layer.intermediate.forward(x.clone()), x);
         }
-        let x = normalise(&self.head.layer_norm, activate(&self.head.dense, x, self.head.activation));
+        let x = self.head.layer_norm.forward(activate(&self.head.dense, x, self.head.activation));
         let words = self.word_embeddings.weight.val().transpose();
         let logits = burn::tensor::module::linear(x.cast(words.dtype()), words, None).cast(DType::F32);
         logits + self.head.bias.val().unsqueeze::<3>()

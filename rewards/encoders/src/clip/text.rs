@@ -7,7 +7,7 @@ use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{activation, check_sizes};
-use crate::ops::{Visible, embed_tokens, in_pieces, normalise};
+use crate::ops::{Visible, embed_tokens, in_pieces};
 use crate::transformer::{Block, BlockConfig, FeedForward};
 
 /// Architecture of CLIP's text tower. Defaults: that of ViT-B/32.
@@ -115,7 +115,7 @@ impl TextModel {
         for layer in &self.layers {
             x = layer.forward(x, Visible::Before);
         }
-        normalise(&self.norm, x)
+        self.norm.forward(x)
     }
 }
 

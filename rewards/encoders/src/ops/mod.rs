@@ -4,7 +4,7 @@
 //! gradients, what stands between two products is one pass over memory (see [`host`]).
 
 use burn::nn::conv::Conv2d;
-use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::{DType, Device, Int, Tensor};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -98,11 +98,6 @@ pub(crate) fn add_projection(
 /// - ids: `[b, l]`, result: `[b, l, d]`
 pub(crate) fn embed_tokens(table: &Embedding, ids: Tensor<2, Int>) -> Tensor<3> {
     table.forward(ids).cast(DType::F32)
-}
-
-/// A norm over the last axis, in f32.
-pub(crate) fn normalise(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
-    norm.forward(x)
 }
 
 /// The convolution of a ViT's patch embedding (kernel = stride = patch) as one matrix product.
