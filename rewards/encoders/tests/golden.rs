@@ -1,52 +1,17 @@
 //! The ports against numbers computed by the originals, at tiny sizes with random weights.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::{Path, PathBuf};
+mod common;
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
 use counterpoint::Precision;
 use counterpoint_encoders::bert::{Pooling, TokenTypes};
 use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, ClipConfig, Dinov2, Dinov2Config};
 use safetensors::SafeTensors;
 
-const TOLERANCE: f32 = 1e-4;
-
-fn folder(tower: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(tower)
-}
-
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn open(tower: &str) -> Self {
-        Self(std::fs::read(folder(tower).join("expected.safetensors")).unwrap())
-    }
-
-    fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let view = file.tensor(name).unwrap();
-        let values: Vec<f32> = view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        Tensor::from_data(TensorData::new(values, view.shape().to_vec()), &Device::flex())
-    }
-
-    fn ints(&self, name: &str) -> Tensor<2, Int> {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let view = file.tensor(name).unwrap();
-        let values: Vec<i64> = view.data().chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
-        Tensor::from_data(TensorData::new(values, view.shape().to_vec()), &Device::flex())
-    }
-
-    fn mask(&self, name: &str) -> Tensor<2, Bool> {
-        self.ints(name).equal_elem(1)
-    }
-
-    fn check<const D: usize>(&self, name: &str, got: Tensor<D>) {
-        let expected = self.floats::<D>(name);
-        assert_eq!(got.dims(), expected.dims(), "{name}");
-        let worst = (got - expected).abs().max().into_scalar::<f32>();
-        assert!(worst < TOLERANCE, "{name}: expected a difference below {TOLERANCE}, got {worst}");
-    }
-}
+use common::{Golden, folder};
 
 fn text_tower(name: &str) {
     let golden = Golden::open(name);
