@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor};
 use counterpoint::Precision;
 use counterpoint_encoders::bert::{Pooling, TokenTypes};
 use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, ClipConfig, Dinov2, Dinov2Config};
@@ -173,6 +173,35 @@ fn captioner() {
     let too_long = captioner.caption(pixels.clone(), &[11, 40], 23).unwrap_err().to_string();
     assert!(too_long.contains("24 tokens"), "{too_long}");
     assert!(captioner.caption(pixels, &[97], 3).unwrap_err().to_string().contains("below 97"));
+}
+
+#[test]
+fn a_batch_that_is_cut_into_pieces_is_what_its_items_are_alone() {
+    let device = Device::flex();
+    let close = |together: Tensor<3>, alone: Vec<Tensor<3>>, what: &str| {
+        let worst = (together - Tensor::cat(alone, 0)).abs().max().into_scalar::<f32>();
+        assert!(worst < 1e-5, "{what}: {worst}");
+    };
+    // More than 256 tokens in all.
+    let count = 50;
+    let tower = Dinov2Config::load(&folder("dinov2"), Precision::F32, &device).unwrap();
+    let pixels = Tensor::<4>::random([count, 3, 56, 56], Distribution::Normal(0.0, 1.0), &device);
+    let alone = (0..count).map(|i| tower.forward(pixels.clone().narrow(0, i, 1)).unwrap()).collect();
+    close(tower.forward(pixels).unwrap(), alone, "images");
+
+    let ids = Tensor::<2, Int>::random([count, 11], Distribution::Uniform(0.0, 90.0), &device);
+    let keep = Tensor::<2>::random([count, 11], Distribution::Uniform(0.0, 1.0), &device).greater_elem(0.3);
+    let tower = BertConfig::load(&folder("bert"), Precision::F32, &device).unwrap();
+    let types = TokenTypes { segment: Some(ids.clone().remainder_scalar(2)), task: None };
+    let encode = |from, n| {
+        let types = TokenTypes { segment: types.segment.as_ref().map(|s| s.clone().narrow(0, from, n)), task: None };
+        tower.forward(ids.clone().narrow(0, from, n), &keep.clone().narrow(0, from, n), types)
+    };
+    close(encode(0, count), (0..count).map(|i| encode(i, 1)).collect(), "texts");
+
+    let towers = ClipConfig::load(&folder("clip"), Precision::F32, &device).unwrap();
+    let embed = |from, n| towers.embed_texts(ids.clone().narrow(0, from, n)).unsqueeze_dim::<3>(1);
+    close(embed(0, count), (0..count).map(|i| embed(i, 1)).collect(), "clip's texts");
 }
 
 #[test]
