@@ -227,7 +227,14 @@ fn fetch_says_where_files_are_that_are_there() {
     let output = fetch(&package().join("sync_r1.toml"));
     assert!(output.status.success(), "{}{}", out(&output), err(&output));
     let printed = out(&output);
-    let keys = ["policy.model", "rewards.ber.weights", "rewards.der.weights", "rewards.tier.weights"];
+    let keys = [
+        "policy.model",
+        "rewards.ber.weights",
+        "rewards.der.weights",
+        "rewards.fer.detector",
+        "rewards.fer.weights",
+        "rewards.tier.weights",
+    ];
     assert_eq!(printed.lines().count(), keys.len(), "{printed}");
     for (line, key) in printed.lines().zip(keys) {
         assert!(line.starts_with(&format!("{key} = ..")) && line.contains(": there, "), "{line}");
