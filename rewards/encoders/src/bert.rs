@@ -19,14 +19,14 @@ mod pooling;
 pub use pooling::Pooling;
 
 const NAMES: Names = Names {
-    load: &[
+    load: &[&[
         (r"^(bert|ernie|model)\.", ""),
         // The norms of files from before 2019.
         (r"\.LayerNorm\.gamma$", ".LayerNorm.weight"),
         (r"\.LayerNorm\.beta$", ".LayerNorm.bias"),
         (r"\.attention\.self\.", ".attention.attention."),
         (r"\.LayerNorm\.", ".layer_norm."),
-    ],
+    ]],
     save: &[(r"\.attention\.attention\.", ".attention.self."), (r"\.layer_norm\.", ".LayerNorm.")],
     ignored: &["pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids"],
 };

@@ -17,22 +17,13 @@ mod qformer;
 mod vision;
 
 pub use qformer::QFormerConfig;
+pub(crate) use vision::VISION;
 pub use vision::VisionConfig;
 
 use qformer::QFormer;
 
 const NAMES: Names = Names {
-    load: &[
-        (r"\.LayerNorm\.", ".layer_norm."),
-        (r"^vision_model\.embeddings\.class_embedding$", "vision_model.embeddings.class_token"),
-        (r"^vision_model\.embeddings\.patch_embedding\.", "vision_model.embeddings.patches."),
-        (r"^vision_model\.embeddings\.position_embedding$", "vision_model.embeddings.positions"),
-        (r"^vision_model\.encoder\.layers\.", "vision_model.layers."),
-        (r"\.self_attn\.qkv\.", ".attention.projections.qkv."),
-        (r"\.self_attn\.projection\.", ".attention.output."),
-        (r"^(vision_model\..*)\.layer_norm([12])\.", "$1.norm$2."),
-        (r"^vision_model\.post_layernorm\.", "vision_model.norm."),
-    ],
+    load: &[VISION, &[(r"\.LayerNorm\.", ".layer_norm.")]],
     save: &[
         (r"\.layer_norm\.", ".LayerNorm."),
         (r"^vision_model\.embeddings\.class_token$", "vision_model.embeddings.class_embedding"),

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::blip2::VisionConfig;
+use crate::blip2::{VISION, VisionConfig};
 use crate::files::{self, Names};
 use crate::vit::Vit;
 
@@ -19,20 +19,15 @@ use decoder::{Read, TextDecoder};
 
 const NAMES: Names = Names {
     load: &[
-        (r"^vision_model\.embeddings\.class_embedding$", "vision_model.embeddings.class_token"),
-        (r"^vision_model\.embeddings\.patch_embedding\.", "vision_model.embeddings.patches."),
-        (r"^vision_model\.embeddings\.position_embedding$", "vision_model.embeddings.positions"),
-        (r"^vision_model\.encoder\.layers\.", "vision_model.layers."),
-        (r"\.self_attn\.qkv\.", ".attention.projections.qkv."),
-        (r"\.self_attn\.projection\.", ".attention.output."),
-        (r"^(vision_model\..*)\.layer_norm([12])\.", "$1.norm$2."),
-        (r"^vision_model\.post_layernorm\.", "vision_model.norm."),
-        (r"\.LayerNorm\.", ".layer_norm."),
-        (r"^text_decoder\.bert\.embeddings\.", "text_decoder."),
-        (r"^text_decoder\.bert\.encoder\.layer\.", "text_decoder.layers."),
-        (r"attention\.self\.", "attention.attention."),
-        (r"^text_decoder\.cls\.predictions\.transform\.", "text_decoder.head."),
-        (r"^text_decoder\.cls\.predictions\.bias$", "text_decoder.head.bias"),
+        VISION,
+        &[
+            (r"\.LayerNorm\.", ".layer_norm."),
+            (r"^text_decoder\.bert\.embeddings\.", "text_decoder."),
+            (r"^text_decoder\.bert\.encoder\.layer\.", "text_decoder.layers."),
+            (r"attention\.self\.", "attention.attention."),
+            (r"^text_decoder\.cls\.predictions\.transform\.", "text_decoder.head."),
+            (r"^text_decoder\.cls\.predictions\.bias$", "text_decoder.head.bias"),
+        ],
     ],
     save: &[],
     // The output matrix is that of the word embeddings.

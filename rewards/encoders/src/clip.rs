@@ -21,7 +21,7 @@ pub use vision::ClipVisionConfig;
 use text::TextModel;
 
 const NAMES: Names = Names {
-    load: &[
+    load: &[&[
         (r"^vision_model\.embeddings\.class_embedding$", "vision_model.embeddings.class_token"),
         (r"^vision_model\.embeddings\.patch_embedding\.", "vision_model.embeddings.patches."),
         (r"^vision_model\.embeddings\.position_embedding\.weight$", "vision_model.embeddings.positions"),
@@ -35,7 +35,7 @@ const NAMES: Names = Names {
         (r"\.self_attn\.v_proj\.", ".attention.projections.value."),
         (r"\.self_attn\.out_proj\.", ".attention.output."),
         (r"\.layer_norm([12])\.", ".norm$1."),
-    ],
+    ]],
     save: &[],
     ignored: &["vision_model.embeddings.position_ids", "text_model.embeddings.position_ids"],
 };

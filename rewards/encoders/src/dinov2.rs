@@ -14,7 +14,7 @@ mod config;
 pub use config::Dinov2Config;
 
 const NAMES: Names = Names {
-    load: &[
+    load: &[&[
         (r"^dinov2(_with_registers)?\.", ""),
         (r"^embeddings\.cls_token$", "vit.embeddings.class_token"),
         (r"^embeddings\.register_tokens$", "vit.embeddings.registers"),
@@ -31,7 +31,7 @@ const NAMES: Names = Names {
         (r"\.mlp\.weights_out\.", ".mlp.down."),
         (r"\.mlp\.(gate|up|down)_proj\.", ".mlp.$1."),
         (r"^layernorm\.", "vit.norm."),
-    ],
+    ]],
     save: &[
         (r"^vit\.embeddings\.class_token$", "embeddings.cls_token"),
         (r"^vit\.embeddings\.registers$", "embeddings.register_tokens"),

@@ -18,8 +18,8 @@ pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// How a tower's tensors are called in files: what is renamed on loading, what on saving, what a file may hold unused.
 pub(crate) struct Names {
-    /// Regular expression on a name in the file, and its replacement.
-    pub(crate) load: &'static [(&'static str, &'static str)],
+    /// Regular expression on a name in the file, and its replacement; in several lists, where towers share a part.
+    pub(crate) load: &'static [&'static [(&'static str, &'static str)]],
     /// Regular expression on a parameter path, and its replacement.
     pub(crate) save: &'static [(&'static str, &'static str)],
     /// Prefixes of names in the file (after renaming) that the tower does not use.
@@ -39,8 +39,9 @@ pub(crate) fn open(dir: &Path) -> Result<WeightFiles> {
 
 /// Loads `files` into `module`: matrices in `precision`, vectors in f32.
 pub(crate) fn load<M: Module>(module: &mut M, files: &WeightFiles, names: &Names, precision: Precision) -> Result<()> {
+    let renamed = names.load.concat();
     let how = LoadOptions {
-        renamed: names.load,
+        renamed: &renamed,
         ignored: names.ignored,
         dtype: Some(precision.into()),
         vector_dtype: Some(Precision::F32.into()),

@@ -8,6 +8,18 @@ use crate::files::{activation, check_sizes};
 use crate::transformer::{BlockConfig, FeedForward};
 use crate::vit::{Resizing, Vit, VitConfig};
 
+/// Names of the tower `vision_model` in the files of BLIP-2 and BLIP, and ours.
+pub(crate) const VISION: &[(&str, &str)] = &[
+    (r"^vision_model\.embeddings\.class_embedding$", "vision_model.embeddings.class_token"),
+    (r"^vision_model\.embeddings\.patch_embedding\.", "vision_model.embeddings.patches."),
+    (r"^vision_model\.embeddings\.position_embedding$", "vision_model.embeddings.positions"),
+    (r"^vision_model\.encoder\.layers\.", "vision_model.layers."),
+    (r"\.self_attn\.qkv\.", ".attention.projections.qkv."),
+    (r"\.self_attn\.projection\.", ".attention.output."),
+    (r"^(vision_model\..*)\.layer_norm([12])\.", "$1.norm$2."),
+    (r"^vision_model\.post_layernorm\.", "vision_model.norm."),
+];
+
 /// Architecture of BLIP-2's image tower.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -26,7 +26,7 @@ pub use config::{FaceNetConfig, Standardisation};
 
 const NAMES: Names = Names {
     // A counter of training that nothing is computed from; it moves to the front, where it can be ignored by its beginning.
-    load: &[(r"^(.*)\.num_batches_tracked$", "num_batches_tracked.$1")],
+    load: &[&[(r"^(.*)\.num_batches_tracked$", "num_batches_tracked.$1")]],
     save: &[],
     ignored: &["num_batches_tracked.", "logits."],
 };

@@ -82,7 +82,7 @@ pub(crate) fn add_projection(
     scale: Option<Tensor<1>>,
     residual: Tensor<3>,
 ) -> Tensor<3> {
-    if !host::may_work_on(&x) {
+    if !(host::may_work_on(&x) && host::may_work_on(&residual)) {
         let projected = burn_linear(linear, x);
         return match scale {
             Some(scale) => residual + projected * scale.unsqueeze::<3>(),

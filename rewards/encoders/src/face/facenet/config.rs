@@ -114,7 +114,8 @@ impl FaceNetConfig {
             frozen::load(&mut tower, &graph, device)?;
         } else {
             let dtype = Some(Precision::F32.into());
-            let how = LoadOptions { renamed: NAMES.load, ignored: NAMES.ignored, dtype, ..LoadOptions::default() };
+            let renamed = NAMES.load.concat();
+            let how = LoadOptions { renamed: &renamed, ignored: NAMES.ignored, dtype, ..LoadOptions::default() };
             load(&mut tower, &WeightFiles::open(path)?, &how)?;
         }
         Ok(tower)
