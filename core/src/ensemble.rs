@@ -1,6 +1,6 @@
 //! Several rewards as one: `R = sum_k w_k s_k`, with weights per concept class.
 
-mod seat;
+mod member;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use burn::tensor::Device;
+use serde_json::Value;
 
-use self::seat::{Seat, What};
+use self::member::{Member, What};
 use crate::config::nearest;
 use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
 
@@ -20,13 +21,15 @@ pub type ClassWeights = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// The table for classes that have none of their own.
 const DEFAULT_CLASS: &str = "default";
+/// How often a reward that fails as a whole is called again.
+const RETRIES: usize = 2;
 
 /// Named rewards and their weights, as one score per sample.
 ///
 /// `R = sum_k w_k s_k`. What abstained is left out and the weights of the others are scaled up to the same sum; a
 /// failure drops the sample. A reward is asked only about samples in whose class it has a weight above 0.
 pub struct RewardEnsemble {
-    seats: Arc<[Seat]>,
+    members: Arc<[Member]>,
     weights: Arc<ClassWeights>,
     retries: usize,
     /// Nanoseconds that rewards took since they were last read.
@@ -35,6 +38,7 @@ pub struct RewardEnsemble {
 
 /// What the ensemble says of one sample.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Scored {
     /// R, finite; `None` when a reward failed or all abstained: the sample is dropped from its group.
     pub total: Option<f64>,
@@ -76,8 +80,8 @@ impl RewardEnsemble {
                 "reward_weights.{DEFAULT_CLASS}: expected a table of weights by reward name, got none"
             )));
         }
-        let seats = rewards.into_iter().map(Seat::new).collect();
-        let ensemble = Self { seats, weights: weights.into(), retries: 2, busy: Arc::default() };
+        let members = rewards.into_iter().map(Member::new).collect();
+        let ensemble = Self { members, weights: weights.into(), retries: RETRIES, busy: Arc::default() };
         for (class, table) in ensemble.weights.iter() {
             for (name, weight) in table {
                 ensemble.position(name).map_err(|e| e.at(format!("reward_weights.{class}")))?;
@@ -96,6 +100,13 @@ impl RewardEnsemble {
         Ok(ensemble)
     }
 
+    /// The ensemble of one reward with weight 1.
+    pub fn single(reward: impl Reward + 'static) -> Self {
+        let weights = ClassWeights::from([(DEFAULT_CLASS.to_owned(), [(reward.name().to_owned(), 1.0)].into())]);
+        let members = vec![Member::new(Box::new(reward))];
+        Self { members: members.into(), weights: weights.into(), retries: RETRIES, busy: Arc::default() }
+    }
+
     /// The same ensemble, which calls a reward that fails as a whole again up to `retries` times. Default 2.
     pub fn with_retries(mut self, retries: usize) -> Self {
         self.retries = retries;
@@ -104,18 +115,41 @@ impl RewardEnsemble {
 
     /// The rewards' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.seats.iter().map(|seat| seat.name.as_str())
+        self.members.iter().map(|member| member.name.as_str())
     }
 
     /// The devices that rewards compute on, as far as they say so.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.seats.iter().filter_map(|seat| seat.device.as_ref())
+        self.members.iter().filter_map(|member| member.device.as_ref())
     }
 
     /// The same rewards for another thread. Each reward is called by one thread at a time.
     pub(crate) fn share(&self) -> Self {
-        let Self { seats, weights, retries, busy } = self;
-        Self { seats: seats.clone(), weights: weights.clone(), retries: *retries, busy: busy.clone() }
+        let Self { members, weights, retries, busy } = self;
+        Self { members: members.clone(), weights: weights.clone(), retries: *retries, busy: busy.clone() }
+    }
+
+    /// What each reward has to remember, by name; those that remember nothing left out.
+    pub(crate) fn state(&self) -> BTreeMap<String, Value> {
+        let states = self.members.iter().map(|member| (member.name.clone(), member.lock().state()));
+        states.filter(|(_, state)| !state.is_null()).collect()
+    }
+
+    /// Restores what [`state`](Self::state) returned; a reward that it does not name is given null.
+    pub(crate) fn restore(&self, states: &BTreeMap<String, Value>) -> Result<()> {
+        for member in self.members.iter() {
+            let restored = member.lock().restore(states.get(&member.name).unwrap_or(&Value::Null));
+            restored.map_err(|e| e.at(format_args!("reward `{}`", member.name)))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses the name of a reward that is not in the ensemble.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] with the names that are.
+    pub(crate) fn check_name(&self, name: &str) -> Result<()> {
+        self.position(name).map(|_| ())
     }
 
     /// Seconds that rewards took on all threads since this was last asked.
@@ -137,17 +171,17 @@ impl RewardEnsemble {
     /// As [`score`](RewardEnsemble::score), from any thread.
     pub(crate) fn judge(&self, samples: &[Sample]) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); samples.len()];
-        for seat in self.seats.iter() {
+        for member in self.members.iter() {
             let asked: Vec<usize> =
-                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &seat.name) > 0.0).collect();
+                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &member.name) > 0.0).collect();
             let scores = if asked.len() == samples.len() {
-                self.ask(seat, samples, What::Finals)?
+                self.ask(member, samples, What::Finals)?
             } else {
                 let some: Vec<Sample> = asked.iter().map(|&i| samples[i].clone()).collect();
-                self.ask(seat, &some, What::Finals)?
+                self.ask(member, &some, What::Finals)?
             };
             for (i, score) in asked.into_iter().zip(scores) {
-                scored[i].parts.push((seat.name.clone(), score));
+                scored[i].parts.push((member.name.clone(), score));
             }
         }
         for (sample, item) in samples.iter().zip(&mut scored) {
@@ -171,7 +205,7 @@ impl RewardEnsemble {
     /// As [`score`](RewardEnsemble::score); [`ErrorKind::Config`] when there is no such reward.
     pub fn score_with(&mut self, name: &str, samples: &[Sample]) -> Result<Vec<Score>> {
         let k = self.position(name)?;
-        self.ask(&self.seats[k], samples, What::Finals)
+        self.ask(&self.members[k], samples, What::Finals)
     }
 
     /// Scores half-made candidates with the reward called `name` alone, the surrogate, whatever its weight: by
@@ -186,11 +220,11 @@ impl RewardEnsemble {
     /// As [`preview_with`](RewardEnsemble::preview_with), from any thread.
     pub(crate) fn judge_previews(&self, name: &str, previews: &[Sample]) -> Result<Vec<Score>> {
         let k = self.position(name)?;
-        self.ask(&self.seats[k], previews, What::Previews)
+        self.ask(&self.members[k], previews, What::Previews)
     }
 
     fn position(&self, name: &str) -> Result<usize> {
-        self.seats.iter().position(|seat| seat.name == name).ok_or_else(|| {
+        self.members.iter().position(|member| member.name == name).ok_or_else(|| {
             let hint = nearest(name, self.names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
             let known = self.names().collect::<Vec<_>>().join(", ");
             Error::config(format!("expected the name of a reward, got `{name}`{hint} (rewards: {known})"))
@@ -220,8 +254,8 @@ impl RewardEnsemble {
         (present > 0.0).then(|| if present == all { sum } else { sum * (all / present) })
     }
 
-    fn ask(&self, seat: &Seat, samples: &[Sample], what: What) -> Result<Vec<Score>> {
-        let (scores, took) = seat.ask(samples, what, self.retries);
+    fn ask(&self, member: &Member, samples: &[Sample], what: What) -> Result<Vec<Score>> {
+        let (scores, took) = member.ask(samples, what, self.retries);
         self.busy.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         scores
     }

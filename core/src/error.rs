@@ -21,6 +21,10 @@ pub enum ErrorKind {
     Stopped,
     /// Non-finite numbers, several steps in a row.
     NonFinite,
+    /// Nothing to learn from, many steps in a row.
+    Idle,
+    /// A stop was asked for in the middle of a step, which was given up.
+    Cancelled,
     /// A checkpoint is damaged, foreign or from a newer version.
     Checkpoint,
     /// Reading or writing failed.

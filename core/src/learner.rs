@@ -1,22 +1,25 @@
 //! Parameters, accumulated gradients and the optimizer of a policy.
 
-mod base;
+mod frozen_base;
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
-use self::base::Trained;
+use self::frozen_base::Trained;
 use crate::{Error, Result};
 
 /// The trainable half of a [`Policy`](crate::Policy). [`ModuleLearner`] implements it for any burn module.
 ///
 /// *Call order*: [`configure`](Learner::configure) once; then, for each update, [`accumulate`](Learner::accumulate) for
-/// every chunk and [`apply`](Learner::apply) or [`discard`](Learner::discard).
+/// every chunk and [`apply`](Learner::apply) or [`discard`](Learner::discard). Where a batch is used for several updates,
+/// [`snapshot`](Learner::snapshot) before the first of them, and [`restore`](Learner::restore) when one fails.
 /// *Threading*: `Send`, one thread at a time.
 ///
 /// ```
@@ -32,20 +35,24 @@ use crate::{Error, Result};
 /// # fn main() -> Result<()> {
 /// let device = Device::flex().autodiff();
 /// let mut learner = ModuleLearner::new(Point { at: Param::from_data([3.0_f32, 4.0], &device) });
-/// learner.configure(&OptimizerConfig { betas: [0.9, 0.999], weight_decay: 0.0 });
+/// learner.configure(&OptimizerConfig::default());
 ///
 /// // |at|^2 / 2 in two chunks, one coordinate each: its gradient is the point itself, of length 5.
 /// for coordinate in 0..2 {
 ///     let x = learner.module().at.val().narrow(0, coordinate, 1);
 ///     learner.accumulate(x.square().sum() / 2.0)?;
 /// }
-/// assert_eq!(learner.gradient_norms(), [("at".to_owned(), 5.0)]);
+/// assert_eq!(learner.gradient_norms()?, [("at".to_owned(), 5.0)]);
 ///
 /// // AdamW's first step moves each coordinate by the learning rate.
+/// let before = learner.snapshot();
 /// learner.apply(0.1, 1.0)?;
-/// let at = learner.module().at.val().into_data().try_into_vec::<f32>().unwrap();
-/// assert!((at[0] - 2.9).abs() < 1e-5 && (at[1] - 3.9).abs() < 1e-5);
+/// let at = |learner: &ModuleLearner<Point>| learner.module().at.val().into_data().try_into_vec::<f32>().unwrap();
+/// assert!((at(&learner)[0] - 2.9).abs() < 1e-5 && (at(&learner)[1] - 3.9).abs() < 1e-5);
 /// assert!(learner.apply(0.1, 1.0).is_err(), "the gradients are used up");
+///
+/// learner.restore(before)?;
+/// assert_eq!(at(&learner), [3.0, 4.0]);
 /// # Ok(())
 /// # }
 /// ```
@@ -70,7 +77,10 @@ pub trait Learner: Send {
     }
 
     /// L2 norm of the accumulated gradient of each parameter, by its path.
-    fn gradient_norms(&mut self) -> Vec<(String, f64)>;
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when they cannot be read from the device.
+    fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>>;
 
     /// Multiplies the accumulated gradients by `scale`, takes one optimizer step at rate `lr` and clears them.
     ///
@@ -80,6 +90,15 @@ pub trait Learner: Send {
 
     /// Clears the accumulated gradients.
     fn discard(&mut self);
+
+    /// Parameters and optimizer as they are now, for [`restore`](Learner::restore).
+    fn snapshot(&self) -> Box<dyn Any + Send>;
+
+    /// Goes back to a snapshot of this learner and clears the accumulated gradients.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the snapshot is another learner's.
+    fn restore(&mut self, snapshot: Box<dyn Any + Send>) -> Result<()>;
 
     /// Writes parameters and optimizer state into `dir`.
     ///
@@ -96,11 +115,32 @@ pub trait Learner: Send {
 
 /// AdamW settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct OptimizerConfig {
     /// Decay rates of the first and second moment, each in [0, 1).
     pub betas: [f64; 2],
     /// Decoupled weight decay, at least 0.
     pub weight_decay: f64,
+    /// Which parameters it is for.
+    pub decay_scope: DecayScope,
+}
+
+impl Default for OptimizerConfig {
+    /// Moments of 0.9 and 0.999, no weight decay.
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], weight_decay: 0.0, decay_scope: DecayScope::default() }
+    }
+}
+
+/// Which parameters weight decay is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayScope {
+    /// Those of two dimensions or more: neither norms nor biases, as in transformers and TRL.
+    #[default]
+    Matrices,
+    /// Every parameter.
+    All,
 }
 
 /// [`Learner`] of a burn module: AdamW, gradients accumulated over chunks.
@@ -197,12 +237,16 @@ impl<M: Module> ModuleLearner<M> {
 
 impl<M: Module + 'static> Learner for ModuleLearner<M> {
     fn configure(&mut self, optimizer: &OptimizerConfig) {
-        self.optimizer = AdamWConfig::new()
+        let adam_w = AdamWConfig::new()
             .with_beta_1(optimizer.betas[0] as f32)
             .with_beta_2(optimizer.betas[1] as f32)
-            .with_epsilon(1e-8)
-            .with_weight_decay(optimizer.weight_decay as f32)
-            .init();
+            .with_epsilon(1e-8);
+        let decaying = adam_w.clone().with_weight_decay(optimizer.weight_decay as f32);
+        self.optimizer = decaying.init();
+        if optimizer.decay_scope == DecayScope::Matrices {
+            let group = ParamGroup::from_ids(vectors(&self.module));
+            self.optimizer = decaying.init().with_group(group, adam_w.with_weight_decay(0.0).build(), None);
+        }
     }
 
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
@@ -215,13 +259,19 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         Ok(())
     }
 
-    fn gradient_norms(&mut self) -> Vec<(String, f64)> {
-        let mut norms = Vec::new();
+    fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>> {
+        let (mut paths, mut squares) = (Vec::new(), Vec::new());
         self.visit_gradients(|path, gradient| {
-            let squares: f64 = gradient.square().sum().into_scalar::<f32>().into();
-            norms.push((path.to_owned(), squares.sqrt()));
+            paths.push(path.to_owned());
+            squares.push(gradient.square().sum().cast(DType::F32));
         });
-        norms
+        if squares.is_empty() {
+            return Ok(Vec::new());
+        }
+        let squares = Tensor::cat(squares, 0).try_into_vec_as::<f32>().map_err(|e| {
+            Error::contract("cannot read the gradients' norms from the device").with_source(e.to_string())
+        })?;
+        Ok(paths.into_iter().zip(squares.into_iter().map(|square| f64::from(square).sqrt())).collect())
     }
 
     fn apply(&mut self, lr: f64, scale: f64) -> Result<()> {
@@ -238,6 +288,18 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         self.gradients.grads();
     }
 
+    fn snapshot(&self) -> Box<dyn Any + Send> {
+        Box::new((self.module.clone(), self.optimizer.clone()))
+    }
+
+    fn restore(&mut self, snapshot: Box<dyn Any + Send>) -> Result<()> {
+        let snapshot = snapshot.downcast::<(M, ModuleOptimizer)>();
+        (self.module, self.optimizer) =
+            *snapshot.map_err(|_| Error::contract("expected a snapshot of this learner, got another's"))?;
+        self.discard();
+        Ok(())
+    }
+
     fn save(&self, dir: &Path) -> Result<()> {
         let write = |file: &str, result: Result<(), String>| {
             result.map_err(|e| Error::io("cannot write", &dir.join(file), std::io::Error::other(e)))
@@ -246,7 +308,7 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         let record = match self.trained()? {
             Some(trained) => {
                 trained.write(dir)?;
-                module.into_record_group(base::trained(&self.module))
+                module.into_record_group(frozen_base::trained(&self.module))
             }
             None => module.into_record(),
         };
@@ -275,6 +337,21 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         self.discard();
         Ok(())
     }
+}
+
+/// The parameters of fewer than two dimensions: norms and biases.
+fn vectors<M: Module>(module: &M) -> Vec<ParamId> {
+    struct Vectors(Vec<ParamId>);
+    impl ModuleVisitor for Vectors {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if D < 2 {
+                self.0.push(param.id);
+            }
+        }
+    }
+    let mut found = Vectors(Vec::new());
+    module.visit(&mut found);
+    found.0
 }
 
 /// Walks a module's parameters along with their gradients.

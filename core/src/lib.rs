@@ -25,6 +25,8 @@
 
 mod ensemble;
 mod error;
+mod event;
+mod journal;
 mod learner;
 mod policy;
 mod precision;
@@ -44,7 +46,9 @@ pub mod hub;
 pub mod metrics;
 pub mod objective;
 pub mod registry;
+pub mod rollouts;
 pub mod trainer;
+pub mod updater;
 pub mod weights;
 
 // The crates whose types appear in the API.
@@ -52,18 +56,22 @@ pub use {burn, image, inventory, serde_json, toml};
 
 pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, StepReport, StopToken, Watch, unwatched};
 pub use filter::{
     DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopK,
     TopKConfig,
 };
-pub use learner::{Learner, ModuleLearner, OptimizerConfig, gradients};
+pub use journal::Journal;
+pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
 pub use precision::Precision;
 pub use reward::{Reward, Score};
+pub use rollouts::{Drawn, Rollouts};
 pub use sample::Sample;
-pub use sampler::{Candidate, Draft, Rollout, Sampler};
+pub use sampler::{Candidate, Draft, Rollout, Sampler, TypedSampler, one_shot};
 pub use stream::{Key, Stream, Streams};
 pub use task::{Pathway, Task, TaskSource};
-pub use trainer::{Event, StopToken, Trainer};
+pub use trainer::{Observer, Parts, Trainer};
 pub use trajectory::{Decoding, Segment, SegmentKind, Trajectory};
+pub use updater::{BurnSchedule, Group, Schedule, Updater, WarmupCosine};

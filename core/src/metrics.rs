@@ -14,33 +14,44 @@ use crate::{Error, Result};
 
 const STEP: &str = "step";
 const NON_FINITE: &str = "non_finite";
+const NOTES: &str = "notes";
 
 /// Beginnings of the names that are measured by the wall clock and so differ from run to run.
 const TIMINGS: [&str; 2] = ["time/", "throughput/"];
 const OVERLAP: &str = "time/overlap";
 
-/// The named numbers of one step, in alphabetical order.
+/// The named numbers of one step, in alphabetical order, and notes on what cannot be a number.
+///
+/// Where there is nothing to take a mean of, there is no metric.
 ///
 /// | name | what |
 /// |---|---|
-/// | `reward`, `reward_std` | mean and standard deviation of the total reward |
-/// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward; the last two are counts |
+/// | `reward`, `reward_std` | mean and standard deviation of the total reward over all candidates that have one, redraws included |
+/// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward over the same; the last two are counts |
+/// | `frac_reward_zero_std` | share of groups whose rewards are all equal, of the last draw of each that has two rewards or more |
+/// | `groups_dropped` | groups that nothing is learned from |
 /// | `advantage_std` | standard deviation of the advantages |
-/// | `kl` | mean KL estimate against the reference, nats |
-/// | `ratio_mean`, `ratio_max` | probability ratio of the current to the sampling policy |
-/// | `clip_ratio/low`, `clip_ratio/high` | share of decisions whose ratio was clipped |
-/// | `entropy` | mean entropy of the sampled distributions, nats |
-/// | `grad_norm`, `lr` | L2 norm of the gradient before scaling; learning rate |
-/// | `frac_reward_zero_std` | share of groups whose rewards are all equal |
-/// | `dgs/threshold`, `dgs/pass_rate`, `dgs/attempts`, `dgs/steps_saved` | of the group filter |
+/// | `loss`, `grad_norm` | loss, and L2 norm of the gradient before scaling: means over the updates from the batch |
+/// | `kl` | mean KL estimate against the reference over decisions and updates, nats; absent where the objective has no reference |
+/// | `ratio_mean`, `ratio_max` | probability ratio of the current policy to that before the first update from the batch |
+/// | `clip_ratio/low`, `clip_ratio/high` | share of decisions whose ratio was clipped, over all updates |
+/// | `entropy` | mean entropy in the first update from the batch, nats: that of the policy that sampled |
+/// | `lr` | learning rate of the step |
+/// | `dgs/threshold` | of Dynamic Group Scaling, after the last group |
+/// | `dgs/pass_rate`, `dgs/attempts` | means over groups: share of a group's drafts that were admitted, and waves of drafts, redraws included |
+/// | `dgs/steps_kept`, `dgs/steps_dropped`, `dgs/steps_saved` | sums over groups of sampling steps, as in [`Ledger`](crate::rollouts::Ledger) |
+/// | `skipped` | 1 when the step was skipped for non-finite numbers |
 /// | `time/rollout`, `time/reward`, `time/update` | seconds: drawing, without the wait for rewards; what rewards took, previews included; updating |
 /// | `time/overlap` | seconds that count twice above, where rewards may be computed beside the next rollout |
-/// | `throughput/images_per_s` | finished images per second of the step's wall time |
+/// | `throughput/samples_per_s` | finished candidates per second of the step's wall time |
 ///
 /// The wall time of a step is `time/rollout` + `time/reward` + `time/update` - `time/overlap`:
 /// [`seconds`](Metrics::seconds).
 #[derive(Debug, Clone, Default)]
-pub struct Metrics(BTreeMap<String, f64>);
+pub struct Metrics {
+    numbers: BTreeMap<String, f64>,
+    notes: Vec<String>,
+}
 
 impl Metrics {
     /// None yet.
@@ -48,19 +59,38 @@ impl Metrics {
         Self::default()
     }
 
-    /// Sets `name`, which is not to be `step` or `non_finite`: a log refuses those.
+    /// Sets `name`, which is not to be `step`, `non_finite` or `notes`: a log refuses those.
     pub fn insert(&mut self, name: impl Into<String>, value: f64) {
-        self.0.insert(name.into(), value);
+        self.numbers.insert(name.into(), value);
+    }
+
+    /// Adds all numbers and notes of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.numbers.extend(other.numbers);
+        self.notes.extend(other.notes);
+    }
+
+    /// Notes something, once: why a group was left out, what a reward failed on.
+    pub fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
+    }
+
+    /// The notes, in the order in which they were made.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The number called `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.0.get(name).copied()
+        self.numbers.get(name).copied()
     }
 
     /// All of them, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+        self.numbers.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
     /// Seconds that the step took: the sum of what is under `time/`, as far as it is finite and above 0, where
@@ -74,7 +104,7 @@ impl Metrics {
     /// The same without what the wall clock measured (`time/`, `throughput/`): what is left of a resumed run equals that
     /// of an uninterrupted one.
     pub fn without_timings(mut self) -> Self {
-        self.0.retain(|name, _| !TIMINGS.iter().any(|t| name.starts_with(t)));
+        self.numbers.retain(|name, _| !TIMINGS.iter().any(|t| name.starts_with(t)));
         self
     }
 }
@@ -83,11 +113,20 @@ impl Metrics {
 impl PartialEq for Metrics {
     fn eq(&self, other: &Self) -> bool {
         let bits = |m: &Self| m.iter().map(|(name, value)| (name.to_owned(), value.to_bits())).collect::<Vec<_>>();
-        bits(self) == bits(other)
+        bits(self) == bits(other) && self.notes == other.notes
     }
 }
 
-/// One line: a flat object. JSON has no NaN and no infinity: they become `null`, and `non_finite` says which they were.
+/// Mean and population standard deviation; `None` for no values.
+pub(crate) fn mean_std(values: &[f64]) -> Option<(f64, f64)> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+    (!values.is_empty()).then(|| (mean, variance.sqrt()))
+}
+
+/// One line: a flat object. JSON has no NaN and no infinity: they become `null`, and
+/// `non_finite` says which they were. `notes` is a list of texts.
 #[derive(Debug, PartialEq)]
 struct Line<M> {
     step: u64,
@@ -106,6 +145,9 @@ impl Serialize for Line<&Metrics> {
         if !non_finite.is_empty() {
             map.serialize_entry(NON_FINITE, &non_finite)?;
         }
+        if !self.metrics.notes.is_empty() {
+            map.serialize_entry(NOTES, &self.metrics.notes)?;
+        }
         map.end()
     }
 }
@@ -120,6 +162,10 @@ impl Line<Metrics> {
         for (name, value) in &object {
             let number = match value {
                 _ if name == STEP || name == NON_FINITE => continue,
+                Value::Array(notes) if name == NOTES => {
+                    notes.iter().filter_map(Value::as_str).for_each(|note| metrics.note(note));
+                    continue;
+                }
                 Value::Null => object.get(NON_FINITE).and_then(|n| n.get(name)?.as_str()?.parse().ok()),
                 other => other.as_f64(),
             };
@@ -176,7 +222,7 @@ impl MetricsLog {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a metric has one of the reserved names,
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written, such as on a full disk; it is then as before.
     pub fn append(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
-        if let Some(name) = [STEP, NON_FINITE].into_iter().find(|name| metrics.get(name).is_some()) {
+        if let Some(name) = [STEP, NON_FINITE, NOTES].into_iter().find(|name| metrics.get(name).is_some()) {
             return Err(Error::contract(format!("expected metrics by other names than `{name}`; it is reserved")));
         }
         let mut line = serde_json::to_string(&Line { step, metrics }).map_err(|e| self.cannot_write(e.into()))?;
@@ -335,7 +381,7 @@ mod tests {
     #[test]
     fn timings_can_be_left_out() {
         let mut metrics = step(1);
-        metrics.insert("throughput/images_per_s", 3.0);
+        metrics.insert("throughput/samples_per_s", 3.0);
         metrics.insert("time/rollout", 2.0);
         metrics.insert("time/reward", f64::NAN);
         assert_eq!(metrics.seconds(), 3.5);

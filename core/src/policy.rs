@@ -50,7 +50,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 ///         let chosen: Vec<u32> = chunk.iter().flat_map(row).collect();
 ///         let all = log_softmax(arms.logits.val(), 0);
 ///         let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [chunk.len() * longest]), &all.device());
-///         Ok(LogProbs { log_probs: all.select(0, chosen).reshape([chunk.len(), longest]), entropy: None })
+///         Ok(LogProbs::new(all.select(0, chosen).reshape([chunk.len(), longest])))
 ///     }
 ///
 ///     fn learner(&mut self) -> &mut dyn Learner {
@@ -64,9 +64,9 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 ///     learner: ModuleLearner::new(arms(&Device::flex().autodiff())),
 ///     reference: arms(&Device::flex()).no_grad(),
 /// };
-/// let pulls = |chosen: Vec<u32>| Trajectory {
-///     candidate: 0,
-///     segments: vec![Segment::text(Vec::new(), chosen.clone(), vec![0.0; chosen.len()])],
+/// let pulls = |chosen: Vec<u32>| {
+///     let log_probs = vec![0.0; chosen.len()];
+///     Trajectory::new(0, vec![Segment::text(Vec::new(), chosen, log_probs)])
 /// };
 /// let (two, one) = (pulls(vec![0, 2]), pulls(vec![1]));
 /// let chunk = [&two, &one].map(|trajectory| Replay { trajectory, segment: 0, steps: 0..trajectory.len() });
@@ -82,6 +82,39 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// ```
 ///
 /// A complete policy, with a sampler, tasks and a reward around it, is in `examples/custom_policy.rs`.
+///
+/// A wrapper says what it wraps, and changes what it likes:
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/bandit.rs"));
+/// use std::time::{Duration, Instant};
+///
+/// use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Weights};
+///
+/// /// Adds up the time that scoring takes.
+/// struct Timed<P> {
+///     inner: P,
+///     took: std::sync::Mutex<Duration>,
+/// }
+///
+/// impl<P: Policy> Policy for Timed<P> {
+///     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+///         let started = Instant::now();
+///         let scores = self.inner.log_probs(chunk, weights);
+///         *self.took.lock().unwrap_or_else(|e| e.into_inner()) += started.elapsed();
+///         scores
+///     }
+///
+///     fn learner(&mut self) -> &mut dyn Learner {
+///         self.inner.learner()
+///     }
+///
+///     fn wrapped(&self) -> Option<&dyn Policy> {
+///         Some(&self.inner)
+///     }
+/// }
+/// # let _: Box<dyn Policy> = Box::new(Timed { inner: bandit::Bandit::new(), took: Default::default() });
+/// ```
 pub trait Policy: Any + Send {
     /// Log-probabilities of the decisions of `chunk`, all of one [`Decoding`](crate::Decoding) and
     /// [`SegmentKind`](crate::SegmentKind).
@@ -94,47 +127,61 @@ pub trait Policy: Any + Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
 
+    /// The parameters and their optimizer.
+    fn learner(&mut self) -> &mut dyn Learner;
+
+    /// The policy that this one wraps. None by default: it is one itself.
+    ///
+    /// Samplers find the policy that they draw from inside its wrappers, and what a wrapper does not say itself (the
+    /// methods below), the wrapped policy says.
+    fn wrapped(&self) -> Option<&dyn Policy> {
+        None
+    }
+
     /// Scorers with the parameters as they are now, which an update uses side by side, each on a thread of its own. None by
     /// default: the update is computed chunk by chunk. Worth it on the CPU, where many operations use one core.
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        Vec::new()
+        self.wrapped().map_or_else(Vec::new, Policy::replicas)
     }
 
     /// About how many bytes the graph of [`Weights::Current`] scores of `chunk` takes, on the policy's device. None when it
     /// cannot tell: then chunks are given as a number of sequences.
-    fn chunk_bytes(&self, _chunk: &[Replay<'_>]) -> Option<u64> {
-        None
+    fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
+        self.wrapped()?.chunk_bytes(chunk)
     }
 
     /// The scores that an update back-propagates through: those of [`Weights::Current`], under the noise that regularises
     /// training (dropout) where the policy has any. Without noise by default.
     ///
-    /// Every chunk of an update gets the same `noise`, so that results do not depend on how decisions are grouped into
-    /// chunks; the next update gets another. Samplers, the gate, [`Weights::Detached`] and [`Weights::Reference`] see
-    /// none of it.
+    /// All chunks of a batch get the same `noise`, in every update from it, so that results do not depend on how decisions are
+    /// grouped into chunks and the probability ratio is not moved by it; the next batch gets another. Samplers, the gate,
+    /// [`Weights::Detached`] and [`Weights::Reference`] see none of it.
     ///
     /// # Shapes
     /// As [`log_probs`](Policy::log_probs).
     ///
     /// # Errors
     /// As [`log_probs`](Policy::log_probs).
-    fn training_log_probs(&self, chunk: &[Replay<'_>], _noise: Stream) -> Result<LogProbs> {
-        self.log_probs(chunk, Weights::Current)
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        match self.wrapped() {
+            Some(policy) => policy.training_log_probs(chunk, noise),
+            None => self.log_probs(chunk, Weights::Current),
+        }
     }
 
     /// The device that it computes on, with or without autodiff. None by default: not known. Rewards overlap with rollouts
     /// by themselves when one of them computes elsewhere ([`Reward::device`](crate::Reward::device)).
     fn device(&self) -> Option<Device> {
-        None
+        self.wrapped()?.device()
     }
 
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.
     fn kind(&self) -> &str {
-        std::any::type_name::<Self>()
+        match self.wrapped() {
+            Some(policy) => policy.kind(),
+            None => std::any::type_name::<Self>(),
+        }
     }
-
-    /// The parameters and their optimizer.
-    fn learner(&mut self) -> &mut dyn Learner;
 }
 
 /// A **replica** scores for a policy on another thread, in a graph of its own.
@@ -199,9 +246,23 @@ impl<'a> Replay<'a> {
 
 /// Scores of one chunk, `[n, d]` both, f32.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LogProbs {
     /// Natural log-probabilities of the recorded decisions.
     pub log_probs: Tensor<2>,
     /// Entropy in nats of the distributions they were drawn from, where the policy computes it; no gradient needed.
     pub entropy: Option<Tensor<2>>,
+}
+
+impl LogProbs {
+    /// Scores without the entropy of their distributions.
+    pub fn new(log_probs: Tensor<2>) -> Self {
+        Self { log_probs, entropy: None }
+    }
+
+    /// The same with the entropy.
+    pub fn with_entropy(mut self, entropy: Tensor<2>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
 }

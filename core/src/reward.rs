@@ -1,6 +1,7 @@
 //! Scoring of samples.
 
 use burn::tensor::Device;
+use serde_json::Value;
 
 use crate::{Result, Sample};
 
@@ -70,6 +71,23 @@ pub trait Reward: Send {
     /// As [`score`](Reward::score).
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         self.score(previews)
+    }
+
+    /// What it has to remember from one call to the next, for checkpoints. Nothing by default.
+    ///
+    /// *Contract*: changed by [`score`](Reward::score) alone. [`restore`](Reward::restore) round-trips it exactly: a step
+    /// that fails is undone here too.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Restores what [`state`](Reward::state) returned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the value is not such a state.
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        let _ = state;
+        Ok(())
     }
 
     /// The device that it computes on, if it is known here: not that of a reward in another process. Rewards overlap with

@@ -1,5 +1,6 @@
 //! What rewards see of a candidate: host memory only, no tensors, no model types.
 
+use std::fmt;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -7,7 +8,7 @@ use image::RgbImage;
 use crate::Task;
 
 /// One finished (or half-made, for previews) candidate.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sample {
     /// The candidate's number within its group.
     pub candidate: u64,
@@ -37,5 +38,29 @@ impl Sample {
             references: task.references.clone(),
             params: Arc::clone(&task.params),
         }
+    }
+}
+
+/// Images by their sizes.
+impl fmt::Debug for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sample")
+            .field("candidate", &self.candidate)
+            .field("class", &self.class)
+            .field("prompt", &self.prompt)
+            .field("response", &self.response)
+            .field("image", &self.image.as_deref().map(Size))
+            .field("references", &self.references.iter().map(|image| Size(image)).collect::<Vec<_>>())
+            .field("params", &self.params)
+            .finish()
+    }
+}
+
+/// An image in a debug text.
+pub(crate) struct Size<'a>(pub(crate) &'a RgbImage);
+
+impl fmt::Debug for Size<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.0.width(), self.0.height())
     }
 }

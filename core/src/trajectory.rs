@@ -26,6 +26,7 @@ pub enum Decoding {
 
 /// One half of a trajectory: `steps` steps of `per_step` decisions each, stored step-major.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Segment {
     /// Which half this is.
     pub kind: SegmentKind,
@@ -48,7 +49,8 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Text written token by token after `context`, at temperature 1 and without guidance.
+    /// Tokens written one by one after `context`, at temperature 1 and without guidance: understanding, unless
+    /// [`with_kind`](Segment::with_kind) says otherwise.
     pub fn text(context: Vec<u32>, chosen: Vec<u32>, log_probs: Vec<f32>) -> Self {
         Self {
             kind: SegmentKind::Understanding,
@@ -61,6 +63,46 @@ impl Segment {
             guidance: 0.0,
             temperature: 1.0,
         }
+    }
+
+    /// `per_step` positions predicted together at every step after `context` (MaskGIT), at temperature 1 and without guidance:
+    /// generation. `undecided` says which positions were still open at their step.
+    pub fn masked(
+        context: Vec<u32>,
+        per_step: usize,
+        chosen: Vec<u32>,
+        log_probs: Vec<f32>,
+        undecided: Vec<bool>,
+    ) -> Self {
+        Self {
+            kind: SegmentKind::Generation,
+            decoding: Decoding::Masked,
+            context,
+            per_step,
+            chosen,
+            log_probs,
+            undecided,
+            guidance: 0.0,
+            temperature: 1.0,
+        }
+    }
+
+    /// The same as a part of the other half.
+    pub fn with_kind(mut self, kind: SegmentKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same, sampled at this guidance scale.
+    pub fn with_guidance(mut self, guidance: f32) -> Self {
+        self.guidance = guidance;
+        self
+    }
+
+    /// The same, sampled at this temperature.
+    pub fn with_temperature(mut self, temperature: f32) -> Self {
+        self.temperature = temperature;
+        self
     }
 
     /// Number of steps.
@@ -86,6 +128,7 @@ impl Segment {
 
 /// The recorded decisions of one candidate: o_i = (IR_i, I_{i,0..T}).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Trajectory {
     /// The candidate's number within its group.
     pub candidate: u64,
@@ -94,6 +137,11 @@ pub struct Trajectory {
 }
 
 impl Trajectory {
+    /// What `candidate` decided, in order.
+    pub fn new(candidate: u64, segments: Vec<Segment>) -> Self {
+        Self { candidate, segments }
+    }
+
     /// Number of recorded decisions over all segments, |o_i|.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Segment::len).sum()

@@ -19,7 +19,7 @@ fn normals(stream: &mut Stream) -> (f64, f64) {
 /// One group in the closed loop: admit and adapt. Gives the pass rate.
 fn turn(filter: &mut DynamicGroupScaling, scores: Vec<f64>) -> f64 {
     let admitted = filter.admit(&scores).iter().filter(|a| **a).count();
-    let outcome = GroupOutcome { drafted: scores.len(), scores, admitted };
+    let outcome = GroupOutcome::new(scores.clone(), admitted, scores.len());
     filter.adapt(&outcome);
     outcome.pass_rate()
 }
@@ -124,7 +124,7 @@ fn the_stepped_control_brings_the_pass_rate_into_its_dead_zone() {
 fn expected_turn(filter: &mut DynamicGroupScaling, survival: impl Fn(f64) -> f64) -> f64 {
     let drafted = 1_000_000_000;
     let admitted = (survival(filter.threshold()) * drafted as f64).round() as usize;
-    let outcome = GroupOutcome { scores: Vec::new(), admitted, drafted };
+    let outcome = GroupOutcome::new(Vec::new(), admitted, drafted);
     filter.adapt(&outcome);
     outcome.pass_rate()
 }

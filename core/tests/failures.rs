@@ -8,20 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{
-    Batchwise, Fault, Faults, POSITIONS, ToyPolicy, ToySampler, alone, config, listen, parts, taste, tasteful, trainer,
-    weights,
+    Batchwise, Fault, Faults, POSITIONS, ToyPolicy, ToySampler, alone, changed, config, listen, parts, taste, tasteful,
+    trainer, weights,
 };
-use counterpoint::trainer::Parts;
 use counterpoint::{
     Candidate, Draft, DynamicGroupScalingConfig, Error, ErrorKind, GroupFilter, GroupOutcome, GroupShape, Loss,
     Objective, Policy, Result, RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, Task, Terms,
-    Trainer, Trajectory,
+    Trainer, Trajectory, TypedSampler,
 };
 
 /// A run of `parts()` whose policy can be made to fail.
 fn faulty() -> (Trainer, Faults) {
     let faults = Faults::default();
-    let parts = Parts { policy: Box::new(ToyPolicy::new(faults.clone())), ..parts() };
+    let parts = changed(parts(), |p| p.policy = Box::new(ToyPolicy::new(faults.clone())));
     (trainer(parts, config(20)), faults)
 }
 
@@ -48,12 +47,11 @@ fn a_failed_step_that_is_tried_again_leaves_no_trace() {
     let run = |fail: bool| {
         let faults = Faults::default();
         let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
-        let parts = Parts {
-            policy: Box::new(ToyPolicy::new(faults.clone())),
-            filter: Box::new(filter),
-            surrogate: Some("taste".into()),
-            ..parts()
-        };
+        let parts = changed(parts(), |p| {
+            p.policy = Box::new(ToyPolicy::new(faults.clone()));
+            p.filter = Box::new(filter);
+            p.surrogate = Some("taste".into());
+        });
         let mut trainer = trainer(parts, config(4));
         trainer.step().unwrap();
         if fail {
@@ -118,7 +116,7 @@ fn three_steps_in_a_row_with_a_reward_that_is_not_a_number_stop_the_run_with_a_c
         Ok(samples.iter().map(|s| Score::Value(score(s))).collect())
     });
     let mut trainer =
-        trainer(Parts { rewards: alone(Box::new(reward)), ..parts() }, config(20)).with_checkpoints(folder.path(), "");
+        trainer(changed(parts(), |p| p.rewards = alone(Box::new(reward))), config(20)).with_folder(folder.path());
     let log = listen(&mut trainer);
     let error = trainer.run(&StopToken::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NonFinite);
@@ -143,8 +141,8 @@ fn three_steps_in_a_row_with_a_reward_that_is_not_a_number_stop_the_run_with_a_c
     assert_eq!(ends, expected);
     // The checkpoint is a good one: a run with a better reward goes on from it.
     drop(trainer);
-    let mut next = common::trainer(parts(), config(20)).with_checkpoints(folder.path(), "");
-    next.resume(&folder.path().join("step-000005")).unwrap();
+    let mut next = common::trainer(parts(), config(20)).with_folder(folder.path());
+    next.resume(&folder.path().join("checkpoints/step-000005")).unwrap();
     let report = next.step().unwrap();
     assert_eq!((report.step, report.updated), (5, true));
 }
@@ -155,7 +153,7 @@ fn a_failing_expert_stops_the_run_with_its_name() {
     let weights = [("fragile".to_owned(), 0.5), ("taste".to_owned(), 0.5)].into();
     let rewards =
         RewardEnsemble::new(vec![tasteful(), Box::new(reward)], [("default".into(), weights)].into()).unwrap();
-    let mut trainer = trainer(Parts { rewards, ..parts() }, config(3));
+    let mut trainer = trainer(changed(parts(), |p| p.rewards = rewards), config(3));
     let error = trainer.run(&StopToken::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Reward);
     assert!(error.to_string().contains("`fragile`") && error.to_string().contains("no such model"), "{error}");
@@ -180,7 +178,7 @@ impl GroupFilter for Selects {
 #[test]
 fn a_selection_that_is_not_increasing_or_out_of_range_is_refused() {
     for selection in [vec![0, 4], vec![1, 1], vec![2, 0]] {
-        let mut trainer = trainer(Parts { filter: Box::new(Selects(selection.clone())), ..parts() }, config(1));
+        let mut trainer = trainer(changed(parts(), |p| p.filter = Box::new(Selects(selection.clone()))), config(1));
         let error = trainer.step().expect_err(&format!("{selection:?} should be refused"));
         assert_eq!(error.kind(), ErrorKind::Contract);
         assert!(error.to_string().contains("the filter selected"), "{error}");
@@ -188,7 +186,7 @@ fn a_selection_that_is_not_increasing_or_out_of_range_is_refused() {
 }
 
 /// A sampler that breaks a finished trajectory.
-struct Breaks(ToySampler, fn(&mut Trajectory));
+struct Breaks(Box<dyn Sampler>, fn(&mut Trajectory));
 
 impl Sampler for Breaks {
     fn draft(
@@ -218,8 +216,8 @@ fn a_trajectory_whose_parts_do_not_fit_together_is_refused() {
         |t| t.candidate = 3,
     ];
     for broken in breaks {
-        let sampler = Breaks(ToySampler::default(), broken);
-        let mut trainer = trainer(Parts { sampler: Box::new(sampler), ..parts() }, config(1));
+        let sampler = Breaks(ToySampler::default().boxed(), broken);
+        let mut trainer = trainer(changed(parts(), |p| p.sampler = Box::new(sampler)), config(1));
         let error = trainer.step().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Contract);
         assert!(error.to_string().contains("candidate 1"), "{error}");
@@ -245,7 +243,7 @@ impl Objective for Forgetful {
 
 #[test]
 fn an_objective_that_forgets_an_advantage_is_refused() {
-    let mut trainer = trainer(Parts { objective: Box::new(Forgetful), ..parts() }, config(1));
+    let mut trainer = trainer(changed(parts(), |p| p.objective = Box::new(Forgetful)), config(1));
     let error = trainer.step().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
     assert!(error.to_string().contains("the objective returned 3 advantages, expected 4"), "{error}");

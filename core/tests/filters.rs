@@ -9,7 +9,7 @@ use counterpoint::{
 };
 
 fn group(admitted: usize, drafted: usize) -> GroupOutcome {
-    GroupOutcome { scores: vec![0.0; drafted], admitted, drafted }
+    GroupOutcome::new(vec![0.0; drafted], admitted, drafted)
 }
 
 fn build(name: &str, toml: &str) -> Result<Box<dyn GroupFilter>, Error> {
@@ -111,7 +111,7 @@ fn quantile_control_moves_as_computed_by_hand() {
     let groups = [vec![3.0, 4.0, 5.0, 6.0], vec![1.0, 2.0, 3.0, 4.0], vec![2.0, 2.5]];
     let moved = groups.map(|scores| {
         let admitted = filter.admit(&scores).iter().filter(|a| **a).count();
-        filter.adapt(&GroupOutcome { drafted: scores.len(), scores, admitted });
+        filter.adapt(&GroupOutcome::new(scores.clone(), admitted, scores.len()));
         filter.threshold()
     });
     close(&moved, &[3.6149839485942783, 3.6149839485942783, 3.311780093181863]);
@@ -161,7 +161,7 @@ fn go_on(filter: &mut DynamicGroupScaling, groups: std::ops::Range<u64>) {
         let scores: Vec<f64> =
             Streams::new(5).stream(Key::task(i, 0), "score", 0).uniforms(7).iter().map(|&u| u.into()).collect();
         let admitted = filter.admit(&scores).iter().filter(|a| **a).count();
-        filter.adapt(&GroupOutcome { scores, admitted, drafted: 7 });
+        filter.adapt(&GroupOutcome::new(scores, admitted, 7));
     }
 }
 

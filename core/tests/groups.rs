@@ -5,10 +5,9 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{STEPS, alone, config, each, listen, parts, taste, trainer, weights};
+use common::{STEPS, alone, changed, config, each, listen, parts, taste, trainer, weights};
 use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::{Ledger, Parts};
-use counterpoint::{DropZeroVariance, ErrorKind, GroupFilter, GroupOutcome, Score};
+use counterpoint::{DropZeroVariance, ErrorKind, GroupFilter, GroupOutcome, Parts, Score, Trainer};
 
 #[test]
 fn a_sample_that_cannot_be_scored_is_dropped_and_counted() {
@@ -16,7 +15,7 @@ fn a_sample_that_cannot_be_scored_is_dropped_and_counted() {
         1 => Score::Fail("unreadable".into()),
         _ => Score::Value(taste(s)),
     });
-    let mut trainer = trainer(Parts { rewards: alone(reward), ..parts() }, config(3));
+    let mut trainer = trainer(changed(parts(), |p| p.rewards = alone(reward)), config(3));
     let log = listen(&mut trainer);
     let report = trainer.step().unwrap();
     assert!(report.updated);
@@ -30,7 +29,7 @@ fn a_group_without_two_scores_is_drawn_again_and_dropped_at_the_cap() {
         0 => Score::Value(taste(s)),
         _ => Score::Fail("unreadable".into()),
     });
-    let parts = Parts { rewards: alone(reward), ..parts() };
+    let parts = changed(parts(), |p| p.rewards = alone(reward));
     let mut trainer = trainer(parts, TrainerConfig { max_attempts: 2, ..config(3) });
     let log = listen(&mut trainer);
     let before = weights(&mut trainer);
@@ -44,7 +43,7 @@ fn a_group_without_two_scores_is_drawn_again_and_dropped_at_the_cap() {
         "group [0, 1, 2, 3] kept [0]",
         "drafted 2 4/4",
         "group [4, 5, 6, 7] kept [4]",
-        "dropped no group worth learning from after 2 attempts",
+        "dropped no group worth learning from after 2 attempts: failed: `taste` (unreadable)",
         "step 0",
     ];
     let expected = expected.map(|line| line.replace("kept [4]", "kept [0]"));
@@ -78,7 +77,19 @@ impl GroupFilter for Scripted {
 fn scripted(decide: fn(usize) -> bool) -> (Parts, Arc<Mutex<Vec<f64>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let filter = Scripted { seen: seen.clone(), decide };
-    (Parts { filter: Box::new(filter), surrogate: Some("taste".into()), ..parts() }, seen)
+    (
+        changed(parts(), |p| {
+            p.filter = Box::new(filter);
+            p.surrogate = Some("taste".into());
+        }),
+        seen,
+    )
+}
+
+/// Steps kept, dropped and saved.
+fn spent(trainer: &Trainer) -> [u64; 3] {
+    let ledger = trainer.progress().ledger;
+    [ledger.kept, ledger.dropped, ledger.saved]
 }
 
 #[test]
@@ -103,7 +114,7 @@ fn at_the_cap_of_attempts_the_best_drafts_fill_the_group() {
         "step 0".into(),
     ];
     assert_eq!(*log.lock().unwrap(), lines);
-    assert_eq!(trainer.progress().ledger, Ledger { kept: 4 * STEPS as u64, dropped: 8, saved: 8 * (STEPS as u64 - 1) });
+    assert_eq!(spent(&trainer), [4 * STEPS as u64, 8, 8 * (STEPS as u64 - 1)]);
     assert!((report.metrics.get("dgs/pass_rate").unwrap() - 1.0 / 12.0).abs() < 1e-12);
     assert_eq!(report.metrics.get("dgs/attempts"), Some(3.0));
 }
@@ -116,22 +127,33 @@ fn waves_are_drawn_until_the_group_is_full_and_surplus_drafts_are_dropped() {
     trainer.step().unwrap();
     let expected = ["drafted 1 3/4", "drafted 2 3/4", "group [1, 2, 3, 5] kept [0, 1, 2, 3]", "step 0"];
     assert_eq!(*log.lock().unwrap(), expected);
-    assert_eq!(trainer.progress().ledger, Ledger { kept: 4 * STEPS as u64, dropped: 4, saved: 4 * (STEPS as u64 - 1) });
+    assert_eq!(spent(&trainer), [4 * STEPS as u64, 4, 4 * (STEPS as u64 - 1)]);
 }
 
 #[test]
-fn a_filter_that_needs_previews_needs_a_surrogate() {
-    let (parts, _) = scripted(|_| true);
-    let mut trainer = trainer(Parts { surrogate: None, ..parts }, config(1));
-    let error = trainer.step().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("filter.surrogate"), "{error}");
+fn a_filter_that_needs_previews_needs_a_surrogate_that_is_a_reward() {
+    for (surrogate, says) in [
+        (
+            None,
+            "filter.surrogate: this filter needs the name of a reward that scores previews, got none (rewards: taste)",
+        ),
+        (Some("tast"), "filter.surrogate: expected the name of a reward, got `tast`; did you mean `taste`?"),
+    ] {
+        let (parts, _) = scripted(|_| true);
+        let parts = changed(parts, |p| p.surrogate = surrogate.map(str::to_owned));
+        let Err(error) = Trainer::new(parts, config(1), 7) else { panic!("was accepted") };
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]
 fn a_group_of_equal_rewards_is_drawn_again_under_dynamic_sampling() {
     let reward = each("taste", |s| Score::Value(if s.candidate < 4 { 0.5 } else { taste(s) }));
-    let parts = Parts { rewards: alone(reward), filter: Box::new(DropZeroVariance), ..parts() };
+    let parts = changed(parts(), |p| {
+        p.rewards = alone(reward);
+        p.filter = Box::new(DropZeroVariance);
+    });
     let mut trainer = trainer(parts, config(1));
     let log = listen(&mut trainer);
     assert!(trainer.step().unwrap().updated);

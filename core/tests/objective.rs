@@ -8,9 +8,10 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Recorded, TablePolicy, trajectory};
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
-use counterpoint::trainer::{Group, Replayed, accumulate};
+use counterpoint::updater::{Replayed, accumulate};
 use counterpoint::{
-    Error, ErrorKind, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig, Terms,
+    Error, ErrorKind, Group, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig,
+    Terms,
 };
 use serde::Deserialize;
 
@@ -35,8 +36,8 @@ fn fixture() -> Fixture {
 }
 
 /// Loss statistics and gradient of the whole group.
-fn run(fixture: &Fixture, config: &SyncGrpoConfig, chunk: usize, round: u64) -> (Replayed, Vec<f64>) {
-    fixture.group.replay(config, chunk, round)
+fn run(fixture: &Fixture, config: &SyncGrpoConfig, chunk: usize, step: u64) -> (Replayed, Vec<f64>) {
+    fixture.group.replay(config, chunk, step)
 }
 
 #[track_caller]
@@ -173,10 +174,10 @@ fn the_average_over_all_subsets_of_steps_is_the_whole_gradient() {
     let some = SyncGrpoConfig { denoising_steps: Some(2), ..all };
     // The gradient of each candidate under each of the three subsets {0, 1}, {0, 2}, {1, 2}.
     let mut seen = std::collections::BTreeMap::new();
-    for round in 0..40 {
-        let (_, gradient) = run(&fixture, &some, 4, round);
+    for step in 0..40 {
+        let (_, gradient) = run(&fixture, &some, 4, step);
         let mut rest = &gradient[..];
-        for (i, (c, steps)) in fixture.group.candidates.iter().zip(fixture.group.drawn(&some, round)).enumerate() {
+        for (i, (c, steps)) in fixture.group.candidates.iter().zip(fixture.group.drawn(&some, step)).enumerate() {
             let (mine, others) = rest.split_at(c.old[0].len() + c.old[1].len());
             seen.insert((i, steps), mine.to_vec());
             rest = others;
@@ -203,14 +204,12 @@ fn several_groups_are_averaged() {
     let objective = config.clone().init().unwrap();
     let tables: Vec<_> = fixture.group.candidates.iter().map(|c| c.current.clone()).collect();
     let mut policy = TablePolicy::new(&tables, &tables);
-    let group = |of: [usize; 2], advantages: [f64; 2]| Group {
-        trajectories: of
-            .map(|i| {
-                let c = &fixture.group.candidates[i];
-                trajectory(i as u64, &c.old, c.undecided.clone(), fixture.group.per_step)
-            })
-            .into(),
-        advantages: advantages.into(),
+    let group = |of: [usize; 2], advantages: [f64; 2]| {
+        let trajectories = of.map(|i| {
+            let c = &fixture.group.candidates[i];
+            trajectory(i as u64, &c.old, c.undecided.clone(), fixture.group.per_step)
+        });
+        Group::new(0, trajectories.into(), advantages.into())
     };
     let groups = [group([0, 1], [0.5, -0.5]), group([1, 2], [0.25, -0.25])];
     let mut gradient = |groups: &[Group]| {
@@ -229,14 +228,10 @@ fn several_groups_are_averaged() {
 fn single(current: f32, reference: f32, advantage: f32) -> Terms {
     let device = Device::flex().autodiff();
     let constant = |value: f32| Tensor::<2>::from_data([[value]], &device);
-    Terms {
-        log_probs: constant(current).require_grad(),
-        old: constant(-1.0),
-        reference: Some(constant(reference)),
-        advantages: constant(advantage),
-        weights: constant(1.0),
-        sequence_log_ratio: None,
-    }
+    let (log_probs, old) = (constant(current).require_grad(), constant(-1.0));
+    let mut terms = Terms::new(log_probs, old, constant(advantage), constant(1.0));
+    terms.reference = Some(constant(reference));
+    terms
 }
 
 #[test]
@@ -335,13 +330,15 @@ fn an_objective_that_says_nothing_else_scores_everything_against_the_reference()
 
 #[test]
 fn means_are_taken_per_scored_decision() {
-    let one =
-        LossStats { count: 4.0, loss: -1.0, kl: 2.0, ratio: 5.0, ratio_max: 1.5, clipped_low: 1.0, clipped_high: 0.0 };
-    let mut sum =
-        LossStats { count: 1.0, loss: 0.5, kl: 0.25, ratio: 2.0, ratio_max: 2.0, clipped_low: 1.0, clipped_high: 3.0 };
-    sum.add(&one);
-    let expected =
-        LossStats { count: 5.0, loss: -0.5, kl: 2.25, ratio: 7.0, ratio_max: 2.0, clipped_low: 2.0, clipped_high: 3.0 };
-    assert_eq!(sum, expected);
+    let stats = |[count, loss, kl, ratio, ratio_max, clipped_low, clipped_high]: [f64; 7]| {
+        let mut stats = LossStats::default();
+        (stats.count, stats.loss, stats.kl) = (count, loss, kl);
+        (stats.ratio, stats.ratio_max) = (ratio, ratio_max);
+        (stats.clipped_low, stats.clipped_high) = (clipped_low, clipped_high);
+        stats
+    };
+    let mut sum = stats([1.0, 0.5, 0.25, 2.0, 2.0, 1.0, 3.0]);
+    sum.add(&stats([4.0, -1.0, 2.0, 5.0, 1.5, 1.0, 0.0]));
+    assert_eq!(sum, stats([5.0, -0.5, 2.25, 7.0, 2.0, 2.0, 3.0]));
     assert_eq!((sum.mean(sum.kl), LossStats::default().mean(3.0)), (0.45, 0.0));
 }

@@ -8,13 +8,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Batchwise, ToySampler, alone, config, each, parts, stateful, taste, trainer, weights};
+use common::{Batchwise, ToySampler, alone, changed, config, each, parts, stateful, taste, trainer, weights};
+use counterpoint::Parts;
 use counterpoint::config::{Overlap, TrainerConfig};
 use counterpoint::metrics::Metrics;
-use counterpoint::trainer::{Parts, Progress};
+use counterpoint::trainer::Progress;
 use counterpoint::{
     Candidate, Draft, DropZeroVariance, Error, ErrorKind, Event, GroupFilter, GroupOutcome, Policy, Result, Reward,
-    Rollout, Sample, Sampler, Score, Task, Trainer, serde_json,
+    Rollout, Sample, Sampler, Score, Task, Trainer, TypedSampler, serde_json,
 };
 
 fn three_tasks(overlap_rewards: Overlap, steps: u64) -> TrainerConfig {
@@ -51,7 +52,7 @@ fn run(parts: Parts, config: TrainerConfig) -> Run {
     let step = |trainer: &mut Trainer| trainer.step().map(|r| r.metrics.without_timings()).map_err(|e| e.to_string());
     let steps = (0..steps).map(|_| step(&mut trainer)).collect();
     let events = events.lock().unwrap().clone();
-    let filter = trainer.parts_mut().filter.state();
+    let filter = trainer.rollouts().filter().state();
     Run { steps, events, weights: weights(&mut trainer), progress: *trainer.progress(), filter }
 }
 
@@ -88,7 +89,12 @@ fn dull() -> Box<dyn Reward> {
 
 #[test]
 fn a_group_that_is_drawn_again_throws_away_what_was_drawn_ahead() {
-    let made = || Parts { rewards: alone(dull()), filter: Box::new(DropZeroVariance), ..parts() };
+    let made = || {
+        changed(parts(), |p| {
+            p.rewards = alone(dull());
+            p.filter = Box::new(DropZeroVariance);
+        })
+    };
     let run = same(made, |overlap| three_tasks(overlap, 4));
     assert!(count(&run, "Group {") > 12, "some groups were drawn again");
 }
@@ -130,7 +136,12 @@ impl GroupFilter for Moody {
 
 #[test]
 fn a_filter_selects_as_it_was_before_it_adapted() {
-    let made = || Parts { filter: Box::new(Moody::default()), surrogate: Some("taste".into()), ..parts() };
+    let made = || {
+        changed(parts(), |p| {
+            p.filter = Box::new(Moody::default());
+            p.surrogate = Some("taste".into());
+        })
+    };
     let run = same(made, |overlap| three_tasks(overlap, 6));
     assert!(count(&run, "GroupDropped") > 0 && count(&run, "Group {") > 18, "groups are drawn again, and dropped");
 }
@@ -145,14 +156,19 @@ fn steps_that_fail_and_steps_that_are_skipped_are_the_same_bit_for_bit() {
             _ => Score::Value(taste(s)),
         })
     };
-    let made =
-        || Parts { rewards: alone(reward()), filter: Box::new(Moody(1)), surrogate: Some("taste".into()), ..parts() };
+    let made = || {
+        changed(parts(), |p| {
+            p.rewards = alone(reward());
+            p.filter = Box::new(Moody(1));
+            p.surrogate = Some("taste".into());
+        })
+    };
     let run = same(made, |overlap| TrainerConfig { max_non_finite: 100, ..three_tasks(overlap, 12) });
     assert!(count(&run, "StepSkipped") > 0 && count(&run, "StepSkipped") < 12, "{:?}", run.steps);
 }
 
 /// Tells which task it drafts.
-struct Telling(ToySampler, Sender<u64>);
+struct Telling(Box<dyn Sampler>, Sender<u64>);
 
 impl Sampler for Telling {
     fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], previews: bool) -> Result<Vec<Draft>> {
@@ -179,8 +195,11 @@ fn watching(wait: usize, overlap: Overlap) -> (Trainer, Arc<Mutex<Vec<usize>>>) 
         notes.lock().unwrap().push(drafted);
         Ok(samples.iter().map(|s| Score::Value(taste(s))).collect())
     });
-    let sampler = Box::new(Telling(ToySampler::default(), tell));
-    let parts = Parts { sampler, rewards: alone(Box::new(reward)), ..parts() };
+    let sampler = Box::new(Telling(ToySampler::default().boxed(), tell));
+    let parts = changed(parts(), |p| {
+        p.sampler = sampler;
+        p.rewards = alone(Box::new(reward));
+    });
     (trainer(parts, TrainerConfig { tasks_per_step: 2, overlap_rewards: overlap, ..config(2) }), seen)
 }
 
@@ -215,7 +234,10 @@ fn a_reward_that_fails_or_panics_does_so_as_without_overlap() {
             true => Err(Error::contract("expert asleep")),
             false => Ok(samples.iter().map(|s| Score::Value(taste(s))).collect()),
         });
-        let parts = Parts { rewards: alone(Box::new(reward)), filter: Box::new(Counting(0)), ..parts() };
+        let parts = changed(parts(), |p| {
+            p.rewards = alone(Box::new(reward));
+            p.filter = Box::new(Counting(0));
+        });
         let mut trainer = trainer(parts, three_tasks(overlap, 4));
         let said = match catch_unwind(AssertUnwindSafe(|| trainer.step())) {
             Ok(result) => {
@@ -225,7 +247,7 @@ fn a_reward_that_fails_or_panics_does_so_as_without_overlap() {
             }
             Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
         };
-        let filter = trainer.parts_mut().filter.state();
+        let filter = trainer.rollouts().filter().state();
         // What was wrong is put right: the run goes on.
         broken.clear_poison();
         *broken.lock().unwrap() = false;
@@ -270,10 +292,9 @@ fn a_run_may_be_resumed_with_the_other_order() {
     for (from, to, overlap) in [(0, 3, Overlap::Always), (3, 5, Overlap::Never), (5, 9, Overlap::Always)] {
         let (parts, config) = stateful();
         let config = TrainerConfig { overlap_rewards: overlap, ..config };
-        let text = format!("[trainer]\noverlap_rewards = {}\n", overlap == Overlap::Always);
-        let mut part = trainer(parts, config).with_checkpoints(folder.path(), text);
+        let mut part = trainer(parts, config).with_folder(folder.path());
         if from > 0 {
-            part.resume(&folder.path().join(format!("step-{from:06}"))).unwrap();
+            part.resume(&folder.path().join(format!("checkpoints/step-{from:06}"))).unwrap();
         }
         steps.extend((from..to).map(|_| Ok(part.step().unwrap().metrics.without_timings())));
         part.save().unwrap();
@@ -309,7 +330,11 @@ fn previews_are_scored_by_the_surrogates_own_way() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let filter = Box::new(Moody::default());
     let rewards = alone(Box::new(Cheaper(calls.clone())));
-    let parts = Parts { rewards, filter, surrogate: Some("taste".into()), ..parts() };
+    let parts = changed(parts(), |p| {
+        p.rewards = rewards;
+        p.filter = filter;
+        p.surrogate = Some("taste".into());
+    });
     let mut trainer = trainer(parts, TrainerConfig { max_attempts: 1, ..config(1) });
     let metrics = trainer.step().unwrap().metrics;
     assert_eq!(*calls.lock().unwrap(), ["previews", "finals"]);

@@ -6,6 +6,7 @@ mod properties;
 
 use std::collections::BTreeMap;
 
+use counterpoint::DecayScope;
 use counterpoint::config::{
     Chunk, Component, DataSection, FilterSection, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
 };
@@ -94,10 +95,12 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 learning_rate,
                 warmup_steps: ((steps as f64 * warmup) as u64).min(steps),
                 weight_decay,
+                decay_scope: if keep_best { DecayScope::Matrices } else { DecayScope::All },
                 betas: [first, second],
                 max_grad_norm,
                 gate_tolerance,
                 max_non_finite,
+                max_idle: 2 * max_non_finite,
                 checkpoint_every,
                 keep_last,
                 keep_best,

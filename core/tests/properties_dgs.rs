@@ -53,11 +53,7 @@ fn waves() -> impl Strategy<Value = Vec<Vec<f64>>> {
 fn turn(filter: &mut dyn GroupFilter, scores: &[f64]) -> Vec<bool> {
     let admitted = filter.admit(scores);
     assert_eq!(admitted.len(), scores.len());
-    filter.adapt(&GroupOutcome {
-        scores: scores.to_vec(),
-        admitted: admitted.iter().filter(|a| **a).count(),
-        drafted: scores.len(),
-    });
+    filter.adapt(&GroupOutcome::new(scores.to_vec(), admitted.iter().filter(|a| **a).count(), scores.len()));
     admitted
 }
 

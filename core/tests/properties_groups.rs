@@ -7,10 +7,9 @@ mod properties;
 
 use std::sync::{Arc, Mutex};
 
-use common::{ToySampler, config, parts, trainer};
+use common::{ToySampler, changed, config, parts, trainer};
 use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::Parts;
-use counterpoint::{DynamicGroupScalingConfig, Event, GroupFilter, GroupOutcome};
+use counterpoint::{DynamicGroupScalingConfig, Event, GroupFilter, GroupOutcome, TypedSampler};
 use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -55,8 +54,12 @@ struct Told {
 
 /// One step of the toy run with this filter.
 fn one_step(filter: Box<dyn GroupFilter>, max_attempts: usize, group_size: usize, checkpoint: usize) -> Told {
-    let sampler = Box::new(ToySampler { checkpoint });
-    let parts = Parts { filter, sampler, surrogate: Some("taste".into()), ..parts() };
+    let sampler = ToySampler { checkpoint }.boxed();
+    let parts = changed(parts(), |p| {
+        p.filter = filter;
+        p.sampler = sampler;
+        p.surrogate = Some("taste".into());
+    });
     let mut trainer = trainer(parts, TrainerConfig { max_attempts, group_size, ..config(1) });
     let told = Arc::new(Mutex::new(Told::default()));
     let notes = told.clone();
@@ -101,7 +104,7 @@ proptest! {
         let seen = seen.lock().unwrap();
         let drafted = waves * group_size;
         let all = admitted(waves);
-        let outcome = GroupOutcome { scores: seen.scores.clone(), admitted: all.len(), drafted };
+        let outcome = GroupOutcome::new(seen.scores.clone(), all.len(), drafted);
         prop_assert_eq!(seen.scores.len(), drafted);
         prop_assert_eq!(&seen.outcomes, &[outcome]);
 

@@ -92,10 +92,10 @@ proptest! {
 
     #[test]
     fn loss_gradient_and_statistics_are_those_of_the_scalar_reference(
-        group in groups(), config in configs(), chunk in 1..9_usize, round in 0..4_u64,
+        group in groups(), config in configs(), chunk in 1..9_usize, step in 0..4_u64,
     ) {
-        let (replayed, gradient) = group.replay(&config, chunk, round);
-        let expected = group.expected(&config, &group.flat(), &group.drawn(&config, round));
+        let (replayed, gradient) = group.replay(&config, chunk, step);
+        let expected = group.expected(&config, &group.flat(), &group.drawn(&config, step));
         let error = (replayed.stats.loss - expected.loss).abs();
         prop_assert!(error <= 5e-6 * expected.magnitude, "{} {expected:?}", replayed.stats.loss);
         for (i, (got, wanted)) in gradient.iter().zip(&expected.gradient).enumerate() {

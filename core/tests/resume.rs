@@ -6,9 +6,10 @@ mod common;
 use std::path::Path;
 
 use common::{config, listen, parts, stateful, trainer, weights};
+use counterpoint::Parts;
 use counterpoint::config::TrainerConfig;
 use counterpoint::metrics::{Metrics, MetricsLog};
-use counterpoint::trainer::{Outcome, Parts};
+use counterpoint::trainer::Outcome;
 use counterpoint::{ErrorKind, Event, StopToken, Trainer};
 
 /// Runs `steps` steps: the metrics of each, timings aside.
@@ -46,9 +47,9 @@ fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
         // Interrupted twice, every part made anew each time.
         for (from, to) in [(0, 3), (3, 5), (5, 9)] {
             let (parts, config) = make();
-            let mut part = trainer(parts, config).with_checkpoints(folder.path(), "");
+            let mut part = trainer(parts, config).with_folder(folder.path());
             if from > 0 {
-                part.resume(&folder.path().join(format!("step-{from:06}"))).unwrap();
+                part.resume(&folder.path().join(format!("checkpoints/step-{from:06}"))).unwrap();
                 assert_eq!(part.progress().step, from);
             }
             done.extend(steps(&mut part, (to - from) as usize));
@@ -56,7 +57,7 @@ fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
             if to == 9 {
                 assert_eq!(weights(&mut part), weights(&mut whole));
                 assert_eq!(part.progress(), whole.progress());
-                assert_eq!(part.parts_mut().filter.state(), whole.parts_mut().filter.state());
+                assert_eq!(part.rollouts().filter().state(), whole.rollouts().filter().state());
             }
         }
         assert_eq!(done, expected);
@@ -69,13 +70,13 @@ fn the_stateful_run_does_move_its_threshold() {
     let before = parts.filter.state();
     let mut trainer = trainer(parts, config);
     steps(&mut trainer, 2);
-    assert_ne!(trainer.parts_mut().filter.state(), before);
+    assert_ne!(trainer.rollouts().filter().state(), before);
 }
 
 #[test]
 fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = trainer(parts(), config(9)).with_checkpoints(folder.path(), "");
+    let mut run = trainer(parts(), config(9)).with_folder(folder.path());
     let log = listen(&mut run);
     let stop = StopToken::new();
     let asked = stop.clone();
@@ -94,8 +95,8 @@ fn a_run_that_is_cancelled_stops_on_a_step_boundary_with_a_checkpoint() {
 
     let mut whole = trainer(parts(), config(9));
     steps(&mut whole, 9);
-    let mut rest = trainer(parts(), config(9)).with_checkpoints(folder.path(), "");
-    rest.resume(&folder.path().join("step-000003")).unwrap();
+    let mut rest = trainer(parts(), config(9)).with_folder(folder.path());
+    rest.resume(&folder.path().join("checkpoints/step-000003")).unwrap();
     assert_eq!(rest.run(&StopToken::new()).unwrap(), Outcome::Completed);
     assert_eq!(weights(&mut rest), weights(&mut whole));
 }
@@ -111,7 +112,7 @@ fn the_metrics_file_of_a_run_that_was_wound_back_is_that_of_the_uninterrupted_on
     let folder = tempfile::tempdir().unwrap();
     let make = |folder: &Path| {
         let (parts, config) = stateful();
-        trainer(parts, TrainerConfig { checkpoint_every: 2, ..config }).with_folder(folder, "")
+        trainer(parts, TrainerConfig { checkpoint_every: 2, ..config }).with_folder(folder)
     };
     let whole = folder.path().join("whole");
     steps(&mut make(&whole), 6);
@@ -138,26 +139,37 @@ fn refused(run: &mut Trainer, dir: &Path, says: &str) {
 #[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "[objective]\nbeta = 0.01\n";
+    let table = |text: &str| text.parse::<toml::Table>().unwrap();
+    let text = table("[objective]\nbeta = 0.01\n");
     let (made, settings) = stateful();
-    let mut run = trainer(made, settings).with_checkpoints(folder.path(), text);
+    let mut run = trainer(made, settings).with_folder(folder.path()).with_run_config(&text).unwrap();
     run.step().unwrap();
     run.save().unwrap();
-    let dir = folder.path().join("step-000001");
+    let dir = folder.path().join("checkpoints/step-000001");
     drop(run);
 
     let (other, settings) = stateful();
-    refused(&mut Trainer::new(other, settings, 8).unwrap().with_checkpoints(folder.path(), text), &dir, "the seed");
+    refused(
+        &mut Trainer::new(other, settings, 8).unwrap().with_folder(folder.path()).with_run_config(&text).unwrap(),
+        &dir,
+        "the seed",
+    );
     let (other, settings) = stateful();
-    let changed = text.replace("0.01", "0.02");
-    refused(&mut trainer(other, settings).with_checkpoints(folder.path(), changed), &dir, "objective.beta");
+    let changed = table("[objective]\nbeta = 0.02\n");
+    let mut run = trainer(other, settings).with_folder(folder.path()).with_run_config(&changed).unwrap();
+    refused(&mut run, &dir, "objective.beta");
+    drop(run);
+    // Settings of the trainer that ruin a policy, whatever the program says of its config.
+    let (other, settings) = stateful();
+    let ruinous = TrainerConfig { learning_rate: 0.5, ..settings };
+    refused(&mut trainer(other, ruinous).with_folder(folder.path()), &dir, "trainer.learning_rate");
     // A damaged file is found before anything is loaded.
     let parameters = dir.join("parameters.bpk");
     let mut bytes = std::fs::read(&parameters).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&parameters, bytes).unwrap();
     let (other, settings) = stateful();
-    let mut fresh = trainer(other, settings).with_checkpoints(folder.path(), text);
+    let mut fresh = trainer(other, settings).with_folder(folder.path()).with_run_config(&text).unwrap();
     let before = weights(&mut fresh);
     refused(&mut fresh, &dir, "parameters.bpk");
     assert_eq!(weights(&mut fresh), before);

@@ -6,12 +6,13 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::Tensor;
-use common::{Faults, ToyPolicy, config, listen, parts, trainer};
+use common::{Faults, ToyPolicy, changed, config, listen, parts, trainer};
 use counterpoint::config::{Chunk, MemoryBudget, TrainerConfig};
-use counterpoint::trainer::{Group, Outcome, Parts, accumulate};
+use counterpoint::trainer::Outcome;
+use counterpoint::updater::accumulate;
 use counterpoint::{
-    Error, Event, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Policy, Replay, Reward, Sampler, Segment,
-    StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Weights,
+    Error, Event, Group, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Parts, Policy, Replay, Reward,
+    Sampler, Segment, StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Weights,
 };
 
 #[test]
@@ -46,7 +47,7 @@ fn training_raises_the_reward_of_both_halves() {
     for objective in [SyncGrpoConfig::default(), SyncGrpoConfig::grpo(), SyncGrpoConfig::dapo()] {
         let name = format!("{objective:?}");
         let mut trainer = trainer(
-            Parts { objective: Box::new(objective.init().unwrap()), ..parts() },
+            changed(parts(), |p| p.objective = Box::new(objective.init().unwrap())),
             TrainerConfig { group_size: 8, ..config(60) },
         );
         let rewards: Vec<f64> = (0..60).map(|_| trainer.step().unwrap().metrics.get("reward").unwrap()).collect();
@@ -60,7 +61,7 @@ fn training_raises_the_reward_of_both_halves() {
 fn events_come_in_the_order_of_the_loop() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = trainer(parts(), TrainerConfig { checkpoint_every: 2, tasks_per_step: 2, ..config(3) })
-        .with_checkpoints(folder.path(), "");
+        .with_folder(folder.path());
     let log = listen(&mut trainer);
     trainer.run(&StopToken::new()).unwrap();
     let group = ["drafted 1 4/4", "group [0, 1, 2, 3] kept [0, 1, 2, 3]"];
@@ -123,7 +124,7 @@ fn chunked_gradients_are_those_of_the_whole_graph() {
     assert!(scale > 1e-3);
 
     let objective = SyncGrpoConfig { image_positions: ImagePositions::All, ..Default::default() }.init().unwrap();
-    let group = Group { trajectories, advantages };
+    let group = Group::new(0, trajectories, advantages);
     for chunk in [1, 3, usize::MAX] {
         let mut policy = ToyPolicy::new(Faults::default());
         accumulate(&mut policy, &objective, std::slice::from_ref(&group), chunk, None).unwrap();
@@ -158,8 +159,8 @@ impl Policy for Weighed {
 
 #[test]
 fn a_chunk_takes_as_many_replays_as_its_memory_budget_allows() {
-    let answer = Trajectory { candidate: 0, segments: vec![Segment::text(vec![1], vec![2, 1], vec![-1.0; 2])] };
-    let group = Group { trajectories: vec![answer; 7], advantages: vec![0.5; 7] };
+    let answer = Trajectory::new(0, vec![Segment::text(vec![1], vec![2, 1], vec![-1.0; 2])]);
+    let group = Group::new(0, vec![answer; 7], vec![0.5; 7]);
     let objective = SyncGrpoConfig::default().init().unwrap();
     let chunk = |memory_mib| Chunk::Memory(MemoryBudget { memory_mib });
     for (memory_mib, expected) in [(1, vec![1; 7]), (6, vec![2, 2, 2, 1]), (7, vec![3, 3, 1]), (u64::MAX, vec![7])] {

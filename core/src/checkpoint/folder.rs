@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::manifest::MANIFEST;
 use crate::{Error, Result};
+
+/// File that makes a folder a checkpoint.
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// Name of the checkpoint after `step` steps.
 pub(super) fn name(step: u64) -> String {
@@ -20,7 +22,7 @@ pub(super) fn step_of(dir: &Path) -> Option<u64> {
 
 /// The checkpoints in `root` by step, oldest first; those without a manifest, and what is no checkpoint, left out. None
 /// when `root` does not exist.
-pub(super) fn checkpoints(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
+pub(crate) fn checkpoints(root: &Path) -> Result<Vec<(u64, PathBuf)>> {
     if !root.exists() {
         return Ok(Vec::new());
     }
@@ -45,21 +47,21 @@ pub fn latest(root: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Renames the checkpoints of step `from` and later to `superseded-<step>`: they are of a history that is abandoned, and
-/// no longer count.
+/// no longer count. What was put aside earlier stays.
 pub(crate) fn set_aside(root: &Path, from: u64) -> Result<()> {
     let mut abandoned = checkpoints(root)?;
     abandoned.retain(|(step, _)| *step >= from);
     for (step, path) in &abandoned {
-        let aside = superseded(root, *step);
-        remove(&aside)?;
-        rename(path, &aside)?;
+        rename(path, &unused(root, &format!("superseded-{step:06}")))?;
     }
     if abandoned.is_empty() { Ok(()) } else { sync(root) }
 }
 
-/// Where the checkpoint of `step` in `root` is put aside.
-pub(super) fn superseded(root: &Path, step: u64) -> PathBuf {
-    root.join(format!("superseded-{step:06}"))
+/// The first of `name`, `name-2`, `name-3`... that is not in `root`.
+pub(crate) fn unused(root: &Path, name: &str) -> PathBuf {
+    let numbered = (2_u64..).map(|n| root.join(format!("{name}-{n}")));
+    let mut names = std::iter::once(root.join(name)).chain(numbered);
+    names.find(|path| !path.exists()).unwrap_or_else(|| root.join(name))
 }
 
 /// Removes a folder, if it is there.
@@ -70,12 +72,12 @@ pub(super) fn remove(dir: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| Error::io("cannot rename to", to, e))
 }
 
 /// What is directly in `dir`, sorted.
-pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |e| Error::io("cannot list", dir, e);
     let mut paths = fs::read_dir(dir)
         .map_err(unreadable)?

@@ -7,14 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::folder::entries;
+use super::folder::{MANIFEST, entries};
 use crate::{Error, Result};
 
-/// Version of the checkpoint format that this crate writes, and the newest that it reads.
-pub const FORMAT: u64 = 1;
-
-/// File name of the manifest.
-pub(super) const MANIFEST: &str = "manifest.json";
+/// Version of the checkpoint format that this crate writes, and the only one that it reads.
+pub const FORMAT: u64 = 2;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,13 +69,14 @@ impl Manifest {
             other => other.map_err(|e| Error::io("cannot read", &path, e))?,
         };
         let damaged = |e| Error::checkpoint(format!("{} is damaged", path.display())).with_source(e);
-        // The version first: a newer manifest may have other fields.
+        // The version first: a manifest of another one may have other fields.
         let any: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
-        if let Some(format) = any["format"].as_u64().filter(|&f| f > FORMAT) {
+        if let Some(format) = any["format"].as_u64().filter(|&f| f != FORMAT) {
             let by = any["crate_version"].as_str().unwrap_or("unknown");
+            let which = if format > FORMAT { "the newer one" } else { "the one that wrote it, or begin a new run" };
             return Err(Error::checkpoint(format!(
-                "{}: expected format version {FORMAT} or older, got {format}, written by counterpoint {by}; this is \
-                 counterpoint {}, use the newer one",
+                "{}: expected format version {FORMAT}, got {format}, written by counterpoint {by}; this is counterpoint \
+                 {}, use {which}",
                 path.display(),
                 env!("CARGO_PKG_VERSION")
             )));

@@ -4,7 +4,7 @@
 //! A [`Writer`] fills a temporary folder, makes it durable and then renames it, so a kill at any moment leaves the
 //! checkpoints that were there before and at most a temporary folder, which the next writer removes. One writer at a time
 //! works in a root: it holds the lock of the file `.lock` there, which a kill releases. A [`Reader`] hands out files only
-//! after all of them were verified. Neither knows what the files hold; [`TrainerState`] is the trainer's.
+//! after all of them were verified. Neither knows what the files hold.
 //!
 //! ```
 //! use counterpoint::checkpoint::{Keep, Reader, Writer, latest};
@@ -27,15 +27,13 @@ mod folder;
 mod lock;
 mod manifest;
 mod read;
-mod state;
 mod write;
 
 pub use folder::latest;
-pub(crate) use folder::{set_aside, sync};
+pub(crate) use folder::{checkpoints, entries, rename, set_aside, sync, unused};
 pub(crate) use lock::Lock;
 pub use manifest::FORMAT;
 pub use read::Reader;
-pub use state::TrainerState;
 pub use write::{Keep, Writer};
 
 #[cfg(test)]

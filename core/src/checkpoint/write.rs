@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{checkpoints, entries, name, remove, rename, set_aside, superseded, sync};
+use super::folder::{checkpoints, entries, name, remove, rename, set_aside, sync};
 use super::lock::Lock;
 use super::manifest::Manifest;
 use crate::{Error, Result};
@@ -67,8 +67,8 @@ impl Writer {
     /// Writes the manifest, makes everything durable, gives the checkpoint its name, and then removes those that `keep`
     /// does not keep. Returns the checkpoint's folder.
     ///
-    /// One of the same step is replaced. Those of later steps belong to a run that was wound back: they are renamed to
-    /// `superseded-<step>` and no longer count.
+    /// Those of the same step and of later ones belong to a run that was wound back: they are renamed to `superseded-<step>`
+    /// and no longer count.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io); the checkpoints that were there before are then still there.
@@ -83,7 +83,6 @@ impl Writer {
         remove(&target)?;
         rename(&self.dir, &target)?;
         sync(root)?;
-        remove(&superseded(root, self.step))?;
         prune(root, keep)?;
         Ok(target)
     }

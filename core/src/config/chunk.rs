@@ -38,7 +38,7 @@ impl Chunk {
     }
 
     /// The number that has to be 1 or more.
-    pub(super) fn amount(self) -> u64 {
+    pub(crate) fn amount(self) -> u64 {
         match self {
             Self::Sequences(count) => count as u64,
             Self::Memory(budget) => budget.memory_mib,

@@ -15,4 +15,5 @@ pub use chunk::{Chunk, MemoryBudget};
 pub use overlap::Overlap;
 pub use run::{Component, DataSection, FilterSection, RunConfig, RunSection};
 pub use trainer::TrainerConfig;
+pub(crate) use typed::join;
 pub use typed::{nearest, typed};

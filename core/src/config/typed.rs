@@ -102,7 +102,7 @@ fn hint(name: &str, known: &[&str]) -> String {
     format!("{meant} (known: {known})")
 }
 
-pub(super) fn join(section: &str, key: &str) -> String {
+pub(crate) fn join(section: &str, key: &str) -> String {
     let parts = [section, key];
     parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join(".")
 }

@@ -3,7 +3,6 @@
 mod dgs;
 mod drop_zero_variance;
 mod keep_all;
-mod threshold;
 mod top_k;
 
 pub use dgs::{Damping, DynamicGroupScaling, DynamicGroupScalingConfig, ThresholdControl};
@@ -17,9 +16,11 @@ use crate::Result;
 ///
 /// *Contract*: decisions depend on scores and on the filter's own state, not on the order of candidates beyond breaking
 /// ties by candidate number. [`state`](GroupFilter::state) and [`restore`](GroupFilter::restore) round-trip exactly.
-/// *Call order*, once per group: [`admit`](GroupFilter::admit) for each wave of drafts until the group is full or the
-/// attempts are used up, [`select`](GroupFilter::select) on the rewards of the finished candidates,
-/// [`adapt`](GroupFilter::adapt).
+/// *Call order*, for a group: [`admit`](GroupFilter::admit) for each wave of drafts until the group is full or the attempts
+/// are used up; [`select`](GroupFilter::select) on the rewards of the finished candidates; [`adapt`](GroupFilter::adapt).
+/// A group that is drawn again goes through all three once more. Where rewards are computed beside the next rollout, `adapt`
+/// is called first and the filter is restored before `select`, so that each call finds the state that it would find in this
+/// order. A step that fails restores the filter too.
 /// *Threading*: `Send`, one thread at a time.
 ///
 /// ```
@@ -68,7 +69,7 @@ use crate::Result;
 /// let mut filter = AboveMean::default();
 /// let scores = vec![0.2, 0.4, 0.6, 0.8];
 /// assert_eq!(filter.admit(&scores), [true; 4]);
-/// filter.adapt(&GroupOutcome { scores: scores.clone(), admitted: 4, drafted: 4 });
+/// filter.adapt(&GroupOutcome::new(scores.clone(), 4, 4));
 /// assert_eq!(filter.admit(&scores), [false, false, true, true]);
 ///
 /// // A resumed run goes on where this one is.
@@ -84,7 +85,7 @@ pub trait GroupFilter: Send {
     /// zero when [`needs_preview`](GroupFilter::needs_preview) is false).
     fn admit(&mut self, scores: &[f64]) -> Vec<bool>;
 
-    /// Learns from a finished group.
+    /// Learns from what became of the drafts of a finished group.
     fn adapt(&mut self, group: &GroupOutcome);
 
     /// Whether previews must be decoded and scored. `false` saves both.
@@ -97,8 +98,8 @@ pub trait GroupFilter: Send {
         group_size
     }
 
-    /// Which of the finished candidates are learned from: increasing indices into `rewards`. Empty drops the group,
-    /// which is then drawn again while attempts are left.
+    /// Which of the finished candidates that have a reward are learned from: increasing indices into `rewards`. Fewer than
+    /// two drop the group, which is then drawn again while attempts are left.
     fn select(&self, rewards: &[f64], group_size: usize) -> Vec<usize> {
         let _ = group_size;
         (0..rewards.len()).collect()
@@ -124,8 +125,9 @@ pub trait GroupFilter: Send {
     }
 }
 
-/// What became of one group's drafts.
-#[derive(Debug, Clone, PartialEq)]
+/// What became of the drafts of one group, or of one of its draws where it is drawn again.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct GroupOutcome {
     /// Surrogate scores of all drafts, in candidate order; empty when no previews were scored.
     pub scores: Vec<f64>,
@@ -136,6 +138,11 @@ pub struct GroupOutcome {
 }
 
 impl GroupOutcome {
+    /// Of `drafted` drafts with these surrogate scores (none where no previews were scored) `admitted` were admitted.
+    pub fn new(scores: Vec<f64>, admitted: usize, drafted: usize) -> Self {
+        Self { scores, admitted, drafted }
+    }
+
     /// Pass rate PR in [0, 1]; 0 when nothing was drafted.
     pub fn pass_rate(&self) -> f64 {
         if self.drafted == 0 { 0.0 } else { self.admitted as f64 / self.drafted as f64 }

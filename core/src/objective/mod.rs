@@ -1,10 +1,12 @@
 //! From rewards and log-probabilities to a loss.
 
+mod scope;
 mod sync_grpo;
 mod terms;
 
-pub use sync_grpo::{Advantage, ImagePositions, Kl, Normalization, Ratio, SyncGrpo, SyncGrpoConfig};
-pub use terms::{GroupShape, Loss, LossStats, Scope, Terms};
+pub use scope::{ImagePositions, Scope};
+pub use sync_grpo::{Advantage, Kl, Normalization, Ratio, SyncGrpo, SyncGrpoConfig};
+pub use terms::{GroupShape, Loss, LossStats, Terms};
 
 use crate::Result;
 
@@ -13,8 +15,9 @@ use crate::Result;
 /// *Contract*: the loss of a batch is the sum of the losses of its chunks, however it is cut into chunks; everything
 /// that couples candidates (means over the group, lengths) goes into [`advantages`](Objective::advantages) and
 /// [`weight`](Objective::weight), which are computed before.
-/// *Call order*: `advantages` and `weight` once per group, then `loss` for one chunk after the other.
-/// *Threading*: `Send`, one thread at a time.
+/// *Call order*: `advantages` once for a group; then, for each update, `weight` once for each segment of each of its
+/// candidates, and `loss` once for each chunk. The check before the first update asks for weights too.
+/// *Threading*: `Send + Sync`: where a policy has replicas, `loss` is called from several threads at once.
 ///
 /// ```
 /// use counterpoint::burn::tensor::{Device, Tensor};
@@ -37,7 +40,9 @@ use crate::Result;
 ///         let count = terms.weights.clone().greater_elem(0.0).int().sum().into_scalar::<i32>();
 ///         let loss = (terms.log_probs * terms.advantages * terms.weights).sum().neg();
 ///         let value = f64::from(loss.clone().detach().into_scalar::<f32>());
-///         Ok(Loss { loss, stats: LossStats { count: f64::from(count), loss: value, ..LossStats::default() } })
+///         let mut stats = LossStats::default();
+///         (stats.count, stats.loss) = (f64::from(count), value);
+///         Ok(Loss { loss, stats })
 ///     }
 ///
 ///     fn needs_reference(&self) -> bool {
@@ -55,14 +60,9 @@ use crate::Result;
 /// // Two candidates; the second one has a single decision and a column of padding, which weighs nothing.
 /// let device = Device::flex();
 /// let log_probs = Tensor::<2>::from_floats([[-1.0, -2.0], [-4.0, -9.0]], &device);
-/// let loss = Reinforce.loss(Terms {
-///     old: log_probs.clone(),
-///     log_probs,
-///     reference: None,
-///     advantages: Tensor::from_floats([[0.5], [-0.5]], &device),
-///     weights: Tensor::from_floats([[weight, weight], [weight, 0.0]], &device),
-///     sequence_log_ratio: None,
-/// })?;
+/// let advantages = Tensor::from_floats([[0.5], [-0.5]], &device);
+/// let weights = Tensor::from_floats([[weight, weight], [weight, 0.0]], &device);
+/// let loss = Reinforce.loss(Terms::new(log_probs.clone(), log_probs, advantages, weights))?;
 /// assert_eq!((loss.stats.loss, loss.stats.count), (-0.25, 3.0));
 /// # Ok(())
 /// # }

@@ -3,11 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupShape, Loss, LossStats, Objective, Scope, Terms};
+use super::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, Terms};
 use crate::registry::{ObjectiveEntry, settings};
 use crate::{Error, Result, SegmentKind};
 
-/// Log-ratios are clamped to this range before `exp`: beyond it the ratio is clipped anyway, and f32 stays finite.
+/// Log-ratios are limited to this range before `exp`, so that f32 stays finite.
 const LOG_RATIO_LIMIT: f32 = 20.0;
 /// Added to the standard deviation of a group's rewards (GRPO), as in the public implementations.
 const STD_EPSILON: f64 = 1e-4;
@@ -56,17 +56,6 @@ pub enum Kl {
     K3,
     /// No KL term; the reference is never run.
     None,
-}
-
-/// Which image positions of a denoising step are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImagePositions {
-    /// Every position; one decided earlier is scored with its standing id.
-    #[default]
-    All,
-    /// Only positions still undecided at that step.
-    Masked,
 }
 
 /// Options of [`SyncGrpo`]; the defaults are the paper's (DESIGN section 3).
@@ -194,9 +183,8 @@ impl SyncGrpo {
 
     /// The ratio D, `[n, d]`, differentiable in the current log-probabilities.
     fn ratio(&self, terms: &Terms) -> Result<Tensor<2>> {
-        let clamp = |t: Tensor<2>| t.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
         match self.config.ratio {
-            Ratio::Token => Ok(clamp(terms.log_probs.clone() - terms.old.clone()).exp()),
+            Ratio::Token => Ok(limited(terms.log_probs.clone() - terms.old.clone()).exp()),
             Ratio::Sequence => {
                 let sequence = terms
                     .sequence_log_ratio
@@ -204,7 +192,7 @@ impl SyncGrpo {
                     .ok_or_else(|| Error::contract("the sequence ratio needs the trajectories' mean log-ratios"))?;
                 // Valued s_i everywhere, with the gradient of s_i towards each decision (GSPO-token, section 4.3).
                 let through = terms.log_probs.clone() - terms.log_probs.clone().detach();
-                Ok((through + clamp(sequence)).exp())
+                Ok((through + limited(sequence)).exp())
             }
         }
     }
@@ -218,7 +206,7 @@ impl SyncGrpo {
             .reference
             .clone()
             .ok_or_else(|| Error::contract("the KL term needs the reference's log-probabilities"))?;
-        let d = (reference - terms.log_probs.clone()).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
+        let d = limited(reference - terms.log_probs.clone());
         Ok(match self.config.kl {
             Kl::K1 => Some(d.neg()),
             Kl::K2 => Some(d.square() * 0.5),
@@ -292,6 +280,13 @@ impl Objective for SyncGrpo {
     fn needs_sequence_ratio(&self) -> bool {
         self.config.ratio == Ratio::Sequence
     }
+}
+
+/// A log-ratio within [`LOG_RATIO_LIMIT`], with the gradient of the unlimited one: where the objective does not clip (a large
+/// ratio at a negative advantage, a large divergence) the way back must not be cut off.
+fn limited(log_ratio: Tensor<2>) -> Tensor<2> {
+    let excess = log_ratio.clone().detach() - log_ratio.clone().detach().clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT);
+    log_ratio - excess
 }
 
 /// All sums of a chunk, fetched from the device in one transfer.

@@ -2,15 +2,16 @@
 
 use burn::tensor::Tensor;
 
-use super::ImagePositions;
 use crate::SegmentKind;
 
 /// One chunk's numbers. `n` rows of `d` decisions; all f32, on the policy's device.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Terms {
     /// Log-probabilities under the current parameters, `[n, d]`, differentiable.
     pub log_probs: Tensor<2>,
-    /// Log-probabilities at sampling time, `[n, d]`.
+    /// Log-probabilities before the first update from this batch, `[n, d]`: in that update those of `log_probs`, so that the
+    /// ratio is exactly 1.
     pub old: Tensor<2>,
     /// Log-probabilities under the frozen reference, `[n, d]`.
     pub reference: Option<Tensor<2>>,
@@ -20,6 +21,13 @@ pub struct Terms {
     pub weights: Tensor<2>,
     /// Mean log-ratio of each row's whole trajectory, `[n, 1]`, where the objective asked for it.
     pub sequence_log_ratio: Option<Tensor<2>>,
+}
+
+impl Terms {
+    /// Terms without a reference and without sequence ratios.
+    pub fn new(log_probs: Tensor<2>, old: Tensor<2>, advantages: Tensor<2>, weights: Tensor<2>) -> Self {
+        Self { log_probs, old, reference: None, advantages, weights, sequence_log_ratio: None }
+    }
 }
 
 /// A chunk's loss.
@@ -33,6 +41,7 @@ pub struct Loss {
 
 /// Sums over the scored decisions of a chunk; add them over chunks and divide by `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct LossStats {
     /// Scored decisions.
     pub count: f64,
@@ -90,14 +99,4 @@ impl GroupShape {
     pub fn total(&self) -> usize {
         (0..self.candidates()).map(|i| self.length(i)).sum()
     }
-}
-
-/// Which recorded decisions an objective scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scope {
-    /// Which image positions of a denoising step.
-    pub image_positions: ImagePositions,
-    /// How many denoising steps of each candidate, drawn anew for every update; `None` is all of them.
-    /// The drawn ones are weighted by T / K, which keeps the expected gradient that of all T.
-    pub denoising_steps: Option<usize>,
 }

@@ -1,53 +1,28 @@
-//! The loop: one [`Trainer`] owns everything that a run needs and advances it step by step.
+//! The loop: one [`Trainer`] composes rollouts, updater and journal, and advances them step by step.
 
-mod beside;
-mod event;
-mod files;
-mod gate;
-mod groups;
-mod items;
-mod layout;
+mod observer;
+mod parts;
 mod resume;
-mod rollout;
-mod schedule;
-mod scoring;
+mod state;
 mod step;
-mod update;
 
-pub use event::{Event, StepReport, StopToken};
-pub use rollout::Ledger;
-pub use update::{Group, Replayed, StepDraw, accumulate};
+pub use observer::Observer;
+pub use parts::Parts;
+pub use state::{Progress, TrainerState};
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use files::MetricsFile;
-
-use crate::checkpoint::Lock;
+use self::observer::{Audience, Sees};
+use crate::checkpoint::Keep;
 use crate::config::TrainerConfig;
-use crate::{GroupFilter, Objective, OptimizerConfig, Policy, Result, RewardEnsemble, Sampler, Streams, TaskSource};
-
-/// The parts of a run; what a config selects by name, or an embedding program brings.
-pub struct Parts {
-    /// The model under training.
-    pub policy: Box<dyn Policy>,
-    /// Draws trajectories from it.
-    pub sampler: Box<dyn Sampler>,
-    /// Decides which candidates are finished and learned from.
-    pub filter: Box<dyn GroupFilter>,
-    /// Turns rewards and log-probabilities into a loss.
-    pub objective: Box<dyn Objective>,
-    /// The weighted rewards.
-    pub rewards: RewardEnsemble,
-    /// Name of the reward that scores previews, for filters that need one.
-    pub surrogate: Option<String>,
-    /// Where tasks come from.
-    pub tasks: Box<dyn TaskSource>,
-}
-
-type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
+use crate::{
+    Error, ErrorKind, Event, Journal, Policy, Result, Rollouts, Schedule, StepReport, StopToken, Updater, serde_json,
+};
 
 /// An owned training run. Call [`step`](Trainer::step) from a loop of your own, or [`run`](Trainer::run).
+///
+/// It is composed of three parts, each of which can be used alone: [`Rollouts`] draws groups, an [`Updater`] learns from them, a
+/// [`Journal`] keeps metrics and checkpoints. A loop of another shape is written from them ([`Parts::split`]).
 ///
 /// *Threading*: `Send`; several trainers may run in one process, each on a thread of its own. Where rewards overlap with
 /// rollouts ([`Overlap`](crate::config::Overlap)) a trainer has a second thread, which calls rewards and nothing else.
@@ -57,9 +32,9 @@ type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 /// use counterpoint::config::TrainerConfig;
 /// use counterpoint::trainer::{Outcome, Parts};
 /// use counterpoint::{
-///     Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, StopToken, Streams, SyncGrpoConfig, Task, Trainer,
+///     Event, Result, Reward, RewardEnsemble, Sample, Score, StopToken, Streams, SyncGrpoConfig, Task, Trainer,
 /// };
-/// # use bandit::{Bandit, Pulls};
+/// # use bandit::{Bandit, pulls};
 ///
 /// /// The share of the pulls that were of arm 2.
 /// struct ArmTwo;
@@ -76,20 +51,17 @@ type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 /// }
 ///
 /// # fn main() -> Result<()> {
-/// let weights = [("arm_two".to_owned(), 1.0)].into();
-/// let parts = Parts {
-///     policy: Box::new(Bandit::new()), // the example of `Policy`
-///     sampler: Box::new(Pulls),        // one like the example of `Sampler`, with four pulls
-///     filter: Box::new(KeepAll),
-///     objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
-///     rewards: RewardEnsemble::new(vec![Box::new(ArmTwo)], [("default".to_owned(), weights)].into())?,
-///     surrogate: None,
-///     tasks: Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Pull four arms."))),
-/// };
+/// let parts = Parts::new(
+///     Box::new(Bandit::new()), // the example of `Policy`
+///     pulls(),                 // a sampler of four pulls
+///     RewardEnsemble::single(ArmTwo),
+///     Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Pull four arms."))),
+/// )?
+/// .with_objective(SyncGrpoConfig::dr_grpo().init()?);
 /// let config = TrainerConfig { steps: 30, learning_rate: 0.1, ..TrainerConfig::default() };
 /// let mut trainer = Trainer::new(parts, config, 42)?;
 /// trainer.on_event(|event| {
-///     if let Event::StepSkipped { step, reason } = event {
+///     if let Event::StepSkipped { step, reason, .. } = event {
 ///         eprintln!("step {step} was skipped: {reason}");
 ///     }
 /// });
@@ -105,105 +77,80 @@ type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 /// # }
 /// ```
 pub struct Trainer {
-    parts: Parts,
+    rollouts: Rollouts,
+    updater: Updater,
+    journal: Option<Journal>,
+    audience: Audience,
     config: TrainerConfig,
-    streams: Streams,
-    schedule: schedule::Schedule,
-    /// Folder for checkpoints; `None` keeps none.
-    checkpoints: Option<PathBuf>,
-    /// The resolved config's text, kept in checkpoints.
-    config_text: String,
-    metrics: Option<MetricsFile>,
-    observers: Vec<Observer>,
+    seed: u64,
+    /// The rest of the run's config, kept in checkpoints.
+    run_config: serde_json::Value,
     progress: Progress,
-    /// Step of the newest checkpoint.
-    saved_at: Option<u64>,
-    /// That of the folder for checkpoints, from the first step, save or resume on.
-    lock: Option<Arc<Lock>>,
-    /// Whether the files are open at the place where the next step goes on.
-    ready: bool,
     /// A step that is done while its metrics could not be written.
     unwritten: Option<StepReport>,
-    /// From the first rewards on that overlap with a rollout.
-    beside: Option<beside::Beside>,
-}
-
-/// What a checkpoint keeps of the trainer itself.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// Steps completed.
-    pub step: u64,
-    /// Tasks drawn so far; the next task's cursor.
-    pub cursor: u64,
-    /// Steps skipped for non-finite numbers, in all.
-    pub skipped: u64,
-    /// Steps skipped in a row up to now.
-    pub skipped_in_a_row: u64,
-    /// Denoising steps spent so far.
-    pub ledger: Ledger,
-    /// Whether sampling and replay were found to agree.
-    pub gated: bool,
 }
 
 impl Trainer {
     /// A run of `parts` under `config`, its random streams seeded with `seed`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
-    pub fn new(mut parts: Parts, config: TrainerConfig, seed: u64) -> Result<Self> {
-        config.validate()?;
-        parts.policy.learner().configure(&OptimizerConfig { betas: config.betas, weight_decay: config.weight_decay });
-        let schedule = schedule::Schedule::new(&config)?;
+    /// [`ErrorKind::Config`] when a value is out of range, or the filter needs a surrogate and there is none of that name.
+    pub fn new(parts: Parts, config: TrainerConfig, seed: u64) -> Result<Self> {
+        let (rollouts, updater) = parts.split(&config, seed)?;
         Ok(Self {
-            parts,
+            rollouts,
+            updater,
+            journal: None,
+            audience: Audience::default(),
             config,
-            streams: Streams::new(seed),
-            schedule,
-            checkpoints: None,
-            config_text: String::new(),
-            metrics: None,
-            observers: Vec::new(),
+            seed,
+            run_config: serde_json::Value::Null,
             progress: Progress::default(),
-            saved_at: None,
-            lock: None,
-            ready: false,
             unwritten: None,
-            beside: None,
         })
     }
 
-    /// Keeps checkpoints in `folder`, together with the text of the resolved config.
+    /// Keeps metrics and checkpoints in `folder`; see [`Journal`], which this is short for.
+    pub fn with_folder(self, folder: impl Into<PathBuf>) -> Self {
+        self.with_journal(Journal::new(folder))
+    }
+
+    /// Keeps metrics and checkpoints in `journal`; which checkpoints it keeps is the config's to say.
     ///
-    /// From its first [`step`](Trainer::step), [`save`](Trainer::save) or [`resume`](Trainer::resume) on, no other trainer
-    /// may write there, of this process or another: theirs return an error that names the process. The end of the trainer
-    /// gives the folder back, and so does a kill.
-    pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>, config_text: impl Into<String>) -> Self {
-        self.checkpoints = Some(folder.into());
-        self.lock = None;
-        self.ready = false;
-        self.config_text = config_text.into();
+    /// A run that goes on in the same folder from its checkpoint ([`resume`](Trainer::resume)) goes on in the same files. One
+    /// that finds another run there is refused, unless the journal is to [overwrite](Journal::overwriting) it.
+    pub fn with_journal(mut self, journal: Journal) -> Self {
+        let keep = Keep { last: self.config.keep_last, best: self.config.keep_best };
+        self.journal = Some(journal.with_keep(keep));
         self
     }
 
-    /// Appends the metrics of every step to the file at `path`, one JSON object per line. A run that is resumed goes on
-    /// in the same file, so that it equals that of the uninterrupted run.
-    pub fn with_metrics(mut self, path: impl Into<PathBuf>) -> Self {
-        self.metrics = Some(MetricsFile { path: path.into(), log: None });
-        self.ready = false;
+    /// Keeps the settings that the parts were made with in checkpoints: a run with others is not resumed from them, but for
+    /// names and folders (`run.name`, `run.output`, `data.root`). The trainer's own settings are kept anyway.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the table cannot be represented.
+    pub fn with_run_config(mut self, config: &toml::Table) -> Result<Self> {
+        self.run_config = serde_json::to_value(config)
+            .map_err(|e| Error::config("cannot represent the run's config").with_source(e))?;
+        Ok(self)
+    }
+
+    /// Learns at another rate than the config's warm-up and cosine.
+    pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.updater = self.updater.with_schedule(schedule);
         self
     }
 
-    /// Keeps everything of the run in `folder`: `checkpoints/` (see [`with_checkpoints`](Trainer::with_checkpoints)) and
-    /// `metrics.jsonl` (see [`with_metrics`](Trainer::with_metrics)).
-    pub fn with_folder(self, folder: &Path, config_text: impl Into<String>) -> Self {
-        self.with_checkpoints(folder.join("checkpoints"), config_text).with_metrics(folder.join("metrics.jsonl"))
-    }
-
-    /// Calls `observer` for every [`Event`], from the thread that steps the trainer. The order is always that of the tasks:
+    /// Calls `see` for every [`Event`], from the thread that steps the trainer. The order is always that of the tasks:
     /// where the next task is rolled out while rewards are computed, its events come after them.
-    pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
-        self.observers.push(Box::new(observer));
+    pub fn on_event(&mut self, see: impl FnMut(&Event<'_>) + Send + 'static) {
+        self.observe(Sees(see));
+    }
+
+    /// Has the run watched by `observer`, after those who watch it already.
+    pub fn observe(&mut self, observer: impl Observer + 'static) {
+        self.audience.observers.push(Box::new(observer));
     }
 
     /// How far the run is.
@@ -216,44 +163,64 @@ impl Trainer {
         &self.config
     }
 
-    /// The parts, for evaluation between steps.
-    pub fn parts_mut(&mut self) -> &mut Parts {
-        &mut self.parts
+    /// The policy.
+    pub fn policy(&self) -> &dyn Policy {
+        self.updater.policy()
+    }
+
+    /// What draws groups.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.rollouts
+    }
+
+    /// What draws groups, and the policy to draw from: for evaluation between steps.
+    pub fn rollouts_mut(&mut self) -> (&mut Rollouts, &dyn Policy) {
+        (&mut self.rollouts, self.updater.policy())
+    }
+
+    /// What learns from groups.
+    pub fn updater_mut(&mut self) -> &mut Updater {
+        &mut self.updater
     }
 
     /// Gives the parts back, trained.
     pub fn into_parts(self) -> Parts {
-        self.parts
+        Parts::join(self.rollouts, self.updater)
     }
 
-    /// Runs until all steps are done or `stop` is set, then writes a checkpoint where one is due.
+    /// Gives up steps in the middle when `stop` is [cancelled](StopToken::cancel): for loops of one's own around
+    /// [`step`](Trainer::step), which is then an error of kind [`ErrorKind::Cancelled`]. [`run`](Trainer::run) does so anyway.
+    pub fn cancel_on(&mut self, stop: &StopToken) {
+        self.audience.stop = stop.clone();
+    }
+
+    /// Runs until all steps are done, `stop` is set or an observer asks for the end, then writes a checkpoint where one is due.
     ///
     /// # Errors
-    /// The first error of a step. After too many non-finite steps in a row a checkpoint is written first.
+    /// The first error of a step.
     pub fn run(&mut self, stop: &StopToken) -> Result<Outcome> {
+        self.cancel_on(stop);
         while self.progress.step < self.config.steps {
-            if stop.is_set() {
+            if stop.is_set() || std::mem::take(&mut self.audience.ended) {
                 self.save()?;
                 return Ok(Outcome::Cancelled);
             }
-            self.step()?;
+            match self.step() {
+                Err(e) if e.kind() == ErrorKind::Cancelled && stop.is_set() => {}
+                other => _ = other?,
+            }
         }
         self.save()?;
         Ok(Outcome::Completed)
-    }
-
-    fn emit(&mut self, event: &Event<'_>) {
-        for observer in &mut self.observers {
-            observer(event);
-        }
     }
 }
 
 /// How a [`Trainer::run`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// All steps were done.
     Completed,
-    /// It was asked to stop, did so on a step boundary and kept a checkpoint.
+    /// It was asked to stop.
     Cancelled,
 }

@@ -2,79 +2,111 @@
 
 use std::path::Path;
 
-use super::{Event, Progress, Trainer};
-use crate::checkpoint::{Keep, Reader, TrainerState, Writer};
-use crate::{Error, Result};
+use super::{Progress, Trainer, TrainerState};
+use crate::checkpoint::Reader;
+use crate::rollouts::Memory;
+use crate::{Error, Event, Result, serde_json};
 
 impl Trainer {
-    /// Writes a checkpoint now, unless this step has one already or no folder for checkpoints was given.
+    /// Writes a checkpoint now, unless this step has one already or the run has no folder.
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when another process or trainer writes to the folder;
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be written; earlier checkpoints stay as they are.
     pub fn save(&mut self) -> Result<()> {
         self.flush()?;
-        self.save_with(None)
+        self.save_ranked(None)
     }
 
-    /// Writes a checkpoint whose rank for `keep_best` is `reward`.
-    pub(super) fn save_with(&mut self, reward: Option<f64>) -> Result<()> {
-        let step = self.progress.step;
-        if self.saved_at == Some(step) {
-            return Ok(());
-        }
-        let Some(lock) = self.lock()? else { return Ok(()) };
-        let mut writer = Writer::under(lock, step)?;
-        self.parts.policy.learner().save(writer.dir())?;
-        self.state()?.write(writer.dir())?;
-        if let Some(reward) = reward {
-            writer.metric(reward);
-        }
-        let path = writer.commit(Keep { last: self.config.keep_last, best: self.config.keep_best })?;
-        self.saved_at = Some(step);
-        self.emit(&Event::Checkpoint { step, path: &path });
-        Ok(())
-    }
-
-    /// Goes on from the checkpoint in `dir`: parameters, optimizer, filter, counters and cursor. The run that follows
-    /// equals the uninterrupted one bit for bit.
+    /// As [`save`](Trainer::save), with what the best checkpoint is judged by: higher is better. By default it is the mean
+    /// reward of the step, of checkpoints that the trainer writes by itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when it is damaged, from a newer version, or of another
+    /// As [`save`](Trainer::save).
+    pub fn save_with_metric(&mut self, metric: f64) -> Result<()> {
+        self.flush()?;
+        self.save_ranked(Some(metric))
+    }
+
+    pub(super) fn save_ranked(&mut self, metric: Option<f64>) -> Result<()> {
+        let step = self.progress.step;
+        let state = self.state()?;
+        let Self { journal: Some(journal), updater, audience, .. } = self else { return Ok(()) };
+        let written = journal.checkpoint(step, metric, |dir| {
+            updater.save(dir)?;
+            state.write(dir)?;
+            audience.observers.iter_mut().try_for_each(|observer| observer.save(dir))
+        })?;
+        match written {
+            Some(path) => self.audience.announce(&Event::Checkpoint { step, path: &path }),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on from the checkpoint in `dir`: parameters, optimizer, counters and cursor, and what filter, sampler, rewards and
+    /// observers keep. The run that follows equals the uninterrupted one bit for bit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when it is damaged, from another version, or of another
     /// run; the error names the file and, where it is damaged, the previous intact checkpoint. Of the same kind when
     /// another process or trainer writes to this trainer's own folder. The trainer is then unchanged.
     pub fn resume(&mut self, dir: &Path) -> Result<()> {
-        self.lock()?;
+        if let Some(journal) = &mut self.journal {
+            journal.lock()?;
+        }
         let reader = Reader::open(dir)?;
         let state = TrainerState::read(&reader)?;
-        state.check_same_run(self.parts.policy.kind(), self.streams.seed(), &self.config_text)?;
-        let progress: Progress = serde_json::from_value(state.counters.clone())
-            .map_err(|e| Error::checkpoint(format!("{}: unreadable counters", dir.display())).with_source(e))?;
-        let before = self.parts.filter.state();
-        self.parts.filter.restore(&state.filter)?;
-        if let Err(e) = self.parts.policy.learner().load(reader.dir()) {
-            self.parts.filter.restore(&before)?;
-            return Err(e);
+        state.check_same_run(&self.state()?)?;
+        let memory = self.rollouts.memory();
+        let parameters = self.updater.policy_mut().learner().snapshot();
+        if let Err(error) = self.load(&state, reader.dir()) {
+            self.rollouts.restore(&memory)?;
+            self.updater.policy_mut().learner().restore(parameters)?;
+            return Err(error);
         }
-        self.progress = progress;
-        // Opened again at the next step, without what the run wrote of the steps that are now to be done again.
-        self.ready = false;
+        self.progress = state.progress;
+        self.updater.set_gated(state.progress.gated);
         self.unwritten = None;
-        self.saved_at = Some(progress.step);
-        Ok(())
+        match &mut self.journal {
+            Some(journal) => journal.go_on_from(reader.dir(), state.progress.step),
+            None => Ok(()),
+        }
     }
 
-    fn state(&self) -> Result<TrainerState> {
-        let counters = serde_json::to_value(self.progress)
-            .map_err(|e| Error::checkpoint("cannot represent the run's counters").with_source(e))?;
+    fn load(&mut self, state: &TrainerState, dir: &Path) -> Result<()> {
+        let TrainerState { filter, sampler, rewards, .. } = state.clone();
+        self.rollouts.restore(&Memory { filter, sampler, rewards })?;
+        self.updater.load(dir)?;
+        self.audience.observers.iter_mut().try_for_each(|observer| observer.load(dir))
+    }
+
+    fn state(&mut self) -> Result<TrainerState> {
+        let unwritable = |e| Error::checkpoint("cannot represent the trainer's settings").with_source(e);
+        let Memory { filter, sampler, rewards } = self.rollouts.memory();
         Ok(TrainerState {
-            step: self.progress.step,
-            task_cursor: self.progress.cursor,
-            seed: self.streams.seed(),
-            filter: self.parts.filter.state(),
-            counters,
-            policy: self.parts.policy.kind().to_owned(),
-            config: self.config_text.clone(),
+            seed: self.seed,
+            filter,
+            sampler,
+            rewards,
+            progress: Progress { gated: self.updater.is_gated(), ..self.progress },
+            policy: self.updater.policy().kind().to_owned(),
+            trainer: serde_json::to_value(&self.config).map_err(unwritable)?,
+            config: self.run_config.clone(),
         })
+    }
+
+    /// Makes sure that the files can be written, and hold nothing of the steps from here on.
+    pub(super) fn open(&mut self) -> Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let step = self.progress.step;
+        journal.open_from(step, self.unwritten.as_ref().map_or(step, |report| report.step))
+    }
+
+    /// Writes what could not be written when its step was done.
+    fn flush(&mut self) -> Result<()> {
+        if self.unwritten.is_some() {
+            self.step()?;
+        }
+        Ok(())
     }
 }

@@ -1,36 +1,30 @@
-//! One step of the loop.
+//! One step of the loop, all of it or nothing.
 
 use std::time::Instant;
 
-use super::rollout::Drawn;
-use super::{Event, Group, StepReport, Trainer};
+use super::{Progress, StepReport, Trainer};
 use crate::metrics::Metrics;
-use crate::{Error, ErrorKind, LossStats, Result, RewardStatistics, Scored};
-
-/// Seconds spent in the phases of a step.
-#[derive(Default)]
-struct Seconds {
-    rollout: f64,
-    reward: f64,
-    update: f64,
-    /// That count twice, as rollout and as reward.
-    overlap: f64,
-}
+use crate::{Drawn, Error, ErrorKind, Event, Group, Result};
 
 impl Trainer {
     /// Does one step: tasks, groups, update, adaptation; a checkpoint where one is due.
     ///
+    /// A step with non-finite numbers is skipped: it counts, and changes nothing but the counters.
+    ///
     /// # Errors
-    /// Whatever a part returns; [`ErrorKind::Contract`] when sampling and replay disagree;
-    /// [`ErrorKind::NonFinite`] after too many steps in a row with non-finite numbers
-    /// (a checkpoint is written first). The step does not count then, and may be tried again.
+    /// Whatever a part or an observer returns; [`ErrorKind::Contract`] when sampling and replay disagree. The step does not
+    /// count then, leaves no trace in any part, and may be tried again. Some errors end the run, with a checkpoint:
+    ///
+    /// - [`ErrorKind::NonFinite`] after `max_non_finite` steps in a row with non-finite numbers,
+    /// - [`ErrorKind::Idle`] after `max_idle` steps in a row with nothing to learn from,
+    /// - [`ErrorKind::Stopped`] when a reward asks for the end.
     ///
     /// Files that cannot be written are found before the step begins, if they can be: a folder that is read-only
-    /// ([`ErrorKind::Io`]) or in use by another run ([`ErrorKind::Checkpoint`]). What fails after it, such as a full disk,
-    /// leaves a step that counts: when its line of metrics is missing, the next call writes that and returns its report,
-    /// and does no step; when its checkpoint is missing, [`save`](Trainer::save) writes it.
+    /// ([`ErrorKind::Io`]), in use, or of another run ([`ErrorKind::Checkpoint`]). What fails after it, such as a full disk,
+    /// leaves a step that counts: when its line of metrics is missing, the next call writes that and returns its report, and
+    /// does no step; when its checkpoint is missing, [`save`](Trainer::save) writes it.
     pub fn step(&mut self) -> Result<StepReport> {
-        self.ready()?;
+        self.open()?;
         let report = match self.unwritten.take() {
             Some(done) => done,
             None => self.advance()?,
@@ -40,164 +34,124 @@ impl Trainer {
 
     /// Does a step, of which nothing is written yet.
     fn advance(&mut self) -> Result<StepReport> {
-        let step = self.progress.step;
-        let cursor = self.progress.cursor;
-        let (filter, ledger) = (self.parts.filter.state(), self.progress.ledger);
-        let report = match self.attempt(step, cursor) {
-            Err(e) if e.kind() == ErrorKind::NonFinite => self.skip(step, &e.to_string())?,
-            Err(e) => {
-                // The groups drawn before the failure do not count either.
-                self.parts.filter.restore(&filter)?;
-                self.progress.ledger = ledger;
-                return Err(e);
-            }
+        let memory = self.rollouts.memory();
+        self.audience.notes.clear();
+        let mut report = match self.attempt() {
             Ok(report) => report,
+            Err(error) => {
+                // The groups drawn before the failure do not count either.
+                self.rollouts.restore(&memory)?;
+                match error.kind() {
+                    ErrorKind::NonFinite => self.skip(&format!("{error:#}"))?,
+                    ErrorKind::Stopped => return Err(self.last_words(error)),
+                    _ => return Err(error),
+                }
+            }
         };
+        self.audience.notes.drain(..).for_each(|note| report.metrics.note(note));
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
+        for observer in &mut self.audience.observers {
+            if let Err(error) = observer.metrics(report.step, &mut report.metrics) {
+                self.unwritten = Some(report);
+                return Err(error);
+            }
+        }
         Ok(report)
     }
 
     /// Writes what a step leaves behind.
     fn written(&mut self, report: StepReport) -> Result<StepReport> {
-        if let Err(e) = self.log(&report) {
+        if let Some(journal) = &mut self.journal
+            && let Err(e) = journal.log(report.step, &report.metrics)
+        {
             self.unwritten = Some(report);
             return Err(e);
         }
-        self.emit(&Event::Step(&report));
+        self.audience.announce(&Event::Step(&report))?;
         if self.config.checkpoint_every > 0 && self.progress.step.is_multiple_of(self.config.checkpoint_every) {
-            self.save_with(report.metrics.get("reward"))?;
+            self.save_ranked(report.metrics.get("reward"))?;
+        }
+        let Progress { idle_in_a_row: idle, .. } = self.progress;
+        if self.config.max_idle > 0 && idle >= self.config.max_idle as u64 {
+            let why = report.metrics.notes().first().map_or("every answer was empty", String::as_str);
+            let message = format!(
+                "stopped after {idle} steps in a row with nothing to learn from; in the last: {why}; mend what is named, or \
+                 raise trainer.max_idle"
+            );
+            return Err(self.last_words(Error::new(ErrorKind::Idle, message)));
         }
         Ok(report)
     }
 
-    fn attempt(&mut self, step: u64, cursor: u64) -> Result<StepReport> {
-        let mut metrics = Metrics::new();
-        let mut seconds = Seconds::default();
-        let overlap = self.overlaps();
-        self.parts.rewards.take_busy();
+    fn attempt(&mut self) -> Result<StepReport> {
+        let Progress { step, cursor, .. } = self.progress;
+        let Self { rollouts, updater, audience, .. } = self;
+        let overlap = rollouts.overlaps(updater.policy());
+        rollouts.rewards.take_busy();
         let started = Instant::now();
-        let drawn = self.draw_groups(step, cursor, overlap)?;
+        let cursors = cursor..cursor + self.config.tasks_per_step as u64;
+        let drawn = rollouts.draw(updater.policy(), step, cursors, &mut |event| audience.tell(event))?;
         let drawing = started.elapsed().as_secs_f64();
-        seconds.rollout = drawing - drawn.iter().map(|d| d.waited).sum::<f64>();
-        seconds.reward = self.parts.rewards.take_busy();
-        seconds.overlap = (seconds.rollout + seconds.reward - drawing).max(0.0);
-        let finished: usize = drawn.iter().map(|d| d.finished).sum();
-        record_rollouts(&mut metrics, &drawn);
-        for (name, value) in self.parts.filter.gauges() {
+        let rollout = drawing - drawn.iter().map(|d| d.waited).sum::<f64>();
+        let reward = rollouts.rewards.take_busy();
+
+        let mut metrics = Drawn::metrics(&drawn);
+        for (name, value) in rollouts.filter().gauges() {
             metrics.insert(name, value);
         }
-        for d in &drawn {
-            self.progress.ledger.kept += d.ledger.kept;
-            self.progress.ledger.dropped += d.ledger.dropped;
-            self.progress.ledger.saved += d.ledger.saved;
-        }
+        let finished: usize = drawn.iter().map(|d| d.finished).sum();
+        let mut ledger = self.progress.ledger;
+        drawn.iter().for_each(|d| ledger.add(&d.ledger));
 
-        let groups: Vec<Group> = drawn.into_iter().filter_map(|d| d.group).collect();
         let started = Instant::now();
-        let updated = !groups.is_empty();
-        if updated {
-            self.learn(step, cursor, &groups, &mut metrics)?;
-        }
-        seconds.update = started.elapsed().as_secs_f64();
-        metrics.insert("lr", self.schedule.rate(step));
-        metrics.insert("time/rollout", seconds.rollout);
-        metrics.insert("time/reward", seconds.reward);
-        metrics.insert("time/update", seconds.update);
+        let groups = drawn.into_iter().map(|drawn| updater.group(drawn)).filter_map(Result::transpose);
+        let groups = groups.collect::<Result<Vec<Group>>>()?;
+        let update = updater.update(step, &groups, &mut |event| audience.tell(event))?;
+        let updating = started.elapsed().as_secs_f64();
+        metrics.extend(update.metrics);
+        metrics.insert("time/rollout", rollout);
+        metrics.insert("time/reward", reward);
+        metrics.insert("time/update", updating);
         if overlap {
-            metrics.insert("time/overlap", seconds.overlap);
+            metrics.insert("time/overlap", (rollout + reward - drawing).max(0.0));
         }
-        let total = drawing + seconds.update;
-        metrics.insert("throughput/images_per_s", finished as f64 / total.max(f64::MIN_POSITIVE));
-        self.progress.skipped_in_a_row = 0;
-        Ok(StepReport { step, metrics, updated })
-    }
+        metrics.insert("throughput/samples_per_s", finished as f64 / (drawing + updating).max(f64::MIN_POSITIVE));
 
-    /// All updates of a step.
-    fn learn(&mut self, step: u64, cursor: u64, groups: &[Group], metrics: &mut Metrics) -> Result<()> {
-        if !self.progress.gated {
-            self.gate(groups)?;
-            self.progress.gated = true;
-        }
-        let mut stats = LossStats::default();
-        let mut entropy = None;
-        let mut grad_norm = 0.0;
-        for round in 0..self.config.updates_per_batch as u64 {
-            let (replayed, norm) = self.update(step, cursor, round, groups)?;
-            if let Some(reason) = replayed.non_finite {
-                return Err(Error::new(ErrorKind::NonFinite, reason));
-            }
-            stats.add(&replayed.stats);
-            entropy = entropy.or(replayed.entropy);
-            grad_norm = norm;
-        }
-        metrics.insert("loss", stats.loss / self.config.updates_per_batch as f64);
-        metrics.insert("kl", stats.mean(stats.kl));
-        metrics.insert("ratio_mean", stats.mean(stats.ratio));
-        metrics.insert("ratio_max", stats.ratio_max);
-        metrics.insert("clip_ratio/low", stats.mean(stats.clipped_low));
-        metrics.insert("clip_ratio/high", stats.mean(stats.clipped_high));
-        metrics.insert("grad_norm", grad_norm);
-        if let Some(entropy) = entropy {
-            metrics.insert("entropy", entropy);
-        }
-        let advantages: Vec<f64> = groups.iter().flat_map(|g| g.advantages.iter().copied()).collect();
-        metrics.insert("advantage_std", mean_std(&advantages).1);
-        Ok(())
+        let progress = &mut self.progress;
+        progress.ledger = ledger;
+        progress.gated = updater.is_gated();
+        progress.skipped_in_a_row = 0;
+        progress.idle_in_a_row = if update.updated { 0 } else { progress.idle_in_a_row + 1 };
+        Ok(StepReport { step, metrics, updated: update.updated })
     }
 
     /// Counts a step with non-finite numbers; too many in a row end the run, with a checkpoint.
-    fn skip(&mut self, step: u64, reason: &str) -> Result<StepReport> {
+    fn skip(&mut self, reason: &str) -> Result<StepReport> {
+        let step = self.progress.step;
         self.progress.skipped += 1;
         self.progress.skipped_in_a_row += 1;
-        self.emit(&Event::StepSkipped { step, reason });
+        self.audience.announce(&Event::StepSkipped { step, reason })?;
         if self.progress.skipped_in_a_row >= self.config.max_non_finite as u64 {
-            self.save()?;
-            return Err(Error::new(
-                ErrorKind::NonFinite,
-                format!(
-                    "stopped at step {step} after {} steps in a row with non-finite numbers; the last: {reason}; lower the learning rate or look at the named reward",
-                    self.progress.skipped_in_a_row
-                ),
-            ));
+            let message = format!(
+                "stopped at step {step} after {} steps in a row with non-finite numbers; the last: {reason}; lower the \
+                 learning rate or look at the named reward",
+                self.progress.skipped_in_a_row
+            );
+            return Err(self.last_words(Error::new(ErrorKind::NonFinite, message)));
         }
         let mut metrics = Metrics::new();
-        metrics.insert("lr", self.schedule.rate(step));
+        metrics.insert("lr", self.updater.rate(step));
         metrics.insert("skipped", 1.0);
+        metrics.note(reason);
         Ok(StepReport { step, metrics, updated: false })
     }
-}
 
-fn record_rollouts(metrics: &mut Metrics, drawn: &[Drawn]) {
-    let scores: Vec<Scored> = drawn.iter().flat_map(|d| d.scores.iter().cloned()).collect();
-    let totals: Vec<f64> = scores.iter().filter_map(|s| s.total).collect();
-    let (mean, std) = mean_std(&totals);
-    metrics.insert("reward", mean);
-    metrics.insert("reward_std", std);
-    for (name, value) in RewardStatistics::of(&scores).iter().flat_map(RewardStatistics::metrics) {
-        metrics.insert(name, value);
+    /// The error that ends the run, once a checkpoint is written.
+    fn last_words(&mut self, error: Error) -> Error {
+        match self.save() {
+            Ok(()) => error,
+            Err(unsaved) => error.at(format_args!("no checkpoint could be written ({unsaved:#})")),
+        }
     }
-    let n = drawn.len().max(1) as f64;
-    let flat = drawn.iter().filter(|d| {
-        let mut totals = d.scores.iter().filter_map(|s| s.total);
-        totals.next().is_none_or(|first| totals.all(|t| t == first))
-    });
-    metrics.insert("frac_reward_zero_std", flat.count() as f64 / n);
-    metrics.insert("groups_dropped", drawn.iter().filter(|d| d.group.is_none()).count() as f64);
-    metrics.insert("dgs/pass_rate", drawn.iter().map(|d| d.pass_rate).sum::<f64>() / n);
-    metrics.insert("dgs/attempts", drawn.iter().map(|d| d.attempts as f64).sum::<f64>() / n);
-    metrics.insert("dgs/steps_kept", drawn.iter().map(|d| d.ledger.kept as f64).sum());
-    metrics.insert("dgs/steps_dropped", drawn.iter().map(|d| d.ledger.dropped as f64).sum());
-    metrics.insert("dgs/steps_saved", drawn.iter().map(|d| d.ledger.saved as f64).sum());
-}
-
-/// Mean and population standard deviation; zeros for no values.
-fn mean_std(values: &[f64]) -> (f64, f64) {
-    if values.is_empty() {
-        return (0.0, 0.0);
-    }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
-    (mean, variance.sqrt())
 }

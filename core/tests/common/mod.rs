@@ -10,11 +10,11 @@ mod table;
 
 use std::sync::{Arc, Mutex};
 
+use counterpoint::Parts;
 use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::Parts;
 use counterpoint::{
     DynamicGroupScalingConfig, Event, KeepAll, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig,
-    Task, TaskSource, Trainer,
+    Task, TaskSource, Trainer, TypedSampler,
 };
 
 pub use policy::{Fault, Faults, Heard, ToyPolicy};
@@ -81,27 +81,25 @@ pub fn alone(reward: Box<dyn Reward>) -> RewardEnsemble {
 
 /// A complete run: keep-all filter, the paper's objective, the taste reward.
 pub fn parts() -> Parts {
-    Parts {
-        policy: Box::new(ToyPolicy::new(Faults::default())),
-        sampler: Box::new(ToySampler::default()),
-        filter: Box::new(KeepAll),
-        objective: Box::new(SyncGrpoConfig::default().init().unwrap()),
-        rewards: alone(tasteful()),
-        surrogate: None,
-        tasks: Box::new(ToyTasks),
-    }
+    let policy = Box::new(ToyPolicy::new(Faults::default()));
+    Parts::new(policy, ToySampler::default().boxed(), alone(tasteful()), Box::new(ToyTasks)).unwrap()
+}
+
+/// `parts` with something else in them.
+pub fn changed(mut parts: Parts, change: impl FnOnce(&mut Parts)) -> Parts {
+    change(&mut parts);
+    parts
 }
 
 /// A run with everything that has state: a filter, two updates per batch, subsets of steps.
 pub fn stateful() -> (Parts, TrainerConfig) {
     let objective = SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() };
     let filter = DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() }.init().unwrap();
-    let parts = Parts {
-        filter: Box::new(filter),
-        objective: Box::new(objective.init().unwrap()),
-        surrogate: Some("taste".into()),
-        ..parts()
-    };
+    let parts = changed(parts(), |p| {
+        p.filter = Box::new(filter);
+        p.objective = Box::new(objective.init().unwrap());
+        p.surrogate = Some("taste".into());
+    });
     (parts, TrainerConfig { updates_per_batch: 2, tasks_per_step: 2, ..config(9) })
 }
 
@@ -138,9 +136,10 @@ pub fn listen(trainer: &mut Trainer) -> Log {
                 format!("group {candidates:?} kept {kept:?}")
             }
             Event::GroupDropped { reason, .. } => format!("dropped {reason}"),
-            Event::StepSkipped { step, reason } => format!("skipped {step}: {reason}"),
+            Event::StepSkipped { step, reason, .. } => format!("skipped {step}: {reason}"),
             Event::Step(report) => format!("step {}", report.step),
             Event::Checkpoint { step, .. } => format!("checkpoint {step}"),
+            Event::ScoresFailed { .. } | Event::Replayed { .. } => return,
             other => panic!("an event that the tests do not know: {other:?}"),
         });
     });
@@ -149,6 +148,6 @@ pub fn listen(trainer: &mut Trainer) -> Log {
 
 /// Every parameter of a trainer's toy policy, bit for bit.
 pub fn weights(trainer: &mut Trainer) -> Vec<u32> {
-    let policy: &dyn std::any::Any = trainer.parts_mut().policy.as_ref();
+    let policy: &dyn std::any::Any = trainer.policy();
     policy.downcast_ref::<ToyPolicy>().unwrap().parameters().into_iter().map(f32::to_bits).collect()
 }

@@ -194,7 +194,7 @@ impl Policy for ToyPolicy {
         let entropy = (all.clone().exp() * all.clone()).sum_dim(2).neg().squeeze_dim::<2>(2);
         let chosen = ids(&chosen, &toy.device()).unsqueeze_dim::<3>(2);
         let log_probs = self.faulty(all.gather(2, chosen).squeeze_dim::<2>(2), chunk);
-        Ok(LogProbs { log_probs, entropy: Some(entropy) })
+        Ok(LogProbs::new(log_probs).with_entropy(entropy))
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], mut noise: Stream) -> Result<LogProbs> {

@@ -1,8 +1,8 @@
 //! The objective written again in plain f64, one decision at a time: loss, gradient and statistics of a recorded group.
 
 use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
-use counterpoint::trainer::{Group, Replayed, StepDraw, accumulate};
-use counterpoint::{ImagePositions, Key, LossStats, Objective, Streams, SyncGrpoConfig};
+use counterpoint::updater::{BatchDraw, Replayed, accumulate};
+use counterpoint::{Group, ImagePositions, Key, LossStats, Objective, Streams, SyncGrpoConfig};
 use serde::Deserialize;
 
 use super::{TablePolicy, trajectory};
@@ -54,21 +54,19 @@ struct Decision {
 const STREAMS: fn() -> Streams = || Streams::new(3);
 
 impl Recorded {
-    /// The engine's replay in chunks of `chunk`, with the draw of denoising steps number `round`, and its gradient.
-    pub fn replay(&self, config: &SyncGrpoConfig, chunk: usize, round: u64) -> (Replayed, Vec<f64>) {
+    /// The engine's replay in chunks of `chunk`, with the draw of denoising steps of `step`, and its gradient.
+    pub fn replay(&self, config: &SyncGrpoConfig, chunk: usize, step: u64) -> (Replayed, Vec<f64>) {
         let objective = config.clone().init().unwrap();
         let tables = |pick: fn(&Decisions) -> &[Vec<f64>; 2]| {
             self.candidates.iter().map(|c| pick(c).clone()).collect::<Vec<_>>()
         };
         let mut policy = TablePolicy::new(&tables(|c| &c.current), &tables(|c| &c.reference));
-        let group = Group {
-            trajectories: (0_u64..)
-                .zip(&self.candidates)
-                .map(|(i, c)| trajectory(i, &c.old, c.undecided.clone(), self.per_step))
-                .collect(),
-            advantages: objective.advantages(&self.rewards),
-        };
-        let draw = StepDraw { streams: STREAMS(), step: 2, cursor: 5, round };
+        let trajectories = (0_u64..)
+            .zip(&self.candidates)
+            .map(|(i, c)| trajectory(i, &c.old, c.undecided.clone(), self.per_step))
+            .collect();
+        let group = Group::new(5, trajectories, objective.advantages(&self.rewards));
+        let draw = BatchDraw { streams: STREAMS(), step };
         let replayed = accumulate(&mut policy, &objective, &[group], chunk, Some(&draw)).unwrap();
         assert_eq!(replayed.non_finite, None);
         (replayed, policy.gradient())
@@ -80,11 +78,11 @@ impl Recorded {
     }
 
     /// The denoising steps that [`replay`](Self::replay) draws for each candidate.
-    pub fn drawn(&self, config: &SyncGrpoConfig, round: u64) -> Vec<Vec<usize>> {
+    pub fn drawn(&self, config: &SyncGrpoConfig, step: u64) -> Vec<Vec<usize>> {
         let subset = |(candidate, c): (u64, &Decisions)| match (config.denoising_steps, self.steps(c)) {
             (Some(k), all) if k < all => {
-                let key = Key { step: 2, task: 5, candidate };
-                STREAMS().stream(key, "update.denoising_steps", round).subset(k, all)
+                let key = Key { step, task: 5, candidate };
+                STREAMS().stream(key, "update.denoising_steps", 0).subset(k, all)
             }
             (_, all) => (0..all).collect(),
         };

@@ -1,12 +1,8 @@
 //! Draws from the toy policy on the host, one candidate after the other.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use counterpoint::{
-    Candidate, Decoding, Draft, Policy, Result, Rollout, Sample, Sampler, Segment, SegmentKind, Stream, Task,
-    Trajectory,
-};
+use counterpoint::{Candidate, Draft, Result, Rollout, Sample, Segment, Stream, Task, Trajectory, TypedSampler};
 
 use super::policy::Toy;
 use super::{CODES, LONGEST, POSITIONS, STEPS, ToyPolicy};
@@ -23,25 +19,11 @@ impl Default for ToySampler {
 }
 
 #[derive(Clone)]
-struct State {
+pub struct State {
     text: Segment,
     image: Segment,
     /// Decided codes, `CODES` where none is yet.
     standing: Vec<u32>,
-}
-
-fn segment(kind: SegmentKind, decoding: Decoding, per_step: usize, context: Vec<u32>) -> Segment {
-    Segment {
-        kind,
-        decoding,
-        context,
-        per_step,
-        chosen: Vec::new(),
-        log_probs: Vec::new(),
-        undecided: Vec::new(),
-        guidance: 0.0,
-        temperature: 1.0,
-    }
 }
 
 fn draw(log_probs: &[f32], stream: &mut Stream) -> u32 {
@@ -58,7 +40,7 @@ impl State {
     fn start(toy: &Toy, task: &Task, candidate: &Candidate) -> Self {
         let mut stream = candidate.stream("text.token", 0);
         let mut last: u32 = task.question.parse().unwrap();
-        let mut text = segment(SegmentKind::Understanding, Decoding::Autoregressive, 1, vec![last]);
+        let mut text = Segment::text(vec![last], Vec::new(), Vec::new());
         while text.len() < LONGEST && (text.is_empty() || last != 0) {
             let row = toy.next_token(&[vec![last]]).try_into_vec_as::<f32>().unwrap();
             last = draw(&row, &mut stream);
@@ -66,7 +48,7 @@ impl State {
             text.log_probs.push(row[last as usize]);
             text.undecided.push(true);
         }
-        let image = segment(SegmentKind::Generation, Decoding::Masked, POSITIONS, text.chosen.clone());
+        let image = Segment::masked(text.chosen.clone(), POSITIONS, Vec::new(), Vec::new(), Vec::new());
         Self { text, image, standing: vec![CODES as u32; POSITIONS] }
     }
 
@@ -97,45 +79,34 @@ impl State {
     }
 }
 
-fn toy(policy: &dyn Policy) -> Toy {
-    (policy as &dyn Any).downcast_ref::<ToyPolicy>().unwrap().current()
-}
+impl TypedSampler<ToyPolicy> for ToySampler {
+    type Draft = State;
 
-impl Sampler for ToySampler {
     fn draft(
         &mut self,
-        policy: &dyn Policy,
+        policy: &ToyPolicy,
         task: &Task,
         candidates: &[Candidate],
         previews: bool,
-    ) -> Result<Vec<Draft>> {
-        let toy = toy(policy);
+    ) -> Result<Vec<Draft<State>>> {
+        let toy = policy.current();
         let draft = |candidate: &Candidate| {
             let mut state = State::start(&toy, task, candidate);
             (0..self.checkpoint).for_each(|_| state.denoise(&toy, candidate));
-            Draft {
-                candidate: *candidate,
-                preview: previews.then(|| state.sample(task, candidate)),
-                steps_spent: self.checkpoint,
-                steps_left: STEPS - self.checkpoint,
-                state: Box::new(state),
-            }
+            let preview = previews.then(|| state.sample(task, candidate));
+            Draft::new(*candidate, state, self.checkpoint, STEPS - self.checkpoint).with_preview(preview)
         };
         Ok(candidates.iter().map(draft).collect())
     }
 
-    fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
-        let toy = toy(policy);
-        let finish = |draft: Draft| {
-            let mut state = *draft.state.downcast::<State>().unwrap();
+    fn finish(&mut self, policy: &ToyPolicy, task: &Task, drafts: Vec<Draft<State>>) -> Result<Vec<Rollout>> {
+        let toy = policy.current();
+        let finish = |draft: Draft<State>| {
+            let mut state = draft.state;
             (0..draft.steps_left).for_each(|_| state.denoise(&toy, &draft.candidate));
-            Rollout {
-                sample: state.sample(task, &draft.candidate),
-                trajectory: Trajectory {
-                    candidate: draft.candidate.key.candidate,
-                    segments: vec![state.text, state.image],
-                },
-            }
+            let sample = state.sample(task, &draft.candidate);
+            let segments = vec![state.text, state.image];
+            Rollout::new(Trajectory::new(draft.candidate.key.candidate, segments), sample)
         };
         Ok(drafts.into_iter().map(finish).collect())
     }

@@ -1,5 +1,6 @@
 //! Checkpoints that take time, so that a kill can be timed to fall inside one.
 
+use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -31,7 +32,7 @@ impl<M: Module + 'static> Learner for Saving<M> {
         self.inner.accumulate(loss)
     }
 
-    fn gradient_norms(&mut self) -> Vec<(String, f64)> {
+    fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>> {
         self.inner.gradient_norms()
     }
 
@@ -41,6 +42,14 @@ impl<M: Module + 'static> Learner for Saving<M> {
 
     fn discard(&mut self) {
         self.inner.discard();
+    }
+
+    fn snapshot(&self) -> Box<dyn Any + Send> {
+        self.inner.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: Box<dyn Any + Send>) -> Result<()> {
+        self.inner.restore(snapshot)
     }
 
     fn save(&self, dir: &Path) -> Result<()> {

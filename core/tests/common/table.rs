@@ -2,9 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{
-    Decoding, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, SegmentKind, Trajectory, Weights,
-};
+use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Weights};
 
 #[derive(Module, Debug)]
 struct Table {
@@ -63,7 +61,7 @@ impl Policy for TablePolicy {
             .collect();
         let count = places.len();
         let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &table.device());
-        Ok(LogProbs { log_probs: table.select(0, places).reshape([chunk.len(), longest]), entropy: None })
+        Ok(LogProbs::new(table.select(0, places).reshape([chunk.len(), longest])))
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
@@ -73,24 +71,9 @@ impl Policy for TablePolicy {
 
 /// Candidate `candidate` with these log-probabilities at sampling time and `per_step` image positions.
 pub fn trajectory(candidate: u64, old: &[Vec<f64>; 2], undecided: Vec<bool>, per_step: usize) -> Trajectory {
-    let segment = |kind, decoding, per_step, log_probs: &[f64], undecided| Segment {
-        kind,
-        decoding,
-        context: Vec::new(),
-        per_step,
-        chosen: vec![0; log_probs.len()],
-        log_probs: log_probs.iter().map(|&v| v as f32).collect(),
-        undecided,
-        guidance: 0.0,
-        temperature: 1.0,
-    };
+    let floats = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
     let [text, image] = old;
-    let all = vec![true; text.len()];
-    Trajectory {
-        candidate,
-        segments: vec![
-            segment(SegmentKind::Understanding, Decoding::Autoregressive, 1, text, all),
-            segment(SegmentKind::Generation, Decoding::Masked, per_step, image, undecided),
-        ],
-    }
+    let text = Segment::text(Vec::new(), vec![0; text.len()], floats(text));
+    let image = Segment::masked(Vec::new(), per_step, vec![0; image.len()], floats(image), undecided);
+    Trajectory::new(candidate, vec![text, image])
 }

@@ -2,14 +2,12 @@
 // A documentation test includes this file where its subject is something else.
 
 mod bandit {
-    use std::any::Any;
-
     use burn::module::{Module, Param};
     use burn::tensor::activation::log_softmax;
     use burn::tensor::{Device, Int, Tensor, TensorData};
     use counterpoint::{
-        Candidate, Draft, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Rollout, Sample, Sampler,
-        Segment, Task, Trajectory, Weights, burn,
+        Candidate, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Rollout, Sample, Sampler, Segment, Task,
+        Trajectory, Weights, burn, one_shot,
     };
 
     pub const ARMS: usize = 3;
@@ -57,7 +55,7 @@ mod bandit {
             let chosen: Vec<u32> = chunk.iter().flat_map(|r| r.segment().chosen[r.decisions()].to_vec()).collect();
             let shape = [chunk.len(), chosen.len() / chunk.len()];
             let chosen = Tensor::<1, Int>::from_data(TensorData::new(chosen, [shape[0] * shape[1]]), &all.device());
-            Ok(LogProbs { log_probs: all.select(0, chosen).reshape(shape), entropy: None })
+            Ok(LogProbs::new(all.select(0, chosen).reshape(shape)))
         }
 
         fn learner(&mut self) -> &mut dyn Learner {
@@ -65,31 +63,21 @@ mod bandit {
         }
     }
 
-    pub struct Pulls;
-
-    impl Sampler for Pulls {
-        fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], _: bool) -> Result<Vec<Draft>> {
-            let bandit = (policy as &dyn Any).downcast_ref::<Bandit>();
-            let arms = bandit.ok_or_else(|| Error::contract("expected a Bandit"))?.log_probs_now()?;
-            let draft = |&candidate: &Candidate| {
+    /// Four pulls, all at once.
+    pub fn pulls() -> Box<dyn Sampler> {
+        one_shot(|bandit: &Bandit, task: &Task, candidates: &[Candidate]| {
+            let arms = bandit.log_probs_now()?;
+            let rollout = |candidate: &Candidate| {
                 let number = candidate.key.candidate;
                 let chosen: Vec<u32> =
                     candidate.stream("pull", 0).uniforms(PULLS).into_iter().map(|u| draw(&arms, u)).collect();
                 let log_probs = chosen.iter().map(|&arm| arms[arm as usize]).collect();
                 let text = chosen.iter().map(u32::to_string).collect();
-                let trajectory =
-                    Trajectory { candidate: number, segments: vec![Segment::text(Vec::new(), chosen, log_probs)] };
-                let sample = Sample::new(task, number, String::new(), text, None);
-                let state = Box::new(Rollout { trajectory, sample });
-                Draft { candidate, preview: None, steps_spent: 1, steps_left: 0, state }
+                let trajectory = Trajectory::new(number, vec![Segment::text(Vec::new(), chosen, log_probs)]);
+                Rollout::new(trajectory, Sample::new(task, number, String::new(), text, None))
             };
-            Ok(all.iter().map(draft).collect())
-        }
-
-        fn finish(&mut self, _: &dyn Policy, _: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
-            let foreign = |_| Error::contract("expected a draft of this sampler");
-            drafts.into_iter().map(|d| Ok(*d.state.downcast::<Rollout>().map_err(foreign)?)).collect()
-        }
+            Ok(candidates.iter().map(rollout).collect())
+        })
     }
 
     fn draw(log_probs: &[f32], uniform: f32) -> u32 {

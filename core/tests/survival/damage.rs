@@ -23,7 +23,7 @@ pub(super) fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unch
     // In the middle of a run of its own: it is to go on as if nothing had happened.
     let mut trainer = run(&own, STEPS);
     trainer.step().unwrap();
-    let before = (weights(&mut trainer), *trainer.progress(), trainer.parts_mut().filter.state());
+    let before = (weights(&mut trainer), *trainer.progress(), trainer.rollouts().filter().state());
     let mut names: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -46,7 +46,7 @@ pub(super) fn every_damaged_file_of_a_checkpoint_is_refused_and_the_trainer_unch
             assert!(message.contains(&path.display().to_string()), "expected {name} in: {message}");
             let offer = format!("the previous intact checkpoint is {};", previous.display());
             assert!(message.contains(&offer), "{message}");
-            let now = (weights(&mut trainer), *trainer.progress(), trainer.parts_mut().filter.state());
+            let now = (weights(&mut trainer), *trainer.progress(), trainer.rollouts().filter().state());
             assert!(now == before, "the trainer changed with {name}: {message}");
         }
         fs::write(&path, good).unwrap();

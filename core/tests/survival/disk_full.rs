@@ -121,7 +121,7 @@ pub(super) fn fills_the_disk_and_the_same_trainer_goes_on(disk: &Path) {
     // Its one checkpoint comes last: it is the metrics that fail.
     let make = |folder: &Path| {
         let (parts, config) = stateful();
-        trainer(parts, TrainerConfig { steps: 40, ..config }).with_folder(folder, "")
+        trainer(parts, TrainerConfig { steps: 40, ..config }).with_folder(folder)
     };
     let mut uninterrupted = make(&whole);
     let expected = listen(&mut uninterrupted);

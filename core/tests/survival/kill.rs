@@ -5,11 +5,10 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use counterpoint::trainer::Parts;
 use counterpoint::{Key, StopToken, Stream, Streams, Trainer};
 
 use super::child::child;
-use super::common::{Faults, Slowly, ToyPolicy, stateful, trainer};
+use super::common::{Faults, Slowly, ToyPolicy, changed, stateful, trainer};
 use super::{TrainerConfig, assert_equal, newest, tree};
 
 /// More than twenty children get to before they are killed.
@@ -26,7 +25,7 @@ fn run(folder: &Path, pause: Duration) -> Trainer {
     let (parts, config) = stateful();
     let policy = ToyPolicy::new(Faults::default()).saving(Slowly { pause, marker: marker(folder) });
     let config = TrainerConfig { steps: STEPS, checkpoint_every: 3, keep_last: 2, ..config };
-    trainer(Parts { policy: Box::new(policy), ..parts }, config).with_folder(folder, "")
+    trainer(changed(parts, |p| p.policy = Box::new(policy)), config).with_folder(folder)
 }
 
 fn go_on(folder: &Path, pause: Duration) {

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 /// A run of `steps` steps in `folder`, of which nothing is written yet, with a checkpoint every two steps.
 fn run(folder: &Path, steps: u64) -> Trainer {
     let (parts, config) = stateful();
-    trainer(parts, TrainerConfig { steps, checkpoint_every: 2, keep_last: 2, ..config }).with_folder(folder, "")
+    trainer(parts, TrainerConfig { steps, checkpoint_every: 2, keep_last: 2, ..config }).with_folder(folder)
 }
 
 /// The same, gone on from its newest checkpoint, if it has one.

@@ -31,11 +31,7 @@ pub(super) fn a_file_where_a_folder_should_be() {
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
     for folder in [file.clone(), file.join("run")] {
-        refused(fresh().with_folder(&folder, ""), &folder);
-        refused(fresh().with_checkpoints(&folder, ""), &folder);
-        let metrics = folder.join("metrics.jsonl");
-        refused(fresh().with_metrics(&metrics), &metrics);
-        refused(fresh().with_checkpoints(root.path().join("good"), "").with_metrics(&metrics), &metrics);
+        refused(fresh().with_folder(&folder), &folder);
     }
     assert_eq!(fs::read(&file).unwrap(), b"");
 }
@@ -43,32 +39,31 @@ pub(super) fn a_file_where_a_folder_should_be() {
 pub(super) fn a_folder_where_the_metrics_should_be() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("metrics.jsonl")).unwrap();
-    refused(fresh().with_folder(root.path(), ""), &root.path().join("metrics.jsonl"));
+    refused(fresh().with_folder(root.path()), &root.path().join("metrics.jsonl"));
 }
 
 #[cfg(target_os = "linux")]
 pub(super) fn file_systems_that_not_even_root_writes_to() {
     for folder in ["/proc/counterpoint", "/sys/counterpoint"] {
-        refused(fresh().with_folder(Path::new(folder), ""), Path::new(folder));
+        refused(fresh().with_folder(Path::new(folder)), Path::new(folder));
     }
 }
 
 /// Role: the process that has a file system of its own.
 pub(super) fn reads_only(disk: &Path) {
     let folder = disk.join("run");
-    let mut begun = fresh().with_folder(&folder, "");
+    let mut begun = fresh().with_folder(&folder);
     begun.step().unwrap();
     begun.save().unwrap();
     drop(begun);
     let remounted = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(disk).status().unwrap();
     assert!(remounted.success());
-    refused(fresh().with_folder(&folder, ""), &folder);
-    refused(fresh().with_metrics(folder.join("metrics.jsonl")), &folder.join("metrics.jsonl"));
-    let mut again = fresh().with_folder(&folder, "");
+    refused(fresh().with_folder(&folder), &folder);
+    let mut again = fresh().with_folder(&folder);
     let error = again.resume(&folder.join("checkpoints/step-000001")).unwrap_err();
     assert!(error.kind() == ErrorKind::Io && error.to_string().contains("checkpoints/.lock"), "{error}");
     // Going on from there elsewhere needs no right to write.
-    let mut elsewhere = fresh().with_checkpoints(disk.with_extension("other"), "");
+    let mut elsewhere = fresh().with_folder(disk.with_extension("other"));
     elsewhere.resume(&folder.join("checkpoints/step-000001")).unwrap();
     fs::remove_dir_all(disk.with_extension("other")).unwrap();
     println!("\nmessage: {error}");

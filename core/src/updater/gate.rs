@@ -1,25 +1,25 @@
 //! Before the first update: do the log-probabilities recorded while sampling equal those of the replay?
 
-use super::items::{chunks, items};
+use super::chunk_loss::release;
+use super::chunks::chunks;
 use super::layout::read;
-use super::{Group, Trainer};
+use super::replay::Batch;
+use super::{Group, Updater};
 use crate::{Error, Replay, Result, Weights};
 
-impl Trainer {
+impl Updater {
     /// Refuses to train when sampling and replay disagree by more than `gate_tolerance` nats anywhere.
     ///
     /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly.
     pub(super) fn gate(&self, groups: &[Group]) -> Result<()> {
-        let items = items(groups, self.parts.objective.as_ref(), None);
-        for chunk in chunks(&items, self.config.chunk, self.parts.policy.as_ref())? {
+        let batch = Batch::new(self.objective.as_ref(), groups, None)?;
+        for chunk in chunks(&batch.items, self.config.chunk, self.policy.as_ref())? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
             // What is trained is what is checked: the differentiable scores, not the detached ones.
-            let scores = self.parts.policy.log_probs(&replays, Weights::Current)?;
-            // Burn frees a recorded graph when it is walked, not when its result is dropped.
-            if scores.log_probs.is_tracked() {
-                scores.log_probs.clone().sum().backward();
-            }
-            let replayed = read(scores, &replays)?;
+            let scores = self.policy.log_probs(&replays, Weights::Current)?;
+            let replayed = read(&scores, &replays);
+            release(scores.log_probs);
+            let replayed = replayed?;
             for (replay, replayed) in replays.iter().zip(replayed) {
                 let recorded = &replay.segment().log_probs[replay.decisions()];
                 for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {

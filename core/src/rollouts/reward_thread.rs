@@ -1,4 +1,4 @@
-//! The thread that computes rewards while the trainer's own goes on with the next rollout.
+//! The thread that computes rewards while the rollouts' own goes on with the next rollout.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,9 +8,9 @@ use crate::{Error, ErrorKind, Result};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// One thread for all of a trainer's rewards, from the first that overlap on. It is the same one all along, for a GPU's
+/// One thread for all rewards, from the first that overlap on. It is the same one all along, for a GPU's
 /// memory is pooled by thread: a thread for each group would leave a pool behind each.
-pub(super) struct Beside {
+pub(super) struct RewardThread {
     /// `None` once it ends.
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -19,7 +19,7 @@ pub(super) struct Beside {
 /// A job on its way.
 pub(super) struct Running<T>(Receiver<std::thread::Result<T>>);
 
-impl Beside {
+impl RewardThread {
     pub(super) fn start() -> Result<Self> {
         let (jobs, todo) = channel::<Job>();
         let work = move || todo.into_iter().for_each(|job| job());
@@ -35,7 +35,7 @@ impl Beside {
         let log = tracing::dispatcher::get_default(Clone::clone);
         let job = move || {
             let result = tracing::dispatcher::with_default(&log, || catch_unwind(AssertUnwindSafe(job)));
-            // Nobody listens any more when the trainer's thread has panicked.
+            // Nobody listens any more when the thread that rolls out has panicked.
             tell.send(result).ok();
         };
         if let Some(jobs) = &self.jobs {
@@ -49,11 +49,11 @@ impl Beside {
 impl<T> Running<T> {
     /// What came of it; `Err` is the payload of its panic.
     pub(super) fn wait(self) -> Result<std::thread::Result<T>> {
-        self.0.recv().map_err(|_| Error::contract("the thread for rewards has ended before the trainer"))
+        self.0.recv().map_err(|_| Error::contract("the thread for rewards has ended before the rollouts"))
     }
 }
 
-impl Drop for Beside {
+impl Drop for RewardThread {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {

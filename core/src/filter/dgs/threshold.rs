@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dgs::{Damping, DynamicGroupScalingConfig, ThresholdControl};
+use super::config::{Damping, DynamicGroupScalingConfig, ThresholdControl};
 
 /// The adaptive state: everything that a checkpoint has to hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Threshold {
     /// T_i, on the range mapped to [0, 1], or in the surrogate's own unit under `quantile`.
     #[serde(with = "exact")]

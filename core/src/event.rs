@@ -1,17 +1,29 @@
-//! What a run tells those who watch it.
+//! What a run tells those who watch it, and how they stop it.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::metrics::Metrics;
-use crate::{Rollout, Scored, Task};
+use crate::{Error, ErrorKind, Result, Rollout, Scored, Task};
 
-/// Something that happened, borrowed from the trainer for the time of the call.
+/// Sees every event of what is under way; an error ends that, and is its result.
+pub type Watch<'a> = &'a mut dyn FnMut(&Event<'_>) -> Result<()>;
+
+/// Watches nothing.
+///
+/// # Errors
+/// None.
+pub fn unwatched(_: &Event<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// Something that happened, borrowed for the time of the call.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A wave of drafts was drawn and filtered.
+    #[non_exhaustive]
     Drafted {
         /// The task.
         task: &'a Task,
@@ -23,6 +35,7 @@ pub enum Event<'a> {
         admitted: usize,
     },
     /// The attempts were used up; the group was filled with the best drafts seen.
+    #[non_exhaustive]
     AttemptsExhausted {
         /// The task.
         task: &'a Task,
@@ -32,6 +45,7 @@ pub enum Event<'a> {
         filled: usize,
     },
     /// A group was finished and scored.
+    #[non_exhaustive]
     Group {
         /// The task.
         task: &'a Task,
@@ -42,23 +56,48 @@ pub enum Event<'a> {
         /// Which of them are learned from.
         kept: &'a [usize],
     },
+    /// A reward failed on samples of a group; they are dropped.
+    #[non_exhaustive]
+    ScoresFailed {
+        /// The task.
+        task: &'a Task,
+        /// Name of the reward.
+        reward: &'a str,
+        /// On how many samples.
+        failed: usize,
+        /// What it said of the first of them.
+        reason: &'a str,
+    },
     /// A group was left out: too few candidates with a reward, or the filter dropped it until the attempts were used up.
+    #[non_exhaustive]
     GroupDropped {
         /// The task.
         task: &'a Task,
         /// Why.
         reason: &'a str,
     },
+    /// Some chunks of an update were replayed.
+    #[non_exhaustive]
+    Replayed {
+        /// Which update of this batch, from 0.
+        round: usize,
+        /// Chunks that are done.
+        done: usize,
+        /// Chunks in all.
+        total: usize,
+    },
     /// A step was skipped because of non-finite numbers.
+    #[non_exhaustive]
     StepSkipped {
         /// The step.
         step: u64,
         /// What was not finite, and where.
         reason: &'a str,
     },
-    /// A step is done.
+    /// A step is done and its metrics are written.
     Step(&'a StepReport),
     /// A checkpoint was written.
+    #[non_exhaustive]
     Checkpoint {
         /// Steps completed.
         step: u64,
@@ -68,13 +107,13 @@ pub enum Event<'a> {
 }
 
 /// An event of a rollout, to be told now or later.
-pub(super) enum Notice {
+pub(crate) enum Notice {
     Drafted { attempt: usize, drafted: usize, admitted: usize },
     Exhausted { attempts: usize, filled: usize },
 }
 
 impl Notice {
-    pub(super) fn event<'a>(&self, task: &'a Task) -> Event<'a> {
+    pub(crate) fn event<'a>(&self, task: &'a Task) -> Event<'a> {
         match *self {
             Self::Drafted { attempt, drafted, admitted } => Event::Drafted { task, attempt, drafted, admitted },
             Self::Exhausted { attempts, filled } => Event::AttemptsExhausted { task, attempts, filled },
@@ -84,6 +123,7 @@ impl Notice {
 
 /// What one step did.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The step that was done, from 0.
     pub step: u64,
@@ -93,10 +133,13 @@ pub struct StepReport {
     pub updated: bool,
 }
 
-/// Asks a run to stop on the next step boundary. Clones share one flag; setting it is safe from any thread and from a
-/// signal handler.
+/// Asks a run to stop: on the next step boundary by [`set`](StopToken::set), or in the middle of a step by
+/// [`cancel`](StopToken::cancel). Clones share one flag; setting it is safe from any thread and from a signal handler.
 #[derive(Debug, Clone, Default)]
-pub struct StopToken(Arc<AtomicBool>);
+pub struct StopToken(Arc<AtomicU8>);
+
+const STOP: u8 = 1;
+const CANCEL: u8 = 2;
 
 impl StopToken {
     /// A token that is not set.
@@ -104,13 +147,30 @@ impl StopToken {
         Self::default()
     }
 
-    /// Asks for the stop.
+    /// Asks for the stop once the step under way is done.
     pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.fetch_max(STOP, Ordering::SeqCst);
     }
 
-    /// Whether a stop was asked for.
+    /// Asks for the stop as soon as possible: between waves of drafts, tasks and chunks. The step under way is given up and
+    /// leaves no trace.
+    pub fn cancel(&self) {
+        self.0.fetch_max(CANCEL, Ordering::SeqCst);
+    }
+
+    /// Whether a stop was asked for, of either kind.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.load(Ordering::SeqCst) >= STOP
+    }
+
+    /// An error when the step under way is to be given up: what a [`Watch`] returns to end it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`].
+    pub fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::SeqCst) >= CANCEL {
+            true => Err(Error::new(ErrorKind::Cancelled, "the step was given up because a stop was asked for")),
+            false => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers of a chunk as tensors: a row for each replay, filled up to the longest.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::items::Item;
 use crate::{Error, LogProbs, Replay, Result, device};
@@ -33,13 +33,18 @@ impl Layout {
                 *cell = value(item, decision) as f32;
             }
         }
-        Tensor::from_data(TensorData::new(flat, [self.height, self.width]), &self.device)
+        self.upload(flat, self.width)
     }
 
     /// `[n, 1]`.
     pub(super) fn column(&self, chunk: &[&Item<'_>], value: impl Fn(&Item<'_>) -> f64) -> Tensor<2> {
         let values: Vec<f32> = chunk.iter().map(|item| value(item) as f32).collect();
-        Tensor::from_data(TensorData::new(values, [self.height, 1]), &self.device)
+        self.upload(values, 1)
+    }
+
+    /// In f32, whatever the device's default is.
+    fn upload(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values, [self.height, width]), (&self.device, DType::F32))
     }
 
     /// A constant of this layout, in the same autodiff context as the chunk's scores.
@@ -49,10 +54,11 @@ impl Layout {
 }
 
 /// Scores fetched to the host, one row of decisions per replay.
-pub(super) fn read(scores: LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
-    let layout = Layout::of(&scores, replays)?;
+pub(super) fn read(scores: &LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<f32>>> {
+    let layout = Layout::of(scores, replays)?;
     let values = scores
         .log_probs
+        .clone()
         .inner()
         .try_into_vec_as::<f32>()
         .map_err(|e| Error::contract("cannot read log-probabilities from the device").with_source(e.to_string()))?;

@@ -1,6 +1,6 @@
 //! One reward of an ensemble, with the lock that makes its callers take turns.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -16,13 +16,13 @@ pub(super) enum What {
     Previews,
 }
 
-pub(super) struct Seat {
+pub(super) struct Member {
     pub(super) name: String,
     pub(super) device: Option<Device>,
     reward: Mutex<Box<dyn Reward>>,
 }
 
-impl Seat {
+impl Member {
     pub(super) fn new(reward: Box<dyn Reward>) -> Self {
         Self { name: reward.name().to_owned(), device: reward.device(), reward: Mutex::new(reward) }
     }
@@ -33,11 +33,15 @@ impl Seat {
         if samples.is_empty() {
             return (Ok(Vec::new()), Duration::ZERO);
         }
-        // A reward that panicked is asked again by whoever goes on after that: it has seen the panic.
-        let mut reward = self.reward.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reward = self.lock();
         let started = Instant::now();
         let answer = self.answer(reward.as_mut(), samples, what, retries);
         (answer, started.elapsed())
+    }
+
+    /// The reward, once it is free. One that panicked is asked again by whoever goes on after that: it has seen the panic.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Box<dyn Reward>> {
+        self.reward.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, reward: &mut dyn Reward, samples: &[Sample], what: What, retries: usize) -> Result<Vec<Score>> {

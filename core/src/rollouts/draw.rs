@@ -1,48 +1,24 @@
 //! One task to one group: drafts, filter, finished candidates, rewards.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use super::event::Notice;
-use super::{Event, Group, Parts, Trainer};
-use crate::{Candidate, Draft, Error, GroupOutcome, Key, Result, Rollout, Scored, Task};
+use super::{Drawn, Ledger, Rollouts};
+use crate::event::Notice;
+use crate::{Candidate, Draft, Error, Event, GroupOutcome, Key, Policy, Result, Rollout, Score, Scored, Task, Watch};
 
-/// Denoising steps spent, in candidates x steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ledger {
-    /// On candidates that were finished.
-    pub kept: u64,
-    /// On drafts that were dropped at the checkpoint step.
-    pub dropped: u64,
-    /// Not spent, because those drafts were dropped rather than finished.
-    pub saved: u64,
-}
-
-/// What a task came to, for the metrics.
-pub(super) struct Drawn {
-    /// The group, unless it was dropped.
-    pub(super) group: Option<Group>,
-    /// Scores of all finished candidates.
-    pub(super) scores: Vec<Scored>,
-    /// Attempts (waves of drafts) made.
-    pub(super) attempts: usize,
-    /// Images that were finished.
-    pub(super) finished: usize,
-    /// Denoising steps spent.
-    pub(super) ledger: Ledger,
-    /// Pass rate over all drafts.
-    pub(super) pass_rate: f64,
-    /// Seconds in which the rollout waited for rewards, previews included.
-    pub(super) waited: f64,
+/// What is the same for all groups that are drawn together.
+pub(super) struct Drawing<'a> {
+    pub(super) policy: &'a dyn Policy,
+    pub(super) step: u64,
+    pub(super) watch: Watch<'a>,
 }
 
 /// A group from its first rollout until it is settled.
 pub(super) struct Underway {
-    pub(super) task: Task,
     pub(super) drawn: Drawn,
-    /// What became of the drafts of the last attempts.
+    /// What became of the drafts of the last draw.
     pub(super) outcome: GroupOutcome,
-    /// Their finished candidates.
+    /// Its finished candidates.
     pub(super) rollouts: Vec<Rollout>,
     next_candidate: u64,
     /// Events that wait until the rewards of the task before are known; `None` tells them at once.
@@ -50,23 +26,27 @@ pub(super) struct Underway {
 }
 
 impl Underway {
-    pub(super) fn new(task: Task, ahead: bool) -> Self {
+    pub(super) fn new(cursor: u64, task: Task, ahead: bool) -> Self {
         Self {
-            task,
-            drawn: Drawn {
-                group: None,
-                scores: Vec::new(),
-                attempts: 0,
-                finished: 0,
-                ledger: Ledger::default(),
-                pass_rate: 0.0,
-                waited: 0.0,
-            },
-            outcome: GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 },
+            drawn: Drawn::new(cursor, task),
+            outcome: GroupOutcome::default(),
             rollouts: Vec::new(),
             next_candidate: 0,
             held: ahead.then(Vec::new),
         }
+    }
+
+    /// Whether nothing more is drawn for it.
+    pub(super) fn is_settled(&self, max_attempts: usize) -> bool {
+        !self.drawn.rollouts.is_empty() || self.drawn.attempts >= max_attempts
+    }
+
+    fn tell(&mut self, at: &mut Drawing<'_>, notice: Notice) -> Result<()> {
+        match &mut self.held {
+            Some(held) => held.push(notice),
+            None => (at.watch)(&notice.event(&self.drawn.task))?,
+        }
+        Ok(())
     }
 }
 
@@ -78,23 +58,23 @@ struct Collection {
     refused: Vec<(f64, Draft)>,
 }
 
-impl Trainer {
+impl Rollouts {
     /// Draws, filters and finishes candidates for `group`: waves of drafts until enough are admitted; at the cap the best
     /// refused ones fill the group.
-    pub(super) fn roll(&mut self, step: u64, group: &mut Underway) -> Result<()> {
-        group.outcome = GroupOutcome { scores: Vec::new(), admitted: 0, drafted: 0 };
+    pub(super) fn roll(&mut self, at: &mut Drawing<'_>, group: &mut Underway) -> Result<()> {
+        group.outcome = GroupOutcome::default();
         let mut collection = Collection::default();
-        let wanted = self.parts.filter.finish_count(self.config.group_size);
+        let wanted = self.filter.finish_count(self.group_size);
         while collection.admitted.len() < wanted {
             let attempts = group.drawn.attempts;
-            if attempts == self.config.max_attempts {
+            if attempts == self.max_attempts {
                 let missing = wanted - collection.admitted.len();
                 let filling: Vec<Draft> = collection.refused.drain(..missing).map(|(_, draft)| draft).collect();
                 collection.admitted.extend(filling);
-                self.tell(group, Notice::Exhausted { attempts, filled: missing });
+                group.tell(at, Notice::Exhausted { attempts, filled: missing })?;
                 break;
             }
-            self.wave(step, wanted, &mut collection, group)?;
+            self.wave(at, wanted, &mut collection, group)?;
         }
         // Candidates beyond `wanted` and those refused are dropped here.
         let surplus: Vec<Draft> = collection.admitted.drain(wanted..).collect();
@@ -103,50 +83,52 @@ impl Trainer {
             drop_draft(&draft, &mut group.drawn.ledger);
         }
         collection.admitted.sort_by_key(|draft| draft.candidate.key.candidate);
-        group.drawn.pass_rate = group.outcome.pass_rate();
-        self.finish(group, collection.admitted)
+        group.drawn.drafted += group.outcome.drafted;
+        group.drawn.admitted += group.outcome.admitted;
+        self.finish(at, group, collection.admitted)
     }
 
-    fn tell(&mut self, group: &mut Underway, notice: Notice) {
-        match &mut group.held {
-            Some(held) => held.push(notice),
-            None => self.emit(&notice.event(&group.task)),
-        }
-    }
-
-    fn wave(&mut self, step: u64, wanted: usize, collection: &mut Collection, group: &mut Underway) -> Result<()> {
+    fn wave(
+        &mut self,
+        at: &mut Drawing<'_>,
+        wanted: usize,
+        collection: &mut Collection,
+        group: &mut Underway,
+    ) -> Result<()> {
         let first = group.next_candidate;
-        let task = &group.task;
+        let key = |candidate| Key { step: at.step, task: group.drawn.cursor, candidate };
         let candidates: Vec<Candidate> = (first..first + wanted as u64)
-            .map(|candidate| Candidate { streams: self.streams, key: Key { step, task: task.id, candidate } })
+            .map(|candidate| Candidate { streams: self.streams, key: key(candidate) })
             .collect();
         group.next_candidate += wanted as u64;
         group.drawn.attempts += 1;
 
-        let Parts { policy, sampler, filter, rewards, surrogate, .. } = &mut self.parts;
-        let mut drafts = sampler.draft(policy.as_ref(), task, &candidates, filter.needs_preview())?;
+        let previewed = self.filter.needs_preview();
+        let mut drafts = self.sampler.draft(at.policy, &group.drawn.task, &candidates, previewed)?;
         expect_count("sampler", "drafts", candidates.len(), drafts.len())?;
         let started = std::time::Instant::now();
-        let scores = if filter.needs_preview() {
-            let name = surrogate.as_deref().ok_or_else(|| {
-                Error::config("filter.surrogate: this filter needs the name of a reward that scores previews")
+        let scores = if previewed {
+            let surrogate = self.surrogate.as_deref().ok_or_else(|| {
+                Error::contract(
+                    "the filter needs previews now and did not when the run was made; it must not change its mind",
+                )
             })?;
             let previews: Vec<_> = drafts.iter_mut().filter_map(|draft| draft.preview.take()).collect();
             expect_count("sampler", "previews", drafts.len(), previews.len())?;
             // A preview that the surrogate cannot score is never admitted before one that it can.
-            let scores = rewards.judge_previews(name, &previews)?;
+            let scores = self.rewards.judge_previews(surrogate, &previews)?;
             scores.iter().map(|score| score.value().unwrap_or(f64::NEG_INFINITY)).collect()
         } else {
             vec![0.0; drafts.len()]
         };
         group.drawn.waited += started.elapsed().as_secs_f64();
-        let admit = filter.admit(&scores);
+        let admit = self.filter.admit(&scores);
         expect_count("filter", "decisions", drafts.len(), admit.len())?;
 
         let admitted = admit.iter().filter(|&&a| a).count();
         group.outcome.drafted += drafts.len();
         group.outcome.admitted += admitted;
-        if filter.needs_preview() {
+        if previewed {
             group.outcome.scores.extend(&scores);
         }
         let drafted = drafts.len();
@@ -162,15 +144,14 @@ impl Trainer {
             drop_draft(&draft, &mut group.drawn.ledger);
         }
         let attempt = group.drawn.attempts;
-        self.tell(group, Notice::Drafted { attempt, drafted, admitted });
-        Ok(())
+        group.tell(at, Notice::Drafted { attempt, drafted, admitted })
     }
 
     /// Finishes the admitted drafts.
-    fn finish(&mut self, group: &mut Underway, drafts: Vec<Draft>) -> Result<()> {
+    fn finish(&mut self, at: &mut Drawing<'_>, group: &mut Underway, drafts: Vec<Draft>) -> Result<()> {
         group.drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
         let candidates: Vec<u64> = drafts.iter().map(|d| d.candidate.key.candidate).collect();
-        let rollouts = self.parts.sampler.finish(self.parts.policy.as_ref(), &group.task, drafts)?;
+        let rollouts = self.sampler.finish(at.policy, &group.drawn.task, drafts)?;
         expect_count("sampler", "rollouts", candidates.len(), rollouts.len())?;
         for (candidate, rollout) in candidates.iter().zip(&rollouts) {
             if rollout.trajectory.candidate != *candidate {
@@ -187,12 +168,13 @@ impl Trainer {
     }
 
     /// Selects, of the finished candidates, those that are learned from.
-    pub(super) fn settle(&mut self, group: &mut Underway, scores: Vec<Scored>) -> Result<()> {
-        let Underway { task, drawn, rollouts, .. } = group;
+    pub(super) fn settle(&mut self, at: &mut Drawing<'_>, group: &mut Underway, scores: Vec<Scored>) -> Result<()> {
+        let Underway { drawn, rollouts, .. } = group;
         let rollouts = std::mem::take(rollouts);
         let usable: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].total.is_some()).collect();
         let rewards: Vec<f64> = usable.iter().filter_map(|&i| scores[i].total).collect();
-        let selected = self.parts.filter.select(&rewards, self.config.group_size);
+        drawn.flat = (rewards.len() > 1).then(|| rewards.iter().all(|reward| *reward == rewards[0]));
+        let selected = self.filter.select(&rewards, self.group_size);
         if selected.last().is_some_and(|&i| i >= rewards.len()) || !selected.is_sorted_by(|a, b| a < b) {
             return Err(Error::contract(format!(
                 "the filter selected {selected:?}, expected increasing indices below {}",
@@ -200,20 +182,35 @@ impl Trainer {
             )));
         }
         let kept: Vec<usize> = selected.iter().map(|&i| usable[i]).collect();
-        self.emit(&Event::Group { task, rollouts: &rollouts, scores: &scores, kept: &kept });
-        drawn.scores.extend(scores);
-
+        (at.watch)(&Event::Group { task: &drawn.task, rollouts: &rollouts, scores: &scores, kept: &kept })?;
+        for (reward, (failed, reason)) in failures(&scores) {
+            (at.watch)(&Event::ScoresFailed { task: &drawn.task, reward, failed, reason })?;
+        }
         // One candidate has nothing to be compared with.
         if kept.len() >= 2 {
-            let rewards: Vec<f64> = selected.iter().map(|&i| rewards[i]).collect();
-            let advantages = self.parts.objective.advantages(&rewards);
-            expect_count("objective", "advantages", rewards.len(), advantages.len())?;
             let mut rollouts: Vec<Option<Rollout>> = rollouts.into_iter().map(Some).collect();
-            let trajectories = kept.iter().filter_map(|&i| rollouts[i].take()).map(|r| r.trajectory).collect();
-            drawn.group = Some(Group { trajectories, advantages });
+            drawn.rollouts = kept.iter().filter_map(|&i| rollouts[i].take()).collect();
+            drawn.rewards = selected.iter().map(|&i| rewards[i]).collect();
+        } else if drawn.attempts >= self.max_attempts {
+            let because = scores.iter().find_map(Scored::reason).map(|why| format!(": {why}")).unwrap_or_default();
+            let reason = format!("no group worth learning from after {} attempts{because}", drawn.attempts);
+            (at.watch)(&Event::GroupDropped { task: &drawn.task, reason: &reason })?;
+            drawn.dropped = Some(reason);
         }
+        drawn.scores.extend(scores);
         Ok(())
     }
+}
+
+/// By reward, on how many samples it failed and what it said of the first.
+fn failures(scores: &[Scored]) -> BTreeMap<&str, (usize, &str)> {
+    let mut failures = BTreeMap::new();
+    for (reward, score) in scores.iter().flat_map(|scored| &scored.parts) {
+        if let Score::Fail(reason) = score {
+            failures.entry(reward.as_str()).or_insert((0, reason.as_str())).0 += 1;
+        }
+    }
+    failures
 }
 
 fn drop_draft(draft: &Draft, ledger: &mut Ledger) {

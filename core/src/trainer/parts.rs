@@ -1,0 +1,80 @@
+//! The parts of a run, each with a default where there is one.
+
+use crate::config::TrainerConfig;
+use crate::{
+    GroupFilter, KeepAll, Objective, Policy, Result, RewardEnsemble, Rollouts, Sampler, Streams, SyncGrpoConfig,
+    TaskSource, Updater,
+};
+
+/// The parts of a run; what a config selects by name, or an embedding program brings.
+#[non_exhaustive]
+pub struct Parts {
+    /// The model under training.
+    pub policy: Box<dyn Policy>,
+    /// Draws trajectories from it.
+    pub sampler: Box<dyn Sampler>,
+    /// Decides which candidates are finished and learned from.
+    pub filter: Box<dyn GroupFilter>,
+    /// Name of the reward that scores previews, for filters that need one.
+    pub surrogate: Option<String>,
+    /// Turns rewards and log-probabilities into a loss.
+    pub objective: Box<dyn Objective>,
+    /// The weighted rewards.
+    pub rewards: RewardEnsemble,
+    /// Where tasks come from.
+    pub tasks: Box<dyn TaskSource>,
+}
+
+impl Parts {
+    /// A run that keeps every candidate and learns by Sync-GRPO with the paper's settings.
+    ///
+    /// # Errors
+    /// None; the objective's own settings are valid.
+    pub fn new(
+        policy: Box<dyn Policy>,
+        sampler: Box<dyn Sampler>,
+        rewards: RewardEnsemble,
+        tasks: Box<dyn TaskSource>,
+    ) -> Result<Self> {
+        let objective = Box::new(SyncGrpoConfig::default().init()?);
+        Ok(Self { policy, sampler, filter: Box::new(KeepAll), surrogate: None, objective, rewards, tasks })
+    }
+
+    /// The same under another filter.
+    pub fn with_filter(mut self, filter: impl GroupFilter + 'static) -> Self {
+        self.filter = Box::new(filter);
+        self
+    }
+
+    /// The same with a reward that scores previews.
+    pub fn with_surrogate(mut self, reward: impl Into<String>) -> Self {
+        self.surrogate = Some(reward.into());
+        self
+    }
+
+    /// The same with another objective.
+    pub fn with_objective(mut self, objective: impl Objective + 'static) -> Self {
+        self.objective = Box::new(objective);
+        self
+    }
+
+    /// The two halves of a loop of one's own: what draws groups and what learns from them, under `config`, their random
+    /// streams seeded with `seed`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range, or the filter needs a surrogate and
+    /// there is none of that name.
+    pub fn split(self, config: &TrainerConfig, seed: u64) -> Result<(Rollouts, Updater)> {
+        let streams = Streams::new(seed);
+        let rollouts = Rollouts::new(self.sampler, self.rewards, self.tasks, config, streams)?;
+        let rollouts = rollouts.with_filter(self.filter, self.surrogate)?;
+        let updater = Updater::new(self.policy, config, streams)?.with_objective(self.objective);
+        Ok((rollouts, updater))
+    }
+
+    pub(super) fn join(rollouts: Rollouts, updater: Updater) -> Self {
+        let (sampler, filter, rewards, surrogate, tasks) = rollouts.into_parts();
+        let (policy, objective) = updater.into_parts();
+        Self { policy, sampler, filter, surrogate, objective, rewards, tasks }
+    }
+}

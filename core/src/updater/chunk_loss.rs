@@ -1,0 +1,174 @@
+//! The loss of one chunk, and what chunks sum up to.
+
+use burn::tensor::Tensor;
+
+use super::items::{Item, is_scored};
+use super::layout::{Layout, read};
+use crate::{Error, LogProbs, LossStats, Objective, Replay, Result, Terms};
+
+/// What the ratio's denominator is.
+#[derive(Clone, Copy)]
+pub(super) enum Old<'a> {
+    /// What the sampler recorded.
+    Recorded,
+    /// The current scores: the ratio is exactly 1. `keep` fetches them for later updates from the same batch.
+    Current { keep: bool },
+    /// What an earlier update kept, by the number of the item.
+    Kept(&'a [Vec<f32>]),
+}
+
+/// What is the same for all chunks of an update.
+pub(super) struct Scoring<'a> {
+    pub(super) objective: &'a dyn Objective,
+    pub(super) old: Old<'a>,
+    /// Mean log-ratio of each trajectory, where the objective needs it.
+    pub(super) sequence_ratios: Option<&'a [f64]>,
+}
+
+/// One chunk scored.
+pub(super) struct ChunkLoss {
+    /// To be back-propagated; `None` when it is not finite.
+    pub(super) loss: Option<Tensor<1>>,
+    pub(super) sums: Totals,
+}
+
+impl Scoring<'_> {
+    /// Scores `chunk` with `current`, which is differentiable, and `reference`. Of what cannot be used no graph is left.
+    pub(super) fn score(
+        &self,
+        chunk: &[&Item<'_>],
+        current: impl FnOnce(&[Replay<'_>]) -> Result<LogProbs>,
+        reference: impl FnOnce(&[Replay<'_>]) -> Result<LogProbs>,
+    ) -> Result<ChunkLoss> {
+        let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+        let scores = current(&replays)?;
+        let graph = scores.log_probs.clone();
+        self.loss(chunk, &replays, scores, reference).inspect_err(|_| release(graph))
+    }
+
+    fn loss(
+        &self,
+        chunk: &[&Item<'_>],
+        replays: &[Replay<'_>],
+        scores: LogProbs,
+        reference: impl FnOnce(&[Replay<'_>]) -> Result<LogProbs>,
+    ) -> Result<ChunkLoss> {
+        let positions = self.objective.scope().image_positions;
+        let layout = Layout::of(&scores, replays)?;
+        let reference = match self.objective.needs_reference() {
+            true => Some(layout.attach(reference(replays)?.log_probs)),
+            false => None,
+        };
+        let weights = layout.fill(chunk, |item, i| match is_scored(item.replay.segment(), i, positions) {
+            true => item.weight,
+            false => 0.0,
+        });
+        let entropy = match &scores.entropy {
+            Some(values) => Mean::of(values, &weights)?,
+            None => Mean::default(),
+        };
+        let kept = match self.old {
+            Old::Current { keep: true } => read(&scores, replays)?,
+            _ => Vec::new(),
+        };
+        let old = match self.old {
+            Old::Recorded => layout.fill(chunk, |item, i| f64::from(item.replay.segment().log_probs[i])),
+            Old::Current { .. } => scores.log_probs.clone().detach(),
+            Old::Kept(rows) => {
+                layout.fill(chunk, |item, i| f64::from(rows[item.number][i - item.replay.decisions().start]))
+            }
+        };
+        let loss = self.objective.loss(Terms {
+            log_probs: scores.log_probs,
+            old,
+            reference,
+            advantages: layout.column(chunk, |item| item.advantage),
+            weights,
+            sequence_log_ratio: self.sequence_ratios.map(|s| layout.column(chunk, |item| s[item.trajectory])),
+        })?;
+        let finite = loss.stats.loss.is_finite();
+        let non_finite = (!finite).then(|| {
+            let kind = replays[0].segment().kind;
+            format!("the loss of a chunk of {} {kind:?} replays is {}", replays.len(), loss.stats.loss)
+        });
+        let loss_of = match finite {
+            true => Some(loss.loss),
+            false => {
+                release(loss.loss);
+                None
+            }
+        };
+        let kept = chunk.iter().map(|item| item.number).zip(kept).collect();
+        Ok(ChunkLoss { loss: loss_of, sums: Totals { stats: loss.stats, entropy, non_finite, kept } })
+    }
+}
+
+/// Frees the graph of `scores`: burn does so when it is walked, not when its result is dropped.
+pub(super) fn release<const D: usize>(scores: Tensor<D>) {
+    if scores.is_tracked() {
+        scores.sum().backward();
+    }
+}
+
+/// What the replay of a batch came to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Sums over the scored decisions.
+    pub stats: LossStats,
+    /// Mean entropy in nats over the scored decisions, where the policy computes it.
+    pub entropy: Option<f64>,
+    /// What was not finite, and where; the gradients are of no use then.
+    pub non_finite: Option<String>,
+}
+
+/// Sums over chunks.
+#[derive(Default)]
+pub(super) struct Totals {
+    stats: LossStats,
+    entropy: Mean,
+    /// The first loss that was not finite.
+    pub(super) non_finite: Option<String>,
+    /// Scores that were fetched, by the number of the item.
+    kept: Vec<(usize, Vec<f32>)>,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, other: Self) {
+        self.stats.add(&other.stats);
+        self.entropy.sum += other.entropy.sum;
+        self.entropy.count += other.entropy.count;
+        self.non_finite = self.non_finite.take().or(other.non_finite);
+        self.kept.extend(other.kept);
+    }
+
+    /// What it came to, and the scores that were kept in the order of the items.
+    pub(super) fn finish(mut self) -> (Replayed, Vec<Vec<f32>>) {
+        self.kept.sort_by_key(|(number, _)| *number);
+        let entropy = if self.non_finite.is_none() { self.entropy.value() } else { None };
+        let replayed = Replayed { stats: self.stats, entropy, non_finite: self.non_finite };
+        (replayed, self.kept.into_iter().map(|(_, row)| row).collect())
+    }
+}
+
+/// Mean over scored decisions.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    fn of(values: &Tensor<2>, weights: &Tensor<2>) -> Result<Self> {
+        let scored = weights.clone().inner().not_equal_scalar(0.0_f32).float();
+        let sum = (values.clone().inner() * scored.clone()).sum();
+        let both = Tensor::cat(vec![sum, scored.sum()], 0)
+            .try_into_vec_as::<f32>()
+            .map_err(|e| Error::contract("cannot read the entropy from the device").with_source(e.to_string()))?;
+        Ok(Self { sum: f64::from(both[0]), count: f64::from(both[1]) })
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
+}

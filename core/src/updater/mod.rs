@@ -1,0 +1,247 @@
+//! From groups to an update: gate, replay, objective, gradients, optimizer.
+
+mod chunk_loss;
+mod chunks;
+mod gate;
+mod group;
+mod items;
+mod layout;
+mod replay;
+mod schedule;
+
+pub use chunk_loss::Replayed;
+pub use group::{BatchDraw, Group};
+pub use replay::accumulate;
+pub use schedule::{BurnSchedule, Schedule, WarmupCosine};
+
+use std::path::Path;
+
+use self::chunk_loss::Old;
+use self::replay::Batch;
+use crate::config::TrainerConfig;
+use crate::metrics::{Metrics, mean_std};
+use crate::rollouts::Drawn;
+use crate::{
+    Error, ErrorKind, LossStats, Objective, OptimizerConfig, Policy, Result, Rollout, Streams, SyncGrpoConfig, Watch,
+};
+
+/// Learns from groups: policy, objective and schedule. An [`update`](Updater::update) is all or nothing.
+///
+/// *Threading*: `Send`.
+pub struct Updater {
+    policy: Box<dyn Policy>,
+    objective: Box<dyn Objective>,
+    schedule: Box<dyn Schedule>,
+    config: TrainerConfig,
+    streams: Streams,
+    gated: bool,
+}
+
+/// What an update did.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Update {
+    /// Whether the parameters were updated: not when there is no decision to learn from.
+    pub updated: bool,
+    /// The metrics of the update, as [`Metrics`] lists them.
+    pub metrics: Metrics,
+}
+
+impl Updater {
+    /// An updater of `policy` by Sync-GRPO, with a fresh optimizer; of `config` what concerns it: `updates_per_batch`,
+    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
+    pub fn new(mut policy: Box<dyn Policy>, config: &TrainerConfig, streams: Streams) -> Result<Self> {
+        config.validate()?;
+        policy.learner().configure(&OptimizerConfig {
+            betas: config.betas,
+            weight_decay: config.weight_decay,
+            decay_scope: config.decay_scope,
+        });
+        let TrainerConfig { learning_rate, warmup_steps, steps, .. } = *config;
+        if warmup_steps > steps {
+            tracing::warn!("trainer.warmup_steps: {warmup_steps} steps of warm-up are cut to trainer.steps ({steps})");
+        }
+        Ok(Self {
+            policy,
+            objective: Box::new(SyncGrpoConfig::default().init()?),
+            schedule: Box::new(WarmupCosine::new(learning_rate, warmup_steps, steps)),
+            config: config.clone(),
+            streams,
+            gated: false,
+        })
+    }
+
+    /// The same with another objective.
+    pub fn with_objective(mut self, objective: Box<dyn Objective>) -> Self {
+        self.objective = objective;
+        self
+    }
+
+    /// The same with another learning rate than the config's warm-up and cosine.
+    pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Self {
+        self.schedule = Box::new(schedule);
+        self
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &dyn Policy {
+        self.policy.as_ref()
+    }
+
+    /// The policy, to be changed between updates.
+    pub fn policy_mut(&mut self) -> &mut dyn Policy {
+        self.policy.as_mut()
+    }
+
+    /// The objective.
+    pub fn objective(&self) -> &dyn Objective {
+        self.objective.as_ref()
+    }
+
+    /// The learning rate of `step`.
+    pub fn rate(&mut self, step: u64) -> f64 {
+        self.schedule.rate(step)
+    }
+
+    /// Whether sampling and replay were found to agree. Until they were, an update begins with that check.
+    pub fn is_gated(&self) -> bool {
+        self.gated
+    }
+
+    pub(crate) fn set_gated(&mut self, gated: bool) {
+        self.gated = gated;
+    }
+
+    /// What is learned from `drawn`, with the objective's advantages; `None` when the group was dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the objective does not return one advantage per reward.
+    pub fn group(&self, drawn: Drawn) -> Result<Option<Group>> {
+        if drawn.rollouts.is_empty() {
+            return Ok(None);
+        }
+        let advantages = self.objective.advantages(&drawn.rewards);
+        if advantages.len() != drawn.rewards.len() {
+            return Err(Error::contract(format!(
+                "the objective returned {} advantages, expected {}",
+                advantages.len(),
+                drawn.rewards.len()
+            )));
+        }
+        let trajectories = drawn.rollouts.into_iter().map(|Rollout { trajectory, .. }| trajectory).collect();
+        Ok(Some(Group::new(drawn.cursor, trajectories, advantages)))
+    }
+
+    /// Learns from `groups`: `updates_per_batch` optimizer steps at the learning rate of `step`, or none. `watch` is told of
+    /// every few chunks.
+    ///
+    /// # Errors
+    /// Whatever the policy, the objective or `watch` returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when
+    /// sampling and replay disagree; [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite) when a loss or gradient is not
+    /// finite. Parameters and optimizer are then as they were before.
+    pub fn update(&mut self, step: u64, groups: &[Group], watch: Watch<'_>) -> Result<Update> {
+        let mut metrics = Metrics::new();
+        metrics.insert("lr", self.schedule.rate(step));
+        let draw = BatchDraw { streams: self.streams, step };
+        if Batch::new(self.objective.as_ref(), groups, Some(&draw))?.items.is_empty() {
+            return Ok(Update { updated: false, metrics });
+        }
+        if !self.gated {
+            self.gate(groups)?;
+            self.gated = true;
+        }
+        let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
+        if let Err(error) = self.rounds(step, groups, &draw, &mut metrics, watch) {
+            let learner = self.policy.learner();
+            learner.discard();
+            before.map_or(Ok(()), |before| learner.restore(before))?;
+            return Err(error);
+        }
+        let advantages: Vec<f64> = groups.iter().flat_map(|g| g.advantages.iter().copied()).collect();
+        if let Some((_, std)) = mean_std(&advantages) {
+            metrics.insert("advantage_std", std);
+        }
+        Ok(Update { updated: true, metrics })
+    }
+
+    /// All optimizer steps from one batch.
+    fn rounds(
+        &mut self,
+        step: u64,
+        groups: &[Group],
+        draw: &BatchDraw,
+        metrics: &mut Metrics,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let rounds = self.config.updates_per_batch;
+        let rate = self.schedule.rate(step);
+        let batch = Batch::new(self.objective.as_ref(), groups, Some(draw))?;
+        let means = match self.objective.needs_sequence_ratio() && rounds > 1 {
+            true => batch.mean_log_probs(self.policy.as_ref(), self.config.chunk)?,
+            false => vec![0.0; groups.iter().map(|group| group.trajectories.len()).sum()],
+        };
+        let mut stats = LossStats::default();
+        let (mut entropy, mut norms, mut old) = (None, 0.0, Vec::new());
+        for round in 0..rounds {
+            let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
+            let (replayed, kept) =
+                batch.replay(self.policy.as_mut(), self.config.chunk, round, from, &means, &mut *watch)?;
+            if let Some(reason) = replayed.non_finite {
+                return Err(Error::new(ErrorKind::NonFinite, reason));
+            }
+            norms += apply(self.policy.as_mut(), rate, self.config.max_grad_norm)?;
+            stats.add(&replayed.stats);
+            if round == 0 {
+                (entropy, old) = (replayed.entropy, kept);
+            }
+        }
+        metrics.insert("loss", stats.loss / rounds as f64);
+        if self.objective.needs_reference() {
+            metrics.insert("kl", stats.mean(stats.kl));
+        }
+        metrics.insert("ratio_mean", stats.mean(stats.ratio));
+        metrics.insert("ratio_max", stats.ratio_max);
+        metrics.insert("clip_ratio/low", stats.mean(stats.clipped_low));
+        metrics.insert("clip_ratio/high", stats.mean(stats.clipped_high));
+        metrics.insert("grad_norm", norms / rounds as f64);
+        if let Some(entropy) = entropy {
+            metrics.insert("entropy", entropy);
+        }
+        Ok(())
+    }
+
+    /// Writes parameters and optimizer into `dir`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be written.
+    pub fn save(&mut self, dir: &Path) -> Result<()> {
+        self.policy.learner().save(dir)
+    }
+
+    /// Restores what [`save`](Updater::save) wrote, bit for bit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the files are not those of such a policy.
+    pub fn load(&mut self, dir: &Path) -> Result<()> {
+        self.policy.learner().load(dir)
+    }
+
+    pub(crate) fn into_parts(self) -> (Box<dyn Policy>, Box<dyn Objective>) {
+        (self.policy, self.objective)
+    }
+}
+
+/// One optimizer step with the accumulated gradients: their norm before clipping.
+fn apply(policy: &mut dyn Policy, rate: f64, max_norm: f64) -> Result<f64> {
+    let learner = policy.learner();
+    let norms = learner.gradient_norms()?;
+    if let Some((name, norm)) = norms.iter().find(|(_, norm)| !norm.is_finite()) {
+        return Err(Error::new(ErrorKind::NonFinite, format!("the gradient of {name} has norm {norm}")));
+    }
+    let norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
+    learner.apply(rate, (max_norm / (norm + 1e-6)).min(1.0))?;
+    Ok(norm)
+}

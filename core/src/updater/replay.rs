@@ -1,0 +1,171 @@
+//! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
+
+use burn::optim::GradientsParams;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
+
+use super::chunk_loss::{ChunkLoss, Old, Replayed, Scoring, Totals};
+use super::chunks::chunks;
+use super::items::{Item, is_scored, items};
+use super::layout::read;
+use super::{BatchDraw, Group};
+use crate::config::Chunk;
+use crate::event::unwatched;
+use crate::{Event, Objective, Policy, Replay, Replica, Result, Stream, Watch, Weights};
+
+/// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
+/// log-probabilities being those that were recorded while sampling. Stops at the first loss that is not finite.
+///
+/// Where the policy has replicas, each takes a chunk at a time; their gradients are added in the order of the chunks, so
+/// that results do not depend on how many there are, unless they share a memory budget.
+///
+/// Without `draw`, all denoising steps are scored whatever the objective says, and without dropout.
+///
+/// # Errors
+/// What the policy or the objective returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the policy's
+/// log-probabilities have a wrong shape, a trajectory's parts do not fit together or a group has not one advantage per
+/// trajectory; [`ErrorKind::Config`](crate::ErrorKind::Config) when a chunk is to hold nothing. Gradients accumulated before
+/// the error are of no use: discard them.
+pub fn accumulate(
+    policy: &mut dyn Policy,
+    objective: &dyn Objective,
+    groups: &[Group],
+    chunk: impl Into<Chunk>,
+    draw: Option<&BatchDraw>,
+) -> Result<Replayed> {
+    let batch = Batch::new(objective, groups, draw)?;
+    let recorded = |item: &Item<'_>, i: usize| item.replay.segment().log_probs[i];
+    let old = batch.means(batch.items.iter().map(|item| item.replay.decisions().map(|i| recorded(item, i)).collect()));
+    Ok(batch.replay(policy, chunk.into(), 0, Old::Recorded, &old, &mut unwatched)?.0)
+}
+
+/// What an update replays.
+pub(super) struct Batch<'a> {
+    pub(super) items: Vec<Item<'a>>,
+    objective: &'a dyn Objective,
+    noise: Option<Stream>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(objective: &'a dyn Objective, groups: &'a [Group], draw: Option<&BatchDraw>) -> Result<Self> {
+        groups.iter().try_for_each(Group::check)?;
+        let noise = draw.zip(groups.first()).map(|(draw, first)| draw.noise(first));
+        Ok(Self { items: items(groups, objective, draw), objective, noise })
+    }
+
+    /// Accumulates the gradients of one update; also the scores that `old` says to keep, item by item. `means` are the old
+    /// mean log-probabilities of the trajectories, where the objective's ratio is that of sequences.
+    pub(super) fn replay(
+        &self,
+        policy: &mut dyn Policy,
+        chunk: Chunk,
+        round: usize,
+        old: Old<'_>,
+        means: &[f64],
+        watch: Watch<'_>,
+    ) -> Result<(Replayed, Vec<Vec<f32>>)> {
+        let mut replicas = policy.replicas();
+        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy)?;
+        let sequence_ratios = match (self.objective.needs_sequence_ratio(), old) {
+            (false, _) => None,
+            (true, Old::Current { .. }) => Some(vec![0.0; means.len()]),
+            (true, _) => {
+                let now = self.mean_log_probs(policy, chunk)?;
+                Some(now.iter().zip(means).map(|(now, old)| now - old).collect::<Vec<_>>())
+            }
+        };
+        let scoring = Scoring { objective: self.objective, old, sequence_ratios: sequence_ratios.as_deref() };
+        let mut totals = Totals::default();
+        let mut tell = |done| watch(&Event::Replayed { round, done, total: chunks.len() });
+        if replicas.is_empty() {
+            for (done, chunk) in chunks.iter().enumerate() {
+                let ChunkLoss { loss, sums } = self.score(&scoring, chunk, &*policy)?;
+                totals.add(sums);
+                let Some(loss) = loss else { break };
+                policy.learner().accumulate(loss)?;
+                tell(done + 1)?;
+            }
+            return Ok(totals.finish());
+        }
+        let wave = replicas.len();
+        for (number, chunks) in chunks.chunks(wave).enumerate() {
+            let work = |(replica, chunk): (&mut Box<dyn Replica>, &Vec<&Item<'_>>)| {
+                let ChunkLoss { loss, sums } = self.score(&scoring, chunk, replica.as_ref())?;
+                Ok((sums, loss.map(|loss| replica.gradients(loss)).transpose()?))
+            };
+            let done: Vec<Result<(Totals, Option<GradientsParams>)>> =
+                replicas.par_iter_mut().zip(chunks.par_iter()).map(work).collect();
+            for one in done {
+                let (sums, gradients) = one?;
+                totals.add(sums);
+                let Some(gradients) = gradients else { return Ok(totals.finish()) };
+                policy.learner().add(gradients)?;
+            }
+            tell(number * wave + chunks.len())?;
+        }
+        Ok(totals.finish())
+    }
+
+    fn score(&self, scoring: &Scoring<'_>, chunk: &[&Item<'_>], scorer: &(impl Scorer + ?Sized)) -> Result<ChunkLoss> {
+        let current = |replays: &[Replay<'_>]| match &self.noise {
+            Some(noise) => scorer.training(replays, noise.clone()),
+            None => scorer.scores(replays, Weights::Current),
+        };
+        scoring.score(chunk, current, |replays| scorer.scores(replays, Weights::Reference))
+    }
+
+    /// Mean log-probability of each trajectory over its scored decisions as the policy is now, without gradients.
+    pub(super) fn mean_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<f64>> {
+        let mut rows = vec![Vec::new(); self.items.len()];
+        for chunk in chunks(&self.items, chunk, policy)? {
+            let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+            let scores = read(&policy.log_probs(&replays, Weights::Detached)?, &replays)?;
+            for (item, row) in chunk.iter().zip(scores) {
+                rows[item.number] = row;
+            }
+        }
+        Ok(self.means(rows.into_iter()))
+    }
+
+    /// Means by trajectory of the scored decisions of `rows`, one for each item.
+    fn means(&self, rows: impl Iterator<Item = Vec<f32>>) -> Vec<f64> {
+        let positions = self.objective.scope().image_positions;
+        let trajectories = self.items.last().map_or(0, |item| item.trajectory + 1);
+        let mut sums = vec![(0.0_f64, 0.0_f64); trajectories];
+        for (item, row) in self.items.iter().zip(rows) {
+            let (sum, count) = &mut sums[item.trajectory];
+            for (i, score) in item.replay.decisions().zip(row) {
+                if is_scored(item.replay.segment(), i, positions) {
+                    *sum += item.often * f64::from(score);
+                    *count += item.often;
+                }
+            }
+        }
+        sums.into_iter().map(|(sum, count)| if count > 0.0 { sum / count } else { 0.0 }).collect()
+    }
+}
+
+/// A policy or one of its replicas.
+trait Scorer {
+    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs>;
+    fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs>;
+}
+
+impl Scorer for dyn Policy + '_ {
+    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs> {
+        self.log_probs(replays, weights)
+    }
+
+    fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs> {
+        self.training_log_probs(replays, noise)
+    }
+}
+
+impl Scorer for dyn Replica + '_ {
+    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs> {
+        self.log_probs(replays, weights)
+    }
+
+    fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs> {
+        self.training_log_probs(replays, noise)
+    }
+}
