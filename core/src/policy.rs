@@ -113,7 +113,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 ///         Some(&self.inner)
 ///     }
 /// }
-/// # let _: Box<dyn Policy> = Box::new(Timed { inner: bandit::Bandit::new(), took: Default::default() });
+/// # fn main() { let _: Box<dyn Policy> = Box::new(Timed { inner: bandit::Bandit::new(), took: Default::default() }); }
 /// ```
 pub trait Policy: Any + Send {
     /// Log-probabilities of the decisions of `chunk`, all of one [`Decoding`](crate::Decoding) and

@@ -149,7 +149,8 @@ impl Journal {
     /// Puts another run aside, if that is allowed.
     fn make_room(&self) -> Result<()> {
         let metrics = self.folder.join(METRICS);
-        let used = !checkpoints(&self.checkpoints())?.is_empty() || fs::metadata(&metrics).is_ok_and(|m| m.len() > 0);
+        let used = !checkpoints(&self.checkpoints())?.is_empty()
+            || fs::metadata(&metrics).is_ok_and(|m| m.is_file() && m.len() > 0);
         if !used {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use crate::{Policy, Result, Task};
 /// use counterpoint::{Candidate, Result, Rollout, Sample, Segment, Task, Trajectory, one_shot};
 /// # use bandit::Bandit;
 ///
+/// # fn main() {
 /// let sampler = one_shot(|policy: &Bandit, task: &Task, candidates: &[Candidate]| {
 ///     let log_probs = policy.log_probs_now()?;
 ///     let draw = |candidate: &Candidate| {
@@ -24,6 +25,7 @@ use crate::{Policy, Result, Task};
 ///     Ok(candidates.iter().map(draw).collect())
 /// });
 /// # let _ = sampler;
+/// # }
 /// ```
 pub fn one_shot<P: Policy>(
     draw: impl FnMut(&P, &Task, &[Candidate]) -> Result<Vec<Rollout>> + Send + 'static,

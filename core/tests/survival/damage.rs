@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use counterpoint::ErrorKind;
+use counterpoint::{ErrorKind, Journal};
 
 use super::common::weights;
-use super::{assert_equal, finish, newest, run};
+use super::{assert_equal, finish, logged, newest, run, trained, tree};
 
 const STEPS: u64 = 8;
 
@@ -86,13 +86,25 @@ pub(super) fn a_run_goes_on_from_the_previous_checkpoint_and_the_damaged_one_no_
     assert_equal(&folder, &whole, STEPS);
 }
 
-pub(super) fn a_run_that_was_started_anew_in_an_old_folder_and_killed_does_not_go_on_from_the_old_one() {
+pub(super) fn a_used_folder_is_refused_or_its_run_kept_aside() {
     let root = tempfile::tempdir().unwrap();
     let [whole, folder] = ["whole", "reused"].map(|name| root.path().join(name));
     finish(run(&folder, STEPS));
-    run(&folder, STEPS).step().unwrap();
+    let before = tree(&folder);
+    let error = run(&folder, STEPS).step().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(error.to_string().contains("holds a run already"), "{error}");
+    assert_eq!(tree(&folder), before, "and left alone");
+
+    let anew = || run(&folder, STEPS).with_journal(Journal::new(&folder).overwriting());
+    anew().step().unwrap();
     assert_eq!(newest(&folder), None, "the metrics begin anew, so must the checkpoints");
-    finish(run(&folder, STEPS));
+    finish(anew());
     finish(run(&whole, STEPS));
     assert_equal(&folder, &whole, STEPS);
+    // The first run, and the one that was left after a step.
+    let first = folder.join("superseded");
+    assert_eq!(logged(&first), logged(&whole));
+    assert_eq!(trained(&first, STEPS), trained(&whole, STEPS));
+    assert_eq!(logged(&folder.join("superseded-2")).len(), 1);
 }

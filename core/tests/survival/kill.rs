@@ -5,7 +5,7 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use counterpoint::{Key, StopToken, Stream, Streams, Trainer};
+use counterpoint::{Journal, Key, StopToken, Stream, Streams, Trainer};
 
 use super::child::child;
 use super::common::{Faults, Slowly, ToyPolicy, changed, stateful, trainer};
@@ -30,8 +30,9 @@ fn run(folder: &Path, pause: Duration) -> Trainer {
 
 fn go_on(folder: &Path, pause: Duration) {
     let mut trainer = run(folder, pause);
-    if let Some(newest) = newest(folder) {
-        trainer.resume(&newest).unwrap();
+    match newest(folder) {
+        Some(newest) => trainer.resume(&newest).unwrap(),
+        None => trainer = trainer.with_journal(Journal::new(folder).overwriting()),
     }
     trainer.run(&StopToken::new()).unwrap();
 }
