@@ -1,5 +1,5 @@
 //! A policy of your own under the same trainer: a GRU that learns to write words one can pronounce.
-//! A program brings a [`Policy`], a [`Sampler`] that draws from it, tasks and a [`Reward`]; the rest is the engine's.
+//! A program brings a [`Policy`], a function that draws from it, tasks and a [`Reward`]; the rest is the engine's.
 //!
 //!     cargo run --release -p counterpoint-examples --example custom_policy
 #![allow(clippy::print_stdout)]
@@ -8,11 +8,10 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, gru};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use counterpoint::{
-    Candidate, Draft, Error, KeepAll, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Reward, RewardEnsemble,
-    Rollout, Sample, Sampler, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Weights,
-    config::TrainerConfig, trainer::Parts,
+    Candidate, Error, Learner, LogProbs, ModuleLearner, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Rollout,
+    Sample, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Weights, config::TrainerConfig,
+    one_shot,
 };
-use std::any::Any;
 
 const LETTERS: usize = 26;
 const START: u32 = LETTERS as u32; // what a word begins after
@@ -53,7 +52,7 @@ impl Policy for WriterPolicy {
         };
         let read = ids(|s| [&s.context[..], &s.chosen[..LENGTH - 1]].concat());
         let written = ids(|s| s.chosen.clone()).unsqueeze_dim::<3>(2);
-        Ok(LogProbs { log_probs: writer.next(read).gather(2, written).squeeze_dim(2), entropy: None })
+        Ok(LogProbs::new(writer.next(read).gather(2, written).squeeze_dim(2)))
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
@@ -61,43 +60,31 @@ impl Policy for WriterPolicy {
     }
 }
 
-/// The sampler: letter after letter, all candidates in one batch. A drafted word is a finished one.
-struct WriterSampler;
-
-impl Sampler for WriterSampler {
-    fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], _previews: bool) -> Result<Vec<Draft>> {
-        let policy = (policy as &dyn Any).downcast_ref::<WriterPolicy>();
-        let writer = policy.ok_or_else(|| Error::contract("expected a WriterPolicy"))?.learner.module().valid();
-        let (device, n) = (&writer.head.weight.device(), all.len());
-        // Randomness belongs to the candidate, not to the batch: a run is the same however it is spread.
-        let uniforms: Vec<f32> = all.iter().flat_map(|c| c.stream("letter", 0).uniforms(LENGTH)).collect();
-        let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [n, LENGTH]), device);
-        let (mut text, mut scores) = (Tensor::<2, Int>::full([n, 1], START, device), Vec::new());
-        for i in 0..LENGTH {
-            let log_probs = writer.next(text.clone()).narrow(1, i, 1).squeeze_dim::<2>(1);
-            let below = log_probs.clone().exp().cumsum(1).lower(uniforms.clone().narrow(1, i, 1).expand([n, LETTERS]));
-            let letter = below.int().sum_dim(1).clamp_max(LETTERS as i64 - 1);
-            scores.push(log_probs.gather(1, letter.clone()));
-            text = Tensor::cat(vec![text, letter], 1);
-        }
-        let unreadable = |e| Error::contract("cannot read the words from the device").with_source(e);
-        let text = text.narrow(1, 1, LENGTH).try_into_vec_as::<u32>().map_err(unreadable)?;
-        let scores = Tensor::cat(scores, 1).try_into_vec_as::<f32>().map_err(unreadable)?;
-        let draft = |(row, &candidate): (usize, &Candidate)| {
-            let (mine, number) = (row * LENGTH..(row + 1) * LENGTH, candidate.key.candidate);
-            let word = text[mine.clone()].iter().map(|&id| char::from(b'a' + id as u8)).collect();
-            let segment = Segment::text(vec![START], text[mine.clone()].to_vec(), scores[mine].to_vec());
-            let trajectory = Trajectory { candidate: number, segments: vec![segment] };
-            let state = Box::new(Rollout { trajectory, sample: Sample::new(task, number, String::new(), word, None) });
-            Draft { candidate, preview: None, steps_spent: 1, steps_left: 0, state }
-        };
-        Ok(all.iter().enumerate().map(draft).collect())
+/// The sampler: letter after letter, all candidates in one batch.
+fn write(policy: &WriterPolicy, task: &Task, candidates: &[Candidate]) -> Result<Vec<Rollout>> {
+    let writer = policy.learner.module().valid();
+    let (device, n) = (&writer.head.weight.device(), candidates.len());
+    // Randomness belongs to the candidate, not to the batch: a run is the same however it is spread.
+    let uniforms: Vec<f32> = candidates.iter().flat_map(|c| c.stream("letter", 0).uniforms(LENGTH)).collect();
+    let uniforms = Tensor::<2>::from_data(TensorData::new(uniforms, [n, LENGTH]), device);
+    let (mut text, mut scores) = (Tensor::<2, Int>::full([n, 1], START, device), Vec::new());
+    for i in 0..LENGTH {
+        let log_probs = writer.next(text.clone()).narrow(1, i, 1).squeeze_dim::<2>(1);
+        let below = log_probs.clone().exp().cumsum(1).lower(uniforms.clone().narrow(1, i, 1).expand([n, LETTERS]));
+        let letter = below.int().sum_dim(1).clamp_max(LETTERS as i64 - 1);
+        scores.push(log_probs.gather(1, letter.clone()));
+        text = Tensor::cat(vec![text, letter], 1);
     }
-
-    fn finish(&mut self, _: &dyn Policy, _: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
-        let foreign = |_| Error::contract("expected a draft of this sampler");
-        drafts.into_iter().map(|d| Ok(*d.state.downcast::<Rollout>().map_err(foreign)?)).collect()
-    }
+    let unreadable = |e| Error::contract("cannot read the words from the device").with_source(e);
+    let text = text.narrow(1, 1, LENGTH).try_into_vec_as::<u32>().map_err(unreadable)?;
+    let scores = Tensor::cat(scores, 1).try_into_vec_as::<f32>().map_err(unreadable)?;
+    let rollout = |(row, candidate): (usize, &Candidate)| {
+        let (mine, number) = (row * LENGTH..(row + 1) * LENGTH, candidate.key.candidate);
+        let word = text[mine.clone()].iter().map(|&id| char::from(b'a' + id as u8)).collect();
+        let segment = Segment::text(vec![START], text[mine.clone()].to_vec(), scores[mine].to_vec());
+        Rollout::new(Trajectory::new(number, vec![segment]), Sample::new(task, number, String::new(), word, None))
+    };
+    Ok(candidates.iter().enumerate().map(rollout).collect())
 }
 
 /// The reward: the share of neighbouring letters of which exactly one is a vowel.
@@ -126,16 +113,13 @@ fn main() -> Result<()> {
         head: LinearConfig::new(32, LETTERS).init(&device),
     };
     let learner = ModuleLearner::new(writer.clone().to_device(&device.clone().autodiff()).train());
-    let weights = [("pronounceable".to_owned(), 1.0)].into();
-    let parts = Parts {
-        policy: Box::new(WriterPolicy { learner, reference: writer.no_grad() }),
-        sampler: Box::new(WriterSampler),
-        filter: Box::new(KeepAll),
-        objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
-        rewards: RewardEnsemble::new(vec![Box::new(Pronounceable)], [("default".to_owned(), weights)].into())?,
-        surrogate: None,
-        tasks: Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Write a word."))),
-    };
+    let parts = Parts::new(
+        Box::new(WriterPolicy { learner, reference: writer.no_grad() }),
+        one_shot(write),
+        RewardEnsemble::single(Pronounceable),
+        Box::new(|_step: u64, cursor: u64, _: &Streams| Ok(Task::new(cursor, "Write a word."))),
+    )?
+    .with_objective(SyncGrpoConfig::dr_grpo().init()?);
     let config = TrainerConfig { group_size: 16, learning_rate: 0.01, ..Default::default() };
     let mut trainer = Trainer::new(parts, config, 42)?;
     let mut means = [0.0; 10];

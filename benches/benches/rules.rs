@@ -33,14 +33,12 @@ fn terms(rows: usize, columns: usize) -> Terms {
         let values: Vec<f32> = numbers(purpose, rows * width).iter().map(|u| low + u * (high - low)).collect();
         Tensor::<2>::from_data(TensorData::new(values, [rows, width]), &device)
     };
-    Terms {
-        log_probs: tensor("current", columns, -5.0, -4.5).require_grad(),
-        old: tensor("old", columns, -5.0, -4.5),
-        reference: Some(tensor("reference", columns, -5.0, -4.5)),
-        advantages: tensor("advantage", 1, -1.0, 1.0),
-        weights: Tensor::full([rows, columns], 0.6 / G as f32, &device),
-        sequence_log_ratio: None,
-    }
+    let log_probs = |purpose| tensor(purpose, columns, -5.0, -4.5);
+    let (advantages, weights) =
+        (tensor("advantage", 1, -1.0, 1.0), Tensor::full([rows, columns], 0.6 / G as f32, &device));
+    let mut terms = Terms::new(log_probs("current").require_grad(), log_probs("old"), advantages, weights);
+    terms.reference = Some(log_probs("reference"));
+    terms
 }
 
 /// Loss and gradient of a group's answers and images, each as one chunk.
@@ -61,7 +59,7 @@ fn dynamic_group_scaling(c: &mut Criterion) {
     c.bench_function("DGS: admit and adapt, 64 drafts", |b| {
         b.iter(|| {
             let admitted = filter.admit(black_box(&scores)).iter().filter(|a| **a).count();
-            filter.adapt(&GroupOutcome { scores: scores.clone(), admitted, drafted: scores.len() });
+            filter.adapt(&GroupOutcome::new(scores.clone(), admitted, scores.len()));
         });
     });
 }

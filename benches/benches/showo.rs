@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::checkpoint::{Keep, Reader, Writer};
-use counterpoint::trainer::accumulate;
+use counterpoint::updater::accumulate;
 use counterpoint::{Key, Policy, Result, Streams, SyncGrpoConfig};
 use counterpoint_benches::{candidates, question, random_group, tiny_showo};
 use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGitConfig, TextModel};

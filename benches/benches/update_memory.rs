@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-use counterpoint::trainer::accumulate;
+use counterpoint::updater::accumulate;
 use counterpoint::{Policy, SyncGrpoConfig};
 use counterpoint_benches::{random_group, tiny_showo};
 

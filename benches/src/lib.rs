@@ -9,8 +9,8 @@ pub mod sizes;
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::trainer::Group;
-use counterpoint::{Candidate, Decoding, Key, Result, Segment, SegmentKind, Streams, Trajectory};
+use counterpoint::Group;
+use counterpoint::{Candidate, Key, Result, Segment, Streams, Trajectory};
 use counterpoint_samplers::MaskSchedule;
 use counterpoint_showo::{ShowoPolicy, prompting};
 
@@ -64,31 +64,12 @@ pub fn random_group(policy: &ShowoPolicy, candidates: usize, steps: usize) -> Re
                 }
                 masked = MaskSchedule::Cosine.remask(step, steps, tokens, masked);
             }
-            let understanding = Segment {
-                kind: SegmentKind::Understanding,
-                decoding: Decoding::Autoregressive,
-                context: question.clone(),
-                per_step: 1,
-                log_probs: vec![-3.0; answer.len()],
-                undecided: vec![true; answer.len()],
-                chosen: answer,
-                guidance: 0.0,
-                temperature: 1.0,
-            };
-            let generation = Segment {
-                kind: SegmentKind::Generation,
-                decoding: Decoding::Masked,
-                context: (1..17).collect(),
-                per_step: tokens,
-                log_probs: vec![-5.0; chosen.len()],
-                chosen,
-                undecided,
-                guidance: 2.0,
-                temperature: 1.0,
-            };
-            Trajectory { candidate, segments: vec![understanding, generation] }
+            let (said, painted) = (vec![-3.0; answer.len()], vec![-5.0; chosen.len()]);
+            let understanding = Segment::text(question.clone(), answer, said);
+            let generation = Segment::masked((1..17).collect(), tokens, chosen, painted, undecided).with_guidance(2.0);
+            Trajectory::new(candidate, vec![understanding, generation])
         })
         .collect();
     let advantages = (0..candidates).map(|i| i as f64 / candidates as f64 - 0.5).collect();
-    Ok(Group { trajectories, advantages })
+    Ok(Group::new(0, trajectories, advantages))
 }

@@ -23,7 +23,6 @@ pub fn unwatched(_: &Event<'_>) -> Result<()> {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A wave of drafts was drawn and filtered.
-    #[non_exhaustive]
     Drafted {
         /// The task.
         task: &'a Task,
@@ -35,7 +34,6 @@ pub enum Event<'a> {
         admitted: usize,
     },
     /// The attempts were used up; the group was filled with the best drafts seen.
-    #[non_exhaustive]
     AttemptsExhausted {
         /// The task.
         task: &'a Task,
@@ -45,7 +43,6 @@ pub enum Event<'a> {
         filled: usize,
     },
     /// A group was finished and scored.
-    #[non_exhaustive]
     Group {
         /// The task.
         task: &'a Task,
@@ -57,7 +54,6 @@ pub enum Event<'a> {
         kept: &'a [usize],
     },
     /// A reward failed on samples of a group; they are dropped.
-    #[non_exhaustive]
     ScoresFailed {
         /// The task.
         task: &'a Task,
@@ -69,7 +65,6 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// A group was left out: too few candidates with a reward, or the filter dropped it until the attempts were used up.
-    #[non_exhaustive]
     GroupDropped {
         /// The task.
         task: &'a Task,
@@ -77,7 +72,6 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// Some chunks of an update were replayed.
-    #[non_exhaustive]
     Replayed {
         /// Which update of this batch, from 0.
         round: usize,
@@ -87,7 +81,6 @@ pub enum Event<'a> {
         total: usize,
     },
     /// A step was skipped because of non-finite numbers.
-    #[non_exhaustive]
     StepSkipped {
         /// The step.
         step: u64,
@@ -97,7 +90,6 @@ pub enum Event<'a> {
     /// A step is done and its metrics are written.
     Step(&'a StepReport),
     /// A checkpoint was written.
-    #[non_exhaustive]
     Checkpoint {
         /// Steps completed.
         step: u64,
@@ -131,6 +123,13 @@ pub struct StepReport {
     pub metrics: Metrics,
     /// Whether the parameters were updated.
     pub updated: bool,
+}
+
+impl StepReport {
+    /// What `step` did.
+    pub fn new(step: u64, metrics: Metrics, updated: bool) -> Self {
+        Self { step, metrics, updated }
+    }
 }
 
 /// Asks a run to stop: on the next step boundary by [`set`](StopToken::set), or in the middle of a step by

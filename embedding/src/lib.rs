@@ -20,7 +20,7 @@ mod guide;
 
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::Parts;
+use counterpoint::Parts;
 use counterpoint::{KeepAll, Result, RewardEnsemble, SyncGrpoConfig, Trainer};
 
 /// The parts of a run that computes on `device`.

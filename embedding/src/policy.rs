@@ -100,7 +100,7 @@ impl Policy for Composer {
         let entropy = (all.clone().exp() * all.clone()).sum_dim(1).neg();
         let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [before.len(), 1]), &all.device());
         let shape = [chunk.len(), LENGTH];
-        Ok(LogProbs { log_probs: all.gather(1, chosen).reshape(shape), entropy: Some(entropy.reshape(shape)) })
+        Ok(LogProbs::new(all.gather(1, chosen).reshape(shape)).with_entropy(entropy.reshape(shape)))
     }
 
     fn kind(&self) -> &str {

@@ -40,9 +40,9 @@ impl Sampler for Improviser {
             let text = melody.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
             let sample = Sample::new(task, number, task.question.clone(), text, None);
             let segment = Segment::text(vec![opening], melody[1..].to_vec(), scores);
-            let trajectory = Trajectory { candidate: number, segments: vec![segment] };
+            let trajectory = Trajectory::new(number, vec![segment]);
             let preview = previews.then(|| sample.clone());
-            Draft { candidate, preview, steps_spent: 1, steps_left: 0, state: Box::new(Rollout { trajectory, sample }) }
+            Draft::new(candidate, Box::new(Rollout::new(trajectory, sample)), 1, 0).with_preview(preview)
         };
         Ok(all.iter().zip(notes.into_iter().zip(scores)).map(draft).collect())
     }

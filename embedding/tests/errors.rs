@@ -7,7 +7,7 @@ mod common;
 use common::{folder, step, trainer, weights};
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
-use counterpoint::trainer::Parts;
+use counterpoint::Parts;
 use counterpoint::{
     Error, ErrorKind, Learner, LogProbs, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score, StopToken,
     Streams, Task, Trainer, Weights,

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::trainer::{Group, accumulate};
+use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SegmentKind, SyncGrpoConfig,
-    Trajectory, Weights,
+    Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory, Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
 use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
@@ -237,7 +236,7 @@ impl Parity {
         }
         .init()?;
         let trajectories = self.trajectories()?;
-        let group = Group { trajectories, advantages: self.expected.get("grpo.advantages")?.values };
+        let group = Group::new(0, trajectories, self.expected.get("grpo.advantages")?.values);
         let replayed = accumulate(policy, &objective, std::slice::from_ref(&group), chunk, None)?;
         let [understanding, generation] = [0, 1].map(|segment| policy.golden.take(segment));
         let of = |name: &str| format!("{name} (chunk {chunk})");
@@ -249,7 +248,7 @@ impl Parity {
         compare(report, "grpo.cur_gen", &generation, self.tolerances.logits)?;
         compare(report, "grpo.loss", &[replayed.stats.loss], self.tolerances.gradients)?;
 
-        let norms = policy.learner().gradient_norms();
+        let norms = policy.learner().gradient_norms()?;
         let names = self.expected.names("grpo.grad_norm.")?;
         let got: Vec<f64> = names
             .iter()
@@ -296,29 +295,11 @@ impl Parity {
                     undecided.extend(row.iter().map(|&id| id == self.config.mask_token_id));
                     ids.extend(&chosen[step * group + i]);
                 }
-                let understanding = Segment {
-                    kind: SegmentKind::Understanding,
-                    decoding: Decoding::Autoregressive,
-                    context: question.clone(),
-                    per_step: 1,
-                    chosen: answers[i].clone(),
-                    log_probs: per_candidate(&old_und, i),
-                    undecided: vec![true; answers[i].len()],
-                    guidance: 0.0,
-                    temperature: 1.0,
-                };
-                let generation = Segment {
-                    kind: SegmentKind::Generation,
-                    decoding: Decoding::Masked,
-                    context: contexts[i].clone(),
-                    per_step: span.len(),
-                    chosen: ids,
-                    log_probs: per_candidate(&old_gen, i),
-                    undecided,
-                    guidance: self.config.guidance_scale,
-                    temperature: 1.0,
-                };
-                Trajectory { candidate: i as u64, segments: vec![understanding, generation] }
+                let understanding = Segment::text(question.clone(), answers[i].clone(), per_candidate(&old_und, i));
+                let generation =
+                    Segment::masked(contexts[i].clone(), span.len(), ids, per_candidate(&old_gen, i), undecided)
+                        .with_guidance(self.config.guidance_scale);
+                Trajectory::new(i as u64, vec![understanding, generation])
             })
             .collect())
     }
@@ -371,7 +352,7 @@ impl GoldenReference {
             })
             .collect();
         let shape = [chunk.len(), rows.len() / chunk.len()];
-        LogProbs { log_probs: Tensor::from_data(TensorData::new(rows, shape), &self.device), entropy: None }
+        LogProbs::new(Tensor::from_data(TensorData::new(rows, shape), &self.device))
     }
 }
 

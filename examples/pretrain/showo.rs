@@ -112,8 +112,8 @@ pub fn evaluate(out: &Path) -> Result<()> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = out.canonicalize().map_err(|e| Error::io("cannot find", out, e))?;
     let config = RunConfig::load(&base.join("sync_r1.toml"), &[format!("policy.model='{}'", out.display())])?;
-    let mut parts = parts(&config, base, &Device::flex())?;
-    let samples = HeldOut::new(&config, base)?.evaluate(&mut parts, || {})?.samples;
+    let (mut rollouts, updater) = parts(&config, base, &Device::flex())?.split(&config.trainer, config.run.seed)?;
+    let samples = HeldOut::new(&config, base)?.evaluate(&mut rollouts, updater.policy(), || {})?.samples;
     for (split, samples) in splits(&samples) {
         let scores = Metrics::of(samples.iter().map(|sample| &sample.right))?;
         println!(

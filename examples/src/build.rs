@@ -6,8 +6,7 @@ use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::data::{ConceptSet, PersonalTasks, Split};
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::trainer::Parts;
-use counterpoint::{Result, RewardEnsemble};
+use counterpoint::{Parts, Result, RewardEnsemble};
 
 /// Builds every component that `config` names; its relative paths are relative to `base`.
 ///
@@ -21,15 +20,16 @@ pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> 
         .map(|(name, settings)| registry::named_reward(name, settings, &context))
         .collect::<Result<Vec<_>>>()?;
     let split: Split = config.data.split.parse::<Split>().map_err(|e| e.at("data.split"))?;
-    Ok(Parts {
-        policy: registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
-        sampler: registry::sampler(&config.sampler.kind, &config.sampler.settings, &context)?,
-        filter: registry::filter(&config.filter.kind, &config.filter.settings, &context)?,
-        objective: registry::objective(&config.objective.kind, &config.objective.settings, &context)?,
-        rewards: RewardEnsemble::new(rewards, config.reward_weights.clone())?,
-        surrogate: config.filter.surrogate.clone(),
-        tasks: Box::new(tasks(config, base, split)?),
-    })
+    let mut parts = Parts::new(
+        registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
+        registry::sampler(&config.sampler.kind, &config.sampler.settings, &context)?,
+        RewardEnsemble::new(rewards, config.reward_weights.clone())?,
+        Box::new(tasks(config, base, split)?),
+    )?;
+    parts.filter = registry::filter(&config.filter.kind, &config.filter.settings, &context)?;
+    parts.surrogate = config.filter.surrogate.clone();
+    parts.objective = registry::objective(&config.objective.kind, &config.objective.settings, &context)?;
+    Ok(parts)
 }
 
 /// The tasks of one split of the config's data.

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use counterpoint::config::RunConfig;
 use counterpoint::data::Split;
-use counterpoint::trainer::Parts;
-use counterpoint::{Candidate, Error, Key, Pathway, Result, Rollout, Sample, Streams, Task};
+use counterpoint::{Error, Pathway, Policy, Result, Rollouts, Sample, Task};
 use counterpoint_unifybench::{Concept, Item, Judged, Right, Scene, Truth, language};
 use image::RgbImage;
 
@@ -13,14 +12,11 @@ use crate::tasks;
 
 /// Candidates drawn for every held-out task.
 const SAMPLES: u64 = 4;
-/// Purpose number that keeps the random streams of evaluations apart from those of training steps.
-const EVALUATION: u64 = u64::MAX;
 
 /// The held-out half: one task per held-out fact and pathway.
 pub struct HeldOut {
     tasks: Vec<(Task, Scene)>,
     truth: Truth,
-    streams: Streams,
 }
 
 /// What a model made of the held-out half.
@@ -48,7 +44,7 @@ impl HeldOut {
                 }
             }
         }
-        Ok(Self { tasks: found, truth: Truth::new()?, streams: Streams::new(config.run.seed) })
+        Ok(Self { tasks: found, truth: Truth::new()? })
     }
 
     /// Number of tasks.
@@ -66,14 +62,15 @@ impl HeldOut {
     ///
     /// # Errors
     /// Whatever the sampler or a reward returns.
-    pub fn evaluate(&self, parts: &mut Parts, task_done: impl Fn()) -> Result<Evaluation> {
+    pub fn evaluate(&self, rollouts: &mut Rollouts, policy: &dyn Policy, task_done: impl Fn()) -> Result<Evaluation> {
         let mut evaluation = Evaluation { samples: Vec::new(), images: Vec::new() };
         for (task, scene) in &self.tasks {
-            let samples: Vec<Sample> = self.draw(parts, task)?.into_iter().map(|rollout| rollout.sample).collect();
+            let drawn = rollouts.sample(policy, task, task.id, SAMPLES)?;
+            let samples: Vec<Sample> = drawn.into_iter().map(|rollout| rollout.sample).collect();
             if let Some(image) = samples.first().and_then(|sample| sample.image.as_ref()) {
                 evaluation.images.push((task.id, image.as_ref().clone()));
             }
-            let scores = parts.rewards.score(&samples)?;
+            let scores = rollouts.rewards.score(&samples)?;
             for (sample, scored) in samples.into_iter().zip(scores) {
                 let image = sample.image.map(|image| image.as_ref().clone());
                 let item = Item { scene: *scene, response: sample.response, image };
@@ -91,17 +88,6 @@ impl HeldOut {
             task_done();
         }
         Ok(evaluation)
-    }
-
-    fn draw(&self, parts: &mut Parts, task: &Task) -> Result<Vec<Rollout>> {
-        let candidates: Vec<Candidate> = (0..SAMPLES)
-            .map(|candidate| Candidate {
-                streams: self.streams,
-                key: Key { step: EVALUATION, task: task.id, candidate },
-            })
-            .collect();
-        let drafts = parts.sampler.draft(parts.policy.as_ref(), task, &candidates, false)?;
-        parts.sampler.finish(parts.policy.as_ref(), task, drafts)
     }
 }
 

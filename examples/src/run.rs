@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::trainer::Outcome;
-use counterpoint::{Event, Result, StopToken, Trainer};
+use counterpoint::{Event, Journal, Result, StopToken, Trainer};
 use counterpoint_unifybench::{HeldOutTable, Judged};
 
 use crate::{Cell, Evaluation, HeldOut, Progress, RunFolder, Stage, parts, report_run, save_grid};
@@ -86,16 +86,21 @@ impl Recipe<'_> {
         let held_out = HeldOut::new(self.config, self.base)?;
         let parts = parts(self.config, self.base, self.device)?;
         let mut trainer = Trainer::new(parts, self.config.trainer.clone(), self.config.run.seed)?
-            .with_folder(folder.path(), config_text.as_str());
+            .with_run_config(&self.config.to_table()?)?;
         if let Some(checkpoint) = folder.checkpoint()? {
+            trainer = trainer.with_folder(folder.path());
             trainer.resume(&checkpoint)?;
             watch.resumed(&checkpoint, trainer.progress().step);
-        } else if !(same && folder.has(BEFORE)) {
-            // What is there is of another config.
-            folder.remove(AFTER)?;
-            folder.remove(BEFORE)?;
-            folder.write(CONFIG, &config_text)?;
-            self.evaluate_before(&folder, &held_out, &mut trainer, watch)?;
+        } else {
+            // What is there of a run was not kept in a checkpoint.
+            trainer = trainer.with_journal(Journal::new(folder.path()).overwriting());
+            if !(same && folder.has(BEFORE)) {
+                // What is there is of another config.
+                folder.remove(AFTER)?;
+                folder.remove(BEFORE)?;
+                folder.write(CONFIG, &config_text)?;
+                self.evaluate_before(&folder, &held_out, &mut trainer, watch)?;
+            }
         }
 
         watch.start(self.config, trainer.progress().step);
@@ -157,7 +162,8 @@ impl Watch {
             Self::Run(progress) => Some(progress.stage(name, held_out.len())),
             Self::Count(_) => None,
         };
-        held_out.evaluate(trainer.parts_mut(), || stage.iter().for_each(Stage::inc))
+        let (rollouts, policy) = trainer.rollouts_mut();
+        held_out.evaluate(rollouts, policy, || stage.iter().for_each(Stage::inc))
     }
 
     fn resumed(&self, checkpoint: &Path, step: u64) {

@@ -40,7 +40,7 @@ fn config(trainable: &str) -> RunConfig {
 fn trainer(config: &RunConfig, folder: &Path) -> Trainer {
     let parts = parts(config, &base(), &Device::flex()).unwrap();
     let trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed).unwrap();
-    trainer.with_folder(folder, config.to_toml().unwrap())
+    trainer.with_folder(folder).with_run_config(&config.to_table().unwrap()).unwrap()
 }
 
 fn metrics(folder: &Path) -> Vec<Metrics> {

@@ -10,8 +10,8 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
+use counterpoint::StepReport;
 use counterpoint::metrics::Metrics;
-use counterpoint::trainer::StepReport;
 use counterpoint::{DynamicGroupScalingConfig, Error, Event, StopToken, Task, Trainer};
 use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs};
 use indicatif::{InMemoryTerm, TermLike};
@@ -87,7 +87,7 @@ fn run(steps: u64, progress: &Progress) {
 
 /// A step with these metrics.
 fn step(step: u64, metrics: &[(&str, f64)]) -> StepReport {
-    let mut report = StepReport { step, metrics: Metrics::new(), updated: true };
+    let mut report = StepReport::new(step, Metrics::new(), true);
     for (name, value) in metrics {
         report.metrics.insert(*name, *value);
     }
@@ -363,7 +363,7 @@ fn named<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
 fn json_is_one_object_per_event_with_the_metrics_of_the_log() {
     let (progress, out, err) = display(OutputMode::Json);
     let folder = tempfile::tempdir().unwrap();
-    trainer(3, &progress).with_folder(folder.path(), "").run(&StopToken::new()).unwrap();
+    trainer(3, &progress).with_folder(folder.path()).run(&StopToken::new()).unwrap();
     progress.finish();
     let objects = objects(&out.text());
     assert_eq!(err.text(), "");

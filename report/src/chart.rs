@@ -58,7 +58,7 @@ const PLANS: [Plan; 21] = [
     more("Groups dropped", "groups", &[("groups_dropped", "dropped")]),
     more("Attempts of the filter", "per group", &[("dgs/attempts", "attempts")]),
     more("Denoising steps done", "per training step", &[("dgs/steps_kept", "kept"), ("dgs/steps_dropped", "dropped")]),
-    more("Throughput", "images/s", &[("throughput/images_per_s", "images")]),
+    more("Throughput", "samples/s", &[("throughput/samples_per_s", "samples")]),
 ];
 
 /// The charts of a history: those that are planned, in order, then one for each metric that no plan knows. A metric

@@ -1,12 +1,9 @@
 //! Reason first, paint then: the sampler of models that do both.
 
-use std::any::{Any, type_name};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use counterpoint::{
-    Candidate, Decoding, Draft, Error, Policy, Result, Rollout, Sample, Sampler, Segment, SegmentKind, Task, Trajectory,
-};
+use counterpoint::{Candidate, Draft, Policy, Result, Rollout, Sample, Segment, Task, Trajectory, TypedSampler};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +72,7 @@ pub struct UnifiedSampler<P> {
 }
 
 /// A draft between its two phases.
-struct InTheMaking<T> {
+pub struct InTheMaking<T> {
     question: Vec<u32>,
     text: Continuation,
     response: String,
@@ -86,15 +83,16 @@ struct InTheMaking<T> {
     prompts: Option<T>,
 }
 
-impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
+impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
+    type Draft = InTheMaking<P::Prompts>;
+
     fn draft(
         &mut self,
-        policy: &dyn Policy,
+        policy: &P,
         task: &Task,
         candidates: &[Candidate],
         previews: bool,
-    ) -> Result<Vec<Draft>> {
-        let policy = downcast::<P>(policy)?;
+    ) -> Result<Vec<Draft<Self::Draft>>> {
         let question = policy.question(task)?;
         let texts = self.text.generate(policy, &question, candidates)?;
         let mut states = Vec::with_capacity(texts.len());
@@ -110,34 +108,18 @@ impl<P: Policy + UnifiedModel> Sampler for UnifiedSampler<P> {
         self.paint(policy, candidates, &mut states, checkpoint)?;
         let images = if previews { self.images(policy, &states)? } else { vec![None; states.len()] };
         let steps_left = self.image.config().timesteps - checkpoint;
-        Ok(states
-            .into_iter()
-            .zip(images)
-            .zip(candidates)
-            .map(|((state, image), &candidate)| Draft {
-                candidate,
-                preview: previews.then(|| {
-                    let number = candidate.key.candidate;
-                    Sample::new(task, number, state.prompt.clone(), state.response.clone(), image)
-                }),
-                steps_spent: checkpoint,
-                steps_left,
-                state: Box::new(state),
-            })
-            .collect())
+        let draft = |((state, image), &candidate): ((Self::Draft, _), &Candidate)| {
+            let number = candidate.key.candidate;
+            let preview =
+                previews.then(|| Sample::new(task, number, state.prompt.clone(), state.response.clone(), image));
+            Draft::new(candidate, state, checkpoint, steps_left).with_preview(preview)
+        };
+        Ok(states.into_iter().zip(images).zip(candidates).map(draft).collect())
     }
 
-    fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
-        let policy = downcast::<P>(policy)?;
+    fn finish(&mut self, policy: &P, task: &Task, drafts: Vec<Draft<Self::Draft>>) -> Result<Vec<Rollout>> {
         let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
-        let mut states = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            let state = draft
-                .state
-                .downcast::<InTheMaking<P::Prompts>>()
-                .map_err(|_| Error::contract("a draft was finished by another sampler than the one that drew it"))?;
-            states.push(*state);
-        }
+        let mut states: Vec<_> = drafts.into_iter().map(|draft| draft.state).collect();
         self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;
         let images = self.images(policy, &states)?;
         Ok(states
@@ -199,37 +181,14 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         state: InTheMaking<P::Prompts>,
         image: Option<Arc<RgbImage>>,
     ) -> Rollout {
-        let understanding = Segment {
-            kind: SegmentKind::Understanding,
-            decoding: Decoding::Autoregressive,
-            context: state.question,
-            per_step: 1,
-            undecided: vec![true; state.text.tokens.len()],
-            chosen: state.text.tokens,
-            log_probs: state.text.log_probs,
-            guidance: 0.0,
-            temperature: self.text.scoring_temperature(),
-        };
-        let generation = Segment {
-            kind: SegmentKind::Generation,
-            decoding: Decoding::Masked,
-            context: state.prompt_ids,
-            per_step: policy.image_tokens(),
-            chosen: state.canvas.chosen,
-            log_probs: state.canvas.log_probs,
-            undecided: state.canvas.undecided,
-            guidance: self.image.config().guidance_scale,
-            temperature: 1.0,
-        };
-        Rollout {
-            trajectory: Trajectory { candidate, segments: vec![understanding, generation] },
-            sample: Sample::new(task, candidate, state.prompt, state.response, image),
-        }
+        let understanding = Segment::text(state.question, state.text.tokens, state.text.log_probs)
+            .with_temperature(self.text.scoring_temperature());
+        let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
+        let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
+            .with_guidance(self.image.config().guidance_scale);
+        Rollout::new(
+            Trajectory::new(candidate, vec![understanding, generation]),
+            Sample::new(task, candidate, state.prompt, state.response, image),
+        )
     }
-}
-
-fn downcast<P: Policy>(policy: &dyn Policy) -> Result<&P> {
-    (policy as &dyn Any).downcast_ref::<P>().ok_or_else(|| {
-        Error::contract(format!("this sampler draws from policies of type {} and was given another", type_name::<P>()))
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use counterpoint::{Decoding, Error, Key, Result, Segment, SegmentKind, Streams, Trajectory};
+use counterpoint::{Error, Key, Result, Segment, Streams, Trajectory};
 use counterpoint_showo::ShowoConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -87,18 +87,15 @@ impl Record {
             .map(|i| {
                 let text =
                     Segment::text(inputs.question.clone(), inputs.answers[i].clone(), self.text_log_probs[i].clone());
-                let image = Segment {
-                    kind: SegmentKind::Generation,
-                    decoding: Decoding::Masked,
-                    context: inputs.prompts[i].clone(),
-                    per_step: config.num_vq_tokens,
-                    chosen: self.chosen[i].clone(),
-                    log_probs: self.image_log_probs[i].clone(),
-                    undecided: self.undecided[i].clone(),
-                    guidance,
-                    temperature: 1.0,
-                };
-                Trajectory { candidate: i as u64, segments: vec![text, image] }
+                let image = Segment::masked(
+                    inputs.prompts[i].clone(),
+                    config.num_vq_tokens,
+                    self.chosen[i].clone(),
+                    self.image_log_probs[i].clone(),
+                    self.undecided[i].clone(),
+                )
+                .with_guidance(guidance);
+                Trajectory::new(i as u64, vec![text, image])
             })
             .collect()
     }

@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use counterpoint::trainer::{Group, accumulate};
-use counterpoint::{Candidate, Decoding, Error, Policy, Result, Segment, SegmentKind, SyncGrpoConfig, Trajectory};
+use counterpoint::updater::{Group, accumulate};
+use counterpoint::{Candidate, Error, Policy, Result, Segment, SyncGrpoConfig, Trajectory};
 use counterpoint_benches::candidates;
 use counterpoint_samplers::{AutoregressiveConfig, Canvas, Continuation, ImageModel};
 use counterpoint_showo::ShowoPolicy;
@@ -97,25 +97,16 @@ fn run(policy: &mut ShowoPolicy, common: &Common, inputs: &Inputs) -> Result<Map
         .map(|((&i, canvas), prompt)| {
             let answer = &drafts[i].0;
             let said = Segment::text(inputs.question.clone(), answer.tokens.clone(), answer.log_probs.clone());
-            let painted = Segment {
-                kind: SegmentKind::Generation,
-                decoding: Decoding::Masked,
-                context: prompt.to_vec(),
-                per_step: tokens,
-                chosen: canvas.chosen,
-                log_probs: canvas.log_probs,
-                undecided: canvas.undecided,
-                guidance: common.guidance,
-                temperature: 1.0,
-            };
-            Trajectory { candidate: i as u64, segments: vec![said, painted] }
+            let painted = Segment::masked(prompt.to_vec(), tokens, canvas.chosen, canvas.log_probs, canvas.undecided)
+                .with_guidance(common.guidance);
+            Trajectory::new(i as u64, vec![said, painted])
         })
         .collect();
-    let groups = [Group { trajectories, advantages }];
+    let groups = [Group::new(0, trajectories, advantages)];
     laps.lap(policy, "score")?;
     accumulate(policy, &SyncGrpoConfig::default().init()?, &groups, common.chunk, None)?;
     laps.lap(policy, "replay")?;
-    let norm = policy.learner().gradient_norms().iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
+    let norm = policy.learner().gradient_norms()?.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
     policy.learner().apply(1e-6, (1.0 / (norm + 1e-6)).min(1.0))?;
     laps.lap(policy, "optimizer")?;
     Ok(laps.seconds)

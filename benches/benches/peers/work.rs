@@ -1,7 +1,7 @@
 //! What is measured.
 
 use burn::tensor::{Int, Tensor};
-use counterpoint::trainer::{Group, accumulate};
+use counterpoint::updater::{Group, accumulate};
 use counterpoint::{Error, Policy, Replay, Result, SyncGrpoConfig, Weights};
 use counterpoint_benches::candidates;
 use counterpoint_benches::process::{memory_mib, reset_peak, timed};
@@ -44,14 +44,14 @@ pub fn update(common: &Common) -> Result<Value> {
     let mut policy = common.policy()?;
     let (inputs, record) = (Inputs::load(&common.folder)?, Record::load(&common.folder)?);
     let trajectories = record.trajectories(policy.config(), &inputs, common.guidance);
-    let groups = [Group { trajectories, advantages: record.advantages }];
+    let groups = [Group::new(0, trajectories, record.advantages)];
     let objective = SyncGrpoConfig::default().init()?;
     let before = memory_mib("VmRSS");
     reset_peak();
     let mut check = Vec::new();
     let repeats = repeats(common, || {
         let replayed = accumulate(&mut policy, &objective, &groups, common.chunk, None)?;
-        let norms = policy.learner().gradient_norms();
+        let norms = policy.learner().gradient_norms()?;
         let norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
         if check.is_empty() {
             check = vec![replayed.stats.loss, norm];

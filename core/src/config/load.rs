@@ -47,6 +47,14 @@ impl RunConfig {
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::config("cannot write the config as TOML").with_source(e))
     }
+
+    /// The same as a table, for [`Trainer::with_run_config`](crate::Trainer::with_run_config).
+    ///
+    /// # Errors
+    /// As [`to_toml`](Self::to_toml).
+    pub fn to_table(&self) -> Result<Table> {
+        Table::try_from(self).map_err(|e| Error::config("cannot write the config as TOML").with_source(e))
+    }
 }
 
 fn parse(text: &str, file: &str, overrides: &[String]) -> Result<RunConfig> {

@@ -54,7 +54,7 @@ impl View for Json {
 
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Drafted { task, attempt, drafted, admitted } => self.write(
+            Event::Drafted { task, attempt, drafted, admitted, .. } => self.write(
                 "drafted",
                 [
                     ("task", task.id.into()),
@@ -63,7 +63,7 @@ impl View for Json {
                     ("admitted", (*admitted).into()),
                 ],
             ),
-            Event::AttemptsExhausted { task, attempts, filled } => self.write(
+            Event::AttemptsExhausted { task, attempts, filled, .. } => self.write(
                 "attempts_exhausted",
                 [("task", task.id.into()), ("attempts", (*attempts).into()), ("filled", (*filled).into())],
             ),
@@ -71,10 +71,19 @@ impl View for Json {
                 let totals: Vec<Value> = scores.iter().map(|s| s.total.into()).collect();
                 self.write("group", [("task", task.id.into()), ("rewards", totals.into()), ("kept", (*kept).into())]);
             }
-            Event::GroupDropped { task, reason } => {
+            Event::ScoresFailed { task, reward, failed, reason, .. } => self.write(
+                "scores_failed",
+                [
+                    ("task", task.id.into()),
+                    ("reward", (*reward).into()),
+                    ("failed", (*failed).into()),
+                    ("reason", (*reason).into()),
+                ],
+            ),
+            Event::GroupDropped { task, reason, .. } => {
                 self.write("group_dropped", [("task", task.id.into()), ("reason", (*reason).into())]);
             }
-            Event::StepSkipped { step, reason } => {
+            Event::StepSkipped { step, reason, .. } => {
                 self.write("step_skipped", [("step", (*step).into()), ("reason", (*reason).into())]);
             }
             Event::Step(report) => {
@@ -93,9 +102,12 @@ impl View for Json {
                 if !non_finite.is_empty() {
                     fields.push(("non_finite".to_owned(), serde_json::to_value(non_finite).unwrap_or_default()));
                 }
+                if !report.metrics.notes().is_empty() {
+                    fields.push(("notes".to_owned(), report.metrics.notes().into()));
+                }
                 self.object("step", fields);
             }
-            Event::Checkpoint { step, path } => {
+            Event::Checkpoint { step, path, .. } => {
                 self.write("checkpoint", [("step", (*step).into()), ("path", path.to_string_lossy().into())]);
             }
             _ => {}

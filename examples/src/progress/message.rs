@@ -60,8 +60,11 @@ pub(super) fn line(sink: &mut Sink, text: &dyn fmt::Display) {
 /// could move the cursor or break the line, become blanks.
 pub(super) fn warning(event: &Event<'_>) -> Option<String> {
     let text = match event {
-        Event::StepSkipped { step, reason } => format!("step {} skipped: {reason}", step + 1),
-        Event::GroupDropped { task, reason } => format!("task {} left out: {reason}", task.id),
+        Event::StepSkipped { step, reason, .. } => format!("step {} skipped: {reason}", step + 1),
+        Event::GroupDropped { task, reason, .. } => format!("task {} left out: {reason}", task.id),
+        Event::ScoresFailed { task, reward, failed, reason, .. } => {
+            format!("task {}: reward `{reward}` failed on {failed} samples: {reason}", task.id)
+        }
         _ => return None,
     };
     Some(text.replace(char::is_control, " "))

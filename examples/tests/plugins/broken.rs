@@ -138,7 +138,7 @@ impl Run {
     /// A step with `reward`, and what that said.
     fn step(&mut self, reward: Box<dyn Reward>) -> Result<Vec<Score>> {
         let weights = [("default".to_owned(), [("good".to_owned(), 1.0)].into())].into();
-        self.trainer.parts_mut().rewards = RewardEnsemble::new(vec![reward], weights).unwrap();
+        self.trainer.rollouts_mut().0.rewards = RewardEnsemble::new(vec![reward], weights).unwrap();
         self.again()
     }
 

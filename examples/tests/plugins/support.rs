@@ -34,8 +34,7 @@ pub fn config(steps: u64, extra: &[&str]) -> RunConfig {
 pub fn train(config: &RunConfig) -> Result<Vec<Metrics>> {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(config, &base(), &Device::flex())?;
-    let mut trainer =
-        Trainer::new(parts, config.trainer.clone(), config.run.seed)?.with_folder(folder.path(), config.to_toml()?);
+    let mut trainer = Trainer::new(parts, config.trainer.clone(), config.run.seed)?.with_folder(folder.path());
     trainer.run(&StopToken::new())?;
     let lines = MetricsLog::read(&folder.path().join("metrics.jsonl"))?;
     Ok(lines.into_iter().map(|(_, metrics)| metrics.without_timings()).collect())

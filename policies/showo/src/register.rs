@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use counterpoint::hub::{self, Files, Need, Reference, Source};
 use counterpoint::registry::{BuildContext, PolicyEntry, SamplerEntry, settings};
-use counterpoint::{Error, Policy, Result, Sampler, inventory};
+use counterpoint::{Error, Policy, Result, Sampler, TypedSampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
 use serde::Deserialize;
 
@@ -183,7 +183,7 @@ fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>
 }
 
 fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampler>> {
-    Ok(Box::new(settings::<UnifiedConfig>("sampler", table)?.init::<ShowoPolicy>()?))
+    Ok(settings::<UnifiedConfig>("sampler", table)?.init::<ShowoPolicy>()?.boxed())
 }
 
 inventory::submit! { PolicyEntry { name: "showo", build: policy } }

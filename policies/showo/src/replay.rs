@@ -154,7 +154,7 @@ fn score(logits: Tensor<3>, chosen: Tensor<2, Int>) -> LogProbs {
         (all.clone().exp() * all).sum_dim(2).neg().squeeze_dim::<2>(2)
     };
     let log_probs = all.gather(2, chosen.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-    LogProbs { log_probs, entropy: Some(entropy) }
+    LogProbs::new(log_probs).with_entropy(entropy)
 }
 
 fn common(chunk: &[Replay<'_>], what: &str, value: impl Fn(&Segment) -> f32) -> Result<f32> {

@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use counterpoint::trainer::{Group, accumulate};
+use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Candidate, Decoding, Key, Learner, Policy, Replay, Sampler, Segment, SegmentKind, Streams, SyncGrpoConfig, Task,
-    Trajectory, Weights,
+    Candidate, Key, Learner, Policy, Replay, Segment, Streams, SyncGrpoConfig, Task, Trajectory, TypedSampler, Weights,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
 use counterpoint_showo::{FastPaths, LoraConfig, Precision, ShowoPolicy, Trainable, prompting};
@@ -105,21 +104,18 @@ fn unscored_group(policy: &ShowoPolicy) -> Group {
                 answer.clone(),
                 vec![-3.0; answer.len()],
             );
-            let generation = Segment {
-                kind: SegmentKind::Generation,
-                decoding: Decoding::Masked,
-                context: (1..6 + i / 2).collect(),
-                per_step: config.num_vq_tokens,
-                chosen: (0..steps as u32).map(|k| (k * 11 + i) % config.codebook_size as u32).collect(),
-                log_probs: vec![-5.0; steps],
-                undecided: (0..steps).map(|k| k % 3 != 0).collect(),
-                guidance: 2.0,
-                temperature: 1.0,
-            };
-            Trajectory { candidate: u64::from(i), segments: vec![understanding, generation] }
+            let generation = Segment::masked(
+                (1..6 + i / 2).collect(),
+                config.num_vq_tokens,
+                (0..steps as u32).map(|k| (k * 11 + i) % config.codebook_size as u32).collect(),
+                vec![-5.0; steps],
+                (0..steps).map(|k| k % 3 != 0).collect(),
+            )
+            .with_guidance(2.0);
+            Trajectory::new(u64::from(i), vec![understanding, generation])
         })
         .collect();
-    Group { trajectories, advantages: vec![0.7, -0.3, 0.1, -0.5] }
+    Group::new(0, trajectories, vec![0.7, -0.3, 0.1, -0.5])
 }
 
 /// Log-probabilities of everything, in chunks of mixed contexts.
@@ -159,7 +155,7 @@ fn gradients(policy: &mut ShowoPolicy, group: &Group, chunk: usize) -> Vec<(Stri
     let objective = SyncGrpoConfig::default().init().unwrap();
     accumulate(policy, &objective, std::slice::from_ref(group), chunk, None).unwrap();
     let learner = policy.module_learner();
-    let names: Vec<String> = learner.gradient_norms().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = learner.gradient_norms().unwrap().into_iter().map(|(name, _)| name).collect();
     // Gradients are f32 whatever the policy computes in: of another type there would be no such vector.
     let value = |name: &String| learner.gradient(name).unwrap().into_data().try_into_vec::<f32>().unwrap();
     names.iter().map(value).collect::<Vec<_>>().into_iter().zip(names).map(|(v, n)| (n, v)).collect()

@@ -21,7 +21,7 @@ fn loss_and_the_gradient_of_every_factor_are_those_of_peft() {
     let (torch, mut policy) = (torch(), adapted());
     let loss = accumulate(&mut policy);
     assert_close("loss", &[loss], &torch["lora.loss"].1, 1e-5);
-    let norms = policy.learner_of().gradient_norms();
+    let norms = policy.learner_of().gradient_norms().unwrap();
     assert_eq!(norms.len(), 2 * 6 * 3, "the adapters' factors and nothing else: {norms:?}");
     for (path, norm) in norms {
         let name = path.replace(".weight.lora.a", ".lora_A.weight").replace(".weight.lora.b", ".lora_B.weight");

@@ -30,7 +30,8 @@ fn just_what_is_trained_has_gradients_and_changes_also_with_weight_decay() {
         let mut policy = policy(&trainable);
         assert!(weights(&policy) == before);
         accumulate(&mut policy);
-        let paths: Vec<String> = policy.learner_of().gradient_norms().into_iter().map(|(path, _)| path).collect();
+        let paths: Vec<String> =
+            policy.learner_of().gradient_norms().unwrap().into_iter().map(|(path, _)| path).collect();
         policy.learner_of().apply(0.01, 1.0).unwrap();
         step(&mut policy);
         let after = weights(&policy);
@@ -94,7 +95,7 @@ fn gradients_of_the_concept_tokens_are_rows_of_the_full_ones_of_torch() {
         };
         assert_close(name, &floats(gradient), &torch[&format!("concept.{name}")].1, 1e-3);
     }
-    assert_eq!(policy.learner_of().gradient_norms().len(), 3);
+    assert_eq!(policy.learner_of().gradient_norms().unwrap().len(), 3);
 }
 
 #[test]

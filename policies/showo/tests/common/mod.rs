@@ -30,7 +30,9 @@ pub fn policy_of(decoder: Showo) -> ShowoPolicy {
 
 pub fn policy(trainable: &Trainable) -> ShowoPolicy {
     let mut policy = policy_of(decoder()).with_trainable(trainable).unwrap();
-    policy.learner_of().configure(&OptimizerConfig { betas: [0.9, 0.999], weight_decay: 0.1 });
+    let mut optimizer = OptimizerConfig::default();
+    optimizer.weight_decay = 0.1;
+    policy.learner_of().configure(&optimizer);
     policy
 }
 
@@ -118,7 +120,7 @@ pub fn answer() -> Trajectory {
 pub fn answer_of(config: &ShowoConfig) -> Trajectory {
     let first = (config.text_vocab_size - config.num_concept_tokens) as u32;
     let question = counterpoint_showo::prompting::mmu_prompt(config, &[1; 16], &[4, first, first + 1]).unwrap();
-    Trajectory { candidate: 0, segments: vec![Segment::text(question, vec![7, first + 2], vec![0.0; 2])] }
+    Trajectory::new(0, vec![Segment::text(question, vec![7, first + 2], vec![0.0; 2])])
 }
 
 #[track_caller]
