@@ -19,7 +19,6 @@
 //!
 //! - `flex` (default): the CPU, `Device::flex()`.
 //! - `cuda`: NVIDIA GPUs, `Device::cuda(n)`.
-//! - `hf-hub`: files of published models from the Hugging Face hub by name, see [`hub`].
 //!
 //! Without a backend the crate compiles, and no device can be made.
 
@@ -27,7 +26,6 @@ mod ensemble;
 mod error;
 mod learner;
 mod policy;
-mod precision;
 mod reward;
 mod sample;
 mod sampler;
@@ -40,12 +38,10 @@ pub mod config;
 pub mod data;
 pub mod device;
 pub mod filter;
-pub mod hub;
 pub mod metrics;
 pub mod objective;
 pub mod registry;
 pub mod trainer;
-pub mod weights;
 
 // The crates whose types appear in the API.
 pub use {burn, image, inventory, serde_json, toml};
@@ -59,7 +55,6 @@ pub use filter::{
 pub use learner::{Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
-pub use precision::Precision;
 pub use reward::{Reward, Score};
 pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler};
