@@ -16,9 +16,9 @@ use clap::{Parser, ValueEnum};
 use counterpoint::checkpoint::Reader;
 use counterpoint::config::RunConfig;
 use counterpoint::registry::BuildContext;
-use counterpoint::weights::save_tensors;
 use counterpoint::{Learner, Result};
 use counterpoint_showo::ShowoPolicy;
+use counterpoint_weights::save_tensors;
 
 #[derive(Parser)]
 #[command(about = "Writes a Show-o policy in the layout of the PyTorch originals")]

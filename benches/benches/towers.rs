@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
-use counterpoint::weights::WeightFiles;
-use counterpoint::{Error, Precision, Result, device};
+use counterpoint::{Error, Result, device};
 use counterpoint_benches::process::timed;
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::{BertConfig, ClipConfig, Dinov2Config};
+use counterpoint_weights::{Precision, WeightFiles};
 
 /// How many numbers of the result are compared.
 const COMPARED: usize = 200;

@@ -19,7 +19,6 @@
 //!
 //! - `flex` (default): the CPU, `Device::flex()`.
 //! - `cuda`: NVIDIA GPUs, `Device::cuda(n)`.
-//! - `hf-hub`: files of published models from the Hugging Face hub by name, see [`hub`].
 //!
 //! Without a backend the crate compiles, and no device can be made.
 
@@ -29,7 +28,6 @@ mod event;
 mod journal;
 mod learner;
 mod policy;
-mod precision;
 mod reward;
 mod sample;
 mod sampler;
@@ -42,14 +40,12 @@ pub mod config;
 pub mod data;
 pub mod device;
 pub mod filter;
-pub mod hub;
 pub mod metrics;
 pub mod objective;
 pub mod registry;
 pub mod rollouts;
 pub mod trainer;
 pub mod updater;
-pub mod weights;
 
 // The crates whose types appear in the API.
 pub use {burn, image, inventory, serde_json, toml};
@@ -65,7 +61,6 @@ pub use journal::Journal;
 pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
-pub use precision::Precision;
 pub use reward::{Reward, Score};
 pub use rollouts::{Drawn, Rollouts};
 pub use sample::Sample;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score, hub};
+use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score};
 
 /// What a constructor may need besides its own settings.
 #[derive(Debug, Clone)]
@@ -32,17 +32,6 @@ impl BuildContext {
     /// `path` itself when absolute, else relative to [`base`](BuildContext::base).
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.base.join(path)
-    }
-
-    /// The folder that has `files` of `source`, which is a path or `hf:OWNER/NAME`: for the constructor of a component that
-    /// reads published files. A path is only resolved, as by [`resolve`](BuildContext::resolve). See [`hub`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when what follows `hf:` is no repository's name;
-    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) with the files that are missing, where they are published and the
-    /// folder to put them into.
-    pub fn locate(&self, source: impl AsRef<Path>, files: &hub::Files) -> Result<PathBuf> {
-        Ok(hub::locate(&hub::Source::parse(source)?, files, &self.base)?.folder)
     }
 }
 

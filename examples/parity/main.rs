@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use counterpoint::{Precision, Result};
+use counterpoint::Result;
 use counterpoint_showo::FastPaths;
+use counterpoint_weights::Precision;
 
 #[derive(Parser)]
 #[command(about = "Compares this implementation with golden numbers of the reference implementation")]

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
 use counterpoint_encoders::bert::{Pooling, TokenTypes};
 use counterpoint_encoders::face::{FaceEmbedder, MtcnnConfig};
 use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, ClipConfig, Dinov2, Dinov2Config};
+use counterpoint_weights::Precision;
 use image::RgbImage;
 
 use crate::fixture::Expected;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use counterpoint::Result;
-use counterpoint::weights::{TensorInfo, WeightFiles};
+use counterpoint_weights::{TensorInfo, WeightFiles};
 use serde::Serialize;
 
 use crate::inspect::dtype;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
-use counterpoint::hub::{Files, Place, Reference};
 use counterpoint::registry::BuildContext;
 use counterpoint::{Error, Result, device};
 use counterpoint_showo::ShowoPolicy;
+use counterpoint_weights::hub::{Files, Place, Reference};
 use toml::{Table, Value};
 
 /// What one kind of component says of its table: the settings that name files.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
 use counterpoint::Result;
-use counterpoint::weights::{TensorInfo, WeightFiles, non_finite};
+use counterpoint_weights::{TensorInfo, WeightFiles, non_finite};
 use serde::Serialize;
 
 use crate::table::{lines, shape, short};

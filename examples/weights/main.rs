@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use burn::tensor::FloatDType;
 use clap::{Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
-use counterpoint::weights::{ConvertOptions, WeightFiles};
+use counterpoint_weights::{ConvertOptions, WeightFiles};
 
 #[derive(Parser)]
 #[command(about = "Shows, compares, converts and fetches weight files of any public format")]

@@ -5,8 +5,8 @@ use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Tensor, TensorData};
-use counterpoint::weights::{WeightFiles, non_finite, save_tensors, save_torch_tensor};
 use counterpoint::{Error, Result, Stream};
+use counterpoint_weights::{WeightFiles, non_finite, save_tensors, save_torch_tensor};
 
 use crate::concepts::Concept;
 use crate::config::ShowoConfig;

@@ -39,7 +39,7 @@ pub use cache::KvCache;
 pub use concept_tokens::ConceptTokens;
 pub use concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};
 pub use config::{Activation, MagvitConfig, PhiConfig, ShowoConfig, SpecialTokens};
-pub use counterpoint::Precision;
+pub use counterpoint_weights::Precision;
 pub use fast::FastPaths;
 pub use image_prompts::ImagePrompts;
 pub use lora::{LoraConfig, TARGETS};

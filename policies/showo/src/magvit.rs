@@ -8,8 +8,8 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
-use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 
 use crate::blocks::{Mid, ResnetBlock, conv, group_norm, upsampled};
 use crate::config::MagvitConfig;

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
-use counterpoint::Precision;
+use counterpoint_weights::Precision;
 
 use crate::Showo;
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use counterpoint::hub::{self, Files, Need, Reference, Source};
 use counterpoint::registry::{BuildContext, PolicyEntry, SamplerEntry, settings};
 use counterpoint::{Error, Policy, Result, Sampler, TypedSampler, inventory};
 use counterpoint_samplers::UnifiedConfig;
+use counterpoint_weights::hub::{self, Files, Need, Reference, Source};
 use serde::Deserialize;
 
 use crate::{

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
 use counterpoint::device::is_cpu;
-use counterpoint::weights::{LoadOptions, WeightFiles, load, save_safetensors};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load, save_safetensors};
 
 use crate::attention::Mask;
 use crate::cache::KvCache;

@@ -4,8 +4,8 @@
 mod official;
 
 use burn::tensor::Tensor;
-use counterpoint::weights::{WeightFiles, save_torch};
 use counterpoint_showo::{Concept, ConceptTokens, Showo, ShowoConfig, ShowoPolicy};
+use counterpoint_weights::{WeightFiles, save_torch};
 use official::{Expected, Folder, bits, last_logits};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn other_names_formats_and_places_are_read_alike() {
     let files = WeightFiles::open(&folder.path("pytorch_model.bin")).unwrap();
     let tensors: Vec<_> = files.tensors().iter().map(|t| (t.name.clone(), files.read(&t.name).unwrap())).collect();
     std::fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
-    counterpoint::weights::save_tensors(&folder.path("model.safetensors"), &tensors, &Default::default()).unwrap();
+    counterpoint_weights::save_tensors(&folder.path("model.safetensors"), &tensors, &Default::default()).unwrap();
     // The tokenizer beside the weights, and the image tokenizer as torch writes it, with its code table.
     for name in ["vocab.json", "merges.txt", "added_tokens.json"] {
         std::fs::rename(folder.path("phi-1_5").join(name), folder.path(name)).unwrap();

@@ -1,6 +1,6 @@
 //! The published files that BER needs; its constructor and whoever fetches files share the list.
 
-use counterpoint::hub::{Files, Need};
+use counterpoint_weights::hub::{Files, Need};
 
 /// What BER reads of its folder: BLIP-2 with its contrastive head, the tokenizer, and how images are prepared.
 pub const FILES: Files = Files::new(&[

@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{
     Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer,
 };
+use counterpoint_weights::Precision;
+use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 

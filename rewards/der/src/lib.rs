@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::{
     Dinov2, Dinov2Config, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, dot,
 };
+use counterpoint_weights::Precision;
+use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 

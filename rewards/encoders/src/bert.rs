@@ -7,7 +7,8 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
 use burn::tensor::{Bool, Device, Int, Tensor};
-use counterpoint::{Precision, Result};
+use counterpoint::Result;
+use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names, activation, check_sizes};

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use counterpoint::weights::{WeightFiles, save_tensors};
 use counterpoint::{Error, Result};
+use counterpoint_weights::{WeightFiles, save_tensors};
 use image::RgbImage;
 use serde::Serialize;
 use sha2::{Digest, Sha256};

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
+use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::blip2::{VISION, VisionConfig};

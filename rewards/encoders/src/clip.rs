@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
+use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Names};

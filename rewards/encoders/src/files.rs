@@ -4,8 +4,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
-use counterpoint::weights::{LoadOptions, WeightFiles, load as load_weights};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load as load_weights};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use counterpoint::weights::{WeightFiles, save_torch};
 use counterpoint_encoders::face::{FaceNetConfig, MtcnnConfig, Standardisation};
+use counterpoint_weights::{WeightFiles, save_torch};
 use image::RgbImage;
 
 use common::{Golden, folder};

@@ -6,9 +6,9 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use counterpoint::Precision;
 use counterpoint_encoders::bert::{Pooling, TokenTypes};
 use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, ClipConfig, Dinov2, Dinov2Config};
+use counterpoint_weights::Precision;
 use safetensors::SafeTensors;
 
 use common::{Golden, folder};

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use counterpoint::Precision;
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer};
+use counterpoint_weights::Precision;
 
 /// A tower of a sentence encoder's shape, with random weights: large enough for every kernel of the matrix products.
 fn tower() -> BertEncoder {

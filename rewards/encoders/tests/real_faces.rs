@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use counterpoint::Precision;
 use counterpoint_encoders::face::{FaceEmbedder, MtcnnConfig, Standardisation};
+use counterpoint_weights::Precision;
 use image::RgbImage;
 use safetensors::SafeTensors;
 

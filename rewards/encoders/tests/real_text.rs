@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use counterpoint::Precision;
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::{BertConfig, TextTokenizer, cosine};
+use counterpoint_weights::Precision;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 

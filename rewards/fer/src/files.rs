@@ -1,6 +1,6 @@
 //! The published files that FER needs; its constructor and whoever fetches files share the list.
 
-use counterpoint::hub::{Files, Need};
+use counterpoint_weights::hub::{Files, Need};
 
 /// The face detector, MTCNN's three networks.
 pub const DETECTOR_FILES: Files =

@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::cache::Embedded;
 use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
 use counterpoint_encoders::{EmbeddingCache, Fingerprint};
+use counterpoint_weights::Precision;
+use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 

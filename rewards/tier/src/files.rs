@@ -1,6 +1,6 @@
 //! The published files that TIER needs; its constructor and whoever fetches files share the list.
 
-use counterpoint::hub::{Files, Need};
+use counterpoint_weights::hub::{Files, Need};
 
 /// What TIER reads of its folder: a sentence encoder, its tokenizer, and how its tokens are pooled where it says so.
 pub const FILES: Files = Files::new(&[

@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Precision, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer, dot};
+use counterpoint_weights::Precision;
+use counterpoint_weights::hub::Locate as _;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {

@@ -191,7 +191,7 @@ fn pooling_comes_from_the_settings_or_from_the_folder_and_precision_rounds() {
         value(TierConfig { pooling: Some(Pooling::Cls), ..TierConfig::new(dir.path()) }),
     );
     assert_ne!(mean, cls);
-    let half = value(TierConfig { dtype: counterpoint::Precision::Bf16, ..TierConfig::new(dir.path()) });
+    let half = value(TierConfig { dtype: counterpoint_weights::Precision::Bf16, ..TierConfig::new(dir.path()) });
     assert!(half != mean && (half - mean).abs() < 0.02, "{half} {mean}");
     std::fs::create_dir(dir.path().join("1_Pooling")).unwrap();
     let says = |text: &str| std::fs::write(dir.path().join("1_Pooling/config.json"), text).unwrap();

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::FloatDType;
-use counterpoint::weights::save_safetensors;
 use counterpoint::{Error, Result};
+use counterpoint_weights::save_safetensors;
 
 use super::files::{ConceptFiles, listed};
 use crate::{ConceptTokens, ShowoPolicy};

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use counterpoint::weights::NAMES;
 use counterpoint::{Error, Result};
+use counterpoint_weights::FILE_NAMES;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,11 +107,11 @@ impl ModelFiles {
 
 /// The weights in `folder`.
 pub(super) fn weights_in(folder: &Path) -> Result<PathBuf> {
-    NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+    FILE_NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
         Error::weights(format!(
             "{}: expected one of {}, got none of them; check the path, or put the file there",
             folder.display(),
-            NAMES.join(", ")
+            FILE_NAMES.join(", ")
         ))
     })
 }
@@ -128,7 +128,7 @@ fn image_tokenizer_beside(folder: &Path) -> Result<PathBuf> {
             "{}: expected magvitv2.safetensors or a folder magvitv2 with {}, got neither; they are those of \
              showlab/magvitv2",
             folder.display(),
-            NAMES.join(" or ")
+            FILE_NAMES.join(" or ")
         ))),
     }
 }

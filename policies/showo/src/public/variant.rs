@@ -1,7 +1,7 @@
 //! What a checkpoint's tensors say against its config, in the words of the config.
 
-use counterpoint::weights::WeightFiles;
 use counterpoint::{Error, Result};
+use counterpoint_weights::WeightFiles;
 
 use crate::config::ShowoConfig;
 

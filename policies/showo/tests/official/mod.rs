@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::Result;
-use counterpoint::weights::WeightFiles;
 use counterpoint_showo::{ConceptFiles, ModelFiles, Showo, ShowoPolicy};
+use counterpoint_weights::WeightFiles;
 use serde_json::Value;
 
 pub fn fixtures() -> PathBuf {

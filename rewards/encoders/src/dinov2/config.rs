@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::{Precision, Result};
+use counterpoint::Result;
+use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::{Dinov2, NAMES};

@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint::{Precision, Result};
+use counterpoint::Result;
+use counterpoint_weights::Precision;
 use image::RgbImage;
 
 use crate::files::{self, Names};

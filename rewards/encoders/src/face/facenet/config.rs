@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::Device;
-use counterpoint::weights::{LoadOptions, WeightFiles, load};
-use counterpoint::{Error, Precision, Result};
+use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{Block, Mixed6a, Mixed7a};
@@ -103,7 +103,7 @@ impl FaceNetConfig {
     }
 
     /// The tower at `path`: a folder or a file with a state dict of facenet-pytorch in any format of
-    /// [`counterpoint::weights`], whose classifier is left out, or a frozen TensorFlow graph (`.pb`; in a folder, if it has no
+    /// [`counterpoint_weights`], whose classifier is left out, or a frozen TensorFlow graph (`.pb`; in a folder, if it has no
     /// other weights).
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::weights::{LoadOptions, WeightFiles, load};
 use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, WeightFiles, load};
 use serde::{Deserialize, Serialize};
 
 use super::Mtcnn;
