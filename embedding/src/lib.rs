@@ -20,24 +20,20 @@ mod guide;
 
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
-use counterpoint::Parts;
-use counterpoint::{KeepAll, Result, RewardEnsemble, SyncGrpoConfig, Trainer};
+use counterpoint::{Parts, Result, RewardEnsemble, SyncGrpoConfig, Trainer, TypedSampler};
 
 /// The parts of a run that computes on `device`.
 ///
 /// # Errors
 /// None with these settings; those that `counterpoint` makes of other ones.
 pub fn parts(device: &Device) -> Result<Parts> {
-    let weights = [("stepwise".to_owned(), 1.0)].into();
-    Ok(Parts {
-        policy: Box::new(Composer::new(device)),
-        sampler: Box::new(Improviser),
-        filter: Box::new(KeepAll),
-        objective: Box::new(SyncGrpoConfig::dr_grpo().init()?),
-        rewards: RewardEnsemble::new(vec![Box::new(Stepwise)], [("default".to_owned(), weights)].into())?,
-        surrogate: None,
-        tasks: Box::new(Openings),
-    })
+    let parts = Parts::new(
+        Box::new(Composer::new(device)),
+        Improviser.boxed(),
+        RewardEnsemble::single(Stepwise),
+        Box::new(Openings),
+    )?;
+    Ok(parts.with_objective(SyncGrpoConfig::dr_grpo().init()?))
 }
 
 /// A short run on `device`: `steps` steps of two groups of six melodies, a checkpoint every two steps.

@@ -1,22 +1,22 @@
 //! Draws melodies note by note, all candidates in one batch.
 
-use std::any::Any;
-
-use counterpoint::{
-    Candidate, Draft, Error, Policy, Result, Rollout, Sample, Sampler, Segment, Stream, Task, Trajectory,
-};
+use counterpoint::{Candidate, Draft, Error, Result, Rollout, Sample, Segment, Stream, Task, Trajectory, TypedSampler};
 
 use crate::policy::{Composer, LENGTH, NOTES};
 
 /// Draws from a [`Composer`]. A melody is so short that a draft is a finished one.
 pub struct Improviser;
 
-impl Sampler for Improviser {
-    fn draft(&mut self, policy: &dyn Policy, task: &Task, all: &[Candidate], previews: bool) -> Result<Vec<Draft>> {
-        let composer = (policy as &dyn Any).downcast_ref::<Composer>();
-        let composer = composer.ok_or_else(|| {
-            Error::contract(format!("expected a policy of kind `{}`, got `{}`", Composer::KIND, policy.kind()))
-        })?;
+impl TypedSampler<Composer> for Improviser {
+    type Draft = Rollout;
+
+    fn draft(
+        &mut self,
+        composer: &Composer,
+        task: &Task,
+        all: &[Candidate],
+        previews: bool,
+    ) -> Result<Vec<Draft<Rollout>>> {
         let opening: u32 = task.question.parse().map_err(|e| {
             Error::data(format!("task {}: expected the opening note, got `{}`", task.id, task.question)).with_source(e)
         })?;
@@ -40,16 +40,15 @@ impl Sampler for Improviser {
             let text = melody.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
             let sample = Sample::new(task, number, task.question.clone(), text, None);
             let segment = Segment::text(vec![opening], melody[1..].to_vec(), scores);
-            let trajectory = Trajectory::new(number, vec![segment]);
             let preview = previews.then(|| sample.clone());
-            Draft::new(candidate, Box::new(Rollout::new(trajectory, sample)), 1, 0).with_preview(preview)
+            let rollout = Rollout::new(Trajectory::new(number, vec![segment]), sample);
+            Draft::new(candidate, rollout, 1, 0).with_preview(preview)
         };
         Ok(all.iter().zip(notes.into_iter().zip(scores)).map(draft).collect())
     }
 
-    fn finish(&mut self, _: &dyn Policy, _: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
-        let foreign = |_| Error::contract("expected a draft of this sampler");
-        drafts.into_iter().map(|draft| Ok(*draft.state.downcast::<Rollout>().map_err(foreign)?)).collect()
+    fn finish(&mut self, _: &Composer, _: &Task, drafts: Vec<Draft<Rollout>>) -> Result<Vec<Rollout>> {
+        Ok(drafts.into_iter().map(|draft| draft.state).collect())
     }
 }
 

@@ -7,10 +7,9 @@ mod common;
 use common::{folder, step, trainer, weights};
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
-use counterpoint::Parts;
 use counterpoint::{
-    Error, ErrorKind, Learner, LogProbs, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score, StopToken,
-    Streams, Task, Trainer, Weights,
+    Error, ErrorKind, Learner, LogProbs, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score,
+    StopToken, Streams, Task, Trainer, Weights,
 };
 use counterpoint_embedding::{Composer, Stepwise, parts};
 
@@ -20,6 +19,13 @@ fn config() -> TrainerConfig {
 
 fn toy() -> Parts {
     parts(&Device::flex()).unwrap()
+}
+
+/// Its parts with something else in them.
+fn changed(change: impl FnOnce(&mut Parts)) -> Parts {
+    let mut parts = toy();
+    change(&mut parts);
+    parts
 }
 
 /// The kind and the message of the error that a run of `parts` ends with.
@@ -56,7 +62,7 @@ fn an_error_of_the_programs_own_task_source_comes_back_as_it_is() {
         0..3 => Ok(Task::new(cursor, "0")),
         _ => Err(Error::data("songs.txt: expected another line, got the end")),
     };
-    let (kind, message) = fails(Parts { tasks: Box::new(tasks), ..toy() });
+    let (kind, message) = fails(changed(|p| p.tasks = Box::new(tasks)));
     assert_eq!((kind, message.as_str()), (ErrorKind::Data, "songs.txt: expected another line, got the end"));
 }
 
@@ -80,9 +86,10 @@ impl Policy for Stranger {
 #[test]
 fn a_sampler_refuses_a_policy_of_another_kind() {
     let policy = Box::new(Stranger(Composer::new(&Device::flex())));
-    let (kind, message) = fails(Parts { policy, ..toy() });
+    let (kind, message) = fails(changed(|p| p.policy = policy));
     assert_eq!(kind, ErrorKind::Contract);
-    assert_eq!(message, "expected a policy of kind `melody`, got `stranger`");
+    let says = "the sampler draws from policies of type counterpoint_embedding::policy::Composer and was given one of kind `stranger`";
+    assert!(message.starts_with(says), "{message}");
 }
 
 /// A policy whose replay forgets what its sampler did.
@@ -91,44 +98,23 @@ struct Forgetful(Composer);
 impl Policy for Forgetful {
     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
         let scores = self.0.log_probs(chunk, weights)?;
-        Ok(LogProbs { log_probs: scores.log_probs * 0.5, ..scores })
+        Ok(LogProbs::new(scores.log_probs * 0.5))
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
         self.0.learner()
     }
-}
 
-/// Draws for `Forgetful` from the composer inside.
-struct ThroughForgetful(counterpoint_embedding::Improviser);
-
-impl counterpoint::Sampler for ThroughForgetful {
-    fn draft(
-        &mut self,
-        policy: &dyn Policy,
-        task: &Task,
-        candidates: &[counterpoint::Candidate],
-        previews: bool,
-    ) -> Result<Vec<counterpoint::Draft>> {
-        let policy: &dyn std::any::Any = policy;
-        self.0.draft(&policy.downcast_ref::<Forgetful>().unwrap().0, task, candidates, previews)
-    }
-
-    fn finish(
-        &mut self,
-        policy: &dyn Policy,
-        task: &Task,
-        drafts: Vec<counterpoint::Draft>,
-    ) -> Result<Vec<counterpoint::Rollout>> {
-        self.0.finish(policy, task, drafts)
+    fn wrapped(&self) -> Option<&dyn Policy> {
+        Some(&self.0)
     }
 }
 
 #[test]
 fn a_policy_that_scores_wrongly_is_not_trained() {
+    // Its sampler draws from the composer inside.
     let policy = Box::new(Forgetful(Composer::new(&Device::flex())));
-    let sampler = Box::new(ThroughForgetful(counterpoint_embedding::Improviser));
-    let (kind, message) = fails(Parts { policy, sampler, ..toy() });
+    let (kind, message) = fails(changed(|p| p.policy = policy));
     assert_eq!(kind, ErrorKind::Contract);
     assert!(message.contains("Understanding segment, step 0, position 0"), "{message}");
 }
@@ -149,7 +135,7 @@ impl Reward for Always {
 fn rewarded(reward: Box<dyn Reward>) -> Parts {
     let weights = [(reward.name().to_owned(), 1.0)].into();
     let rewards = RewardEnsemble::new(vec![reward], [("default".to_owned(), weights)].into()).unwrap();
-    Parts { rewards, ..toy() }
+    changed(|p| p.rewards = rewards)
 }
 
 #[test]
@@ -187,7 +173,7 @@ fn abstentions_and_failures_of_single_samples_are_no_errors() {
 #[test]
 fn a_checkpoint_of_another_run_is_refused_and_changes_nothing() {
     let folder = folder("foreign");
-    let mut made = trainer(5, 1).with_folder(&folder, "");
+    let mut made = trainer(5, 1).with_folder(&folder);
     step(&mut made);
     step(&mut made);
     let checkpoint = folder.join("checkpoints/step-000002");
@@ -200,7 +186,7 @@ fn a_checkpoint_of_another_run_is_refused_and_changes_nothing() {
     assert_eq!((weights(&mut other), other.progress().step), (before, 0));
 
     let policy = Box::new(Stranger(Composer::new(&Device::flex())));
-    let mut stranger = Trainer::new(Parts { policy, ..toy() }, config(), 1).unwrap();
+    let mut stranger = Trainer::new(changed(|p| p.policy = policy), config(), 1).unwrap();
     let error = stranger.resume(&checkpoint).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Checkpoint);
     assert!(error.to_string().contains("stranger") && error.to_string().contains("melody"), "{error}");
@@ -210,7 +196,7 @@ fn a_checkpoint_of_another_run_is_refused_and_changes_nothing() {
 fn a_folder_that_cannot_be_written_is_an_io_error_with_its_cause() {
     let file = folder("io").join("occupied");
     std::fs::write(&file, "a file").unwrap();
-    let mut run = trainer(5, 1).with_checkpoints(file.join("checkpoints"), "");
+    let mut run = trainer(5, 1).with_folder(&file);
     let error = run.step().unwrap_err();
     assert_eq!(run.progress().step, 0, "nothing was computed that could not be kept");
     assert_eq!(reaction(&error), "free some space");

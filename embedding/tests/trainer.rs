@@ -35,7 +35,7 @@ fn stepping_by_hand_is_what_run_does() {
 
 #[test]
 fn events_tell_the_loop_in_its_order() {
-    let mut run = trainer(3, 1).with_folder(&folder("events"), "");
+    let mut run = trainer(3, 1).with_folder(&folder("events"));
     let log = listen(&mut run);
     run.run(&StopToken::new()).unwrap();
     let task = |n: u64| [format!("task {n}: attempt 1, 6 of 6 admitted"), format!("task {n}: 6 of 6 learned from")];
@@ -57,7 +57,7 @@ fn events_tell_the_loop_in_its_order() {
 fn a_run_is_cancelled_from_another_thread_on_a_step_boundary() {
     let folder = folder("cancel");
     let many = 1_000_000;
-    let mut run = trainer(many, 1).with_folder(&folder, "");
+    let mut run = trainer(many, 1).with_folder(&folder);
     let (tell, told) = mpsc::channel();
     run.on_event(move |event| {
         if let Event::Step(report) = event {
@@ -91,10 +91,10 @@ fn metrics(folder: &std::path::Path) -> Vec<(u64, Metrics)> {
 #[test]
 fn a_run_that_is_resumed_in_a_new_trainer_equals_the_uninterrupted_one_bit_for_bit() {
     let (whole, halves) = (folder("whole"), folder("halves"));
-    let mut uninterrupted = trainer(7, 5).with_folder(&whole, "notes = 15");
+    let mut uninterrupted = trainer(7, 5).with_folder(&whole);
     uninterrupted.run(&StopToken::new()).unwrap();
 
-    let mut first = trainer(7, 5).with_folder(&halves, "notes = 15");
+    let mut first = trainer(7, 5).with_folder(&halves);
     let stop = StopToken::new();
     let from_within = stop.clone();
     first.on_event(move |event| {
@@ -105,7 +105,7 @@ fn a_run_that_is_resumed_in_a_new_trainer_equals_the_uninterrupted_one_bit_for_b
     assert_eq!(first.run(&stop).unwrap(), Outcome::Cancelled);
     drop(first);
 
-    let mut second = trainer(7, 5).with_folder(&halves, "notes = 15");
+    let mut second = trainer(7, 5).with_folder(&halves);
     second.resume(&latest(&halves.join("checkpoints")).unwrap().unwrap()).unwrap();
     assert_eq!(second.progress().step, 3);
     assert_eq!(second.run(&StopToken::new()).unwrap(), Outcome::Completed);

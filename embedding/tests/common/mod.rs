@@ -32,7 +32,7 @@ pub fn step(trainer: &mut Trainer) -> Vec<(String, u64)> {
 
 /// Every parameter, bit for bit.
 pub fn weights(trainer: &mut Trainer) -> Vec<u32> {
-    let policy: &dyn Any = trainer.parts_mut().policy.as_ref();
+    let policy: &dyn Any = trainer.policy();
     policy.downcast_ref::<Composer>().unwrap().bits().unwrap()
 }
 
