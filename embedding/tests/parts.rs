@@ -100,7 +100,7 @@ impl Observer for Watcher {
     }
 
     fn metrics(&mut self, _step: u64, metrics: &mut Metrics) -> Result<()> {
-        metrics.insert("notes", self.notes as f64);
+        metrics.insert("notes_played", self.notes as f64);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ fn an_observer_adds_metrics_ends_the_run_and_is_resumed() {
     let logged: Vec<f64> = MetricsLog::read(&folder.join("metrics.jsonl"))
         .unwrap()
         .into_iter()
-        .map(|(_, metrics)| metrics.get("notes").unwrap())
+        .map(|(_, metrics)| metrics.get("notes_played").unwrap())
         .collect();
     // Two groups a step, six melodies each, of seven notes.
     assert_eq!(logged, [84.0, 168.0, 252.0, 336.0]);

@@ -55,6 +55,7 @@ pub fn listen(trainer: &mut Trainer) -> Arc<Mutex<Vec<String>>> {
                 assert!(path.is_dir());
                 format!("checkpoint {step}")
             }
+            Event::Replayed { .. } => return,
             other => format!("{other:?}"),
         };
         lines.lock().unwrap().push(line);
