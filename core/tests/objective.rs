@@ -250,6 +250,24 @@ fn far_off_log_probs_stay_finite() {
 }
 
 #[test]
+fn a_ratio_beyond_the_limit_keeps_its_gradient_where_it_is_not_clipped() {
+    let objective = SyncGrpoConfig { beta: 0.0, ..SyncGrpoConfig::default() }.init().unwrap();
+    let gradient = |mut terms: Terms| {
+        terms.old = terms.old - 39.0; // a log-ratio of 39
+        let input = terms.log_probs.clone();
+        input.grad(&objective.loss(terms).unwrap().loss.backward()).unwrap().into_scalar::<f32>()
+    };
+    assert!(gradient(single(-1.0, -1.0, -1.0)) > 1e8, "a bad answer that became likely is pushed down");
+    assert_eq!(gradient(single(-1.0, -1.0, 1.0)), 0.0, "a good one is clipped");
+
+    let objective = SyncGrpoConfig { beta: 1.0, ..SyncGrpoConfig::default() }.init().unwrap();
+    let terms = single(-40.0, -1.0, 0.0);
+    let input = terms.log_probs.clone();
+    let gradient = input.grad(&objective.loss(terms).unwrap().loss.backward()).unwrap().into_scalar::<f32>();
+    assert!(gradient < -1e8, "what the reference finds likely is pulled back: {gradient}");
+}
+
+#[test]
 fn a_log_prob_that_is_not_finite_is_never_clamped_away() {
     let without = SyncGrpoConfig { kl: Kl::None, ..SyncGrpoConfig::default() }.init().unwrap();
     for objective in [SyncGrpoConfig::default().init().unwrap(), without] {
