@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, Terms};
+use crate::device::indicator;
 use crate::registry::{ObjectiveEntry, settings};
 use crate::{Error, Result, SegmentKind};
 
@@ -300,7 +301,7 @@ fn statistics(
 ) -> Result<LossStats> {
     let ratio = ratio.inner();
     let advantages = advantages.inner();
-    let scored = weights.inner().not_equal_scalar(0.0_f32).float();
+    let scored = indicator(weights.inner().not_equal_scalar(0.0_f32));
     let kl = kl.map_or_else(|| ratio.zeros_like(), Tensor::inner);
     let below = ratio.clone().lower_scalar(low).bool_and(advantages.clone().lower_scalar(0.0));
     let above = ratio.clone().greater_scalar(high).bool_and(advantages.greater_scalar(0.0));
@@ -312,8 +313,8 @@ fn statistics(
             (kl * scored.clone()).sum(),
             ratio.clone().sum(),
             ratio.max(),
-            (below.float() * scored.clone()).sum(),
-            (above.float() * scored).sum(),
+            (indicator(below) * scored.clone()).sum(),
+            (indicator(above) * scored).sum(),
         ],
         0,
     );

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::items::{Item, is_scored};
 use super::layout::{Layout, read};
+use crate::device::indicator;
 use crate::{Error, LogProbs, LossStats, Objective, Replay, Result, Terms};
 
 /// What the ratio's denominator is.
@@ -160,7 +161,7 @@ struct Mean {
 
 impl Mean {
     fn of(values: &Tensor<2>, weights: &Tensor<2>) -> Result<Self> {
-        let scored = weights.clone().inner().not_equal_scalar(0.0_f32).float();
+        let scored = indicator(weights.clone().inner().not_equal_scalar(0.0_f32));
         let sum = (values.clone().inner() * scored.clone()).sum();
         let both = Tensor::cat(vec![sum, scored.sum()], 0)
             .try_into_vec_as::<f32>()
