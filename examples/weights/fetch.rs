@@ -41,7 +41,7 @@ pub fn run(path: &Path) -> Result<bool> {
             }
             Err(error) => {
                 complete = false;
-                println!("{key} = {source}: missing: {error}");
+                println!("{key} = {source}: missing: {error:#}");
             }
         }
     }
@@ -50,7 +50,7 @@ pub fn run(path: &Path) -> Result<bool> {
         let context = BuildContext { device: device::named("flex")?, base: base.to_owned() };
         if let Err(error) = ShowoPolicy::model_files(&config.policy.settings, &context) {
             complete = false;
-            println!("policy: missing: {error}");
+            println!("policy: missing: {error:#}");
         }
     }
     Ok(complete)

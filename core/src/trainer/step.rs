@@ -44,7 +44,7 @@ impl Trainer {
         let cursor = self.progress.cursor;
         let (filter, ledger) = (self.parts.filter.state(), self.progress.ledger);
         let report = match self.attempt(step, cursor) {
-            Err(e) if e.kind() == ErrorKind::NonFinite => self.skip(step, &e.to_string())?,
+            Err(e) if e.kind() == ErrorKind::NonFinite => self.skip(step, &format!("{e:#}"))?,
             Err(e) => {
                 // The groups drawn before the failure do not count either.
                 self.parts.filter.restore(&filter)?;

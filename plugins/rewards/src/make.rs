@@ -179,7 +179,7 @@ fn list(names: &[&str]) -> String {
 /// What is started for a first look, if this program has it. Without one the library is loaded unseen, which is said.
 fn runner() -> Option<Runner> {
     Runner::find()
-        .inspect_err(|error| tracing::warn!(%error, "a plugin is loaded without a first look in a child process"))
+        .inspect_err(|error| tracing::warn!(error = %format_args!("{error:#}"), "a plugin is loaded without a first look in a child process"))
         .ok()
 }
 
@@ -199,5 +199,5 @@ pub(crate) fn engine(error: counterpoint_host::Error) -> Error {
         Kind::Io => ErrorKind::Io,
         _ => ErrorKind::Reward,
     };
-    Error::new(kind, error.to_string())
+    Error::new(kind, format!("{error:#}"))
 }

@@ -140,7 +140,7 @@ impl EmbeddingCache {
                 if let Some(path) = &path
                     && let Err(error) = write(path, made.as_deref())
                 {
-                    tracing::warn!(path = %path.display(), %error, "an embedding was not kept on disk");
+                    tracing::warn!(path = %path.display(), error = %format_args!("{error:#}"), "an embedding was not kept on disk");
                 }
                 made
             }
@@ -172,7 +172,7 @@ fn read(path: &Path) -> Option<Option<Vec<f32>>> {
         Ok(values) if values.iter().all(|v| v.is_finite()) => Some((!values.is_empty()).then_some(values)),
         Ok(_) => None,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "an embedding is made anew");
+            tracing::warn!(path = %path.display(), error = %format_args!("{error:#}"), "an embedding is made anew");
             None
         }
     }
