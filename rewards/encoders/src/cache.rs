@@ -132,7 +132,7 @@ impl EmbeddingCache {
         if let Some(known) = self.known.get(&hash) {
             return Ok(known.clone());
         }
-        let path = self.folder.as_ref().map(|folder| folder.join(format!("{}.safetensors", hex(&hash))));
+        let path = self.folder.as_ref().map(|folder| folder.join(format!("{}.safetensors", hex::encode(hash))));
         let found = match path.as_deref().and_then(read) {
             Some(found) => found,
             None => {
@@ -185,10 +185,6 @@ fn write(path: &Path, embedding: Option<&[f32]>) -> Result<()> {
     let values = embedding.unwrap_or_default().to_vec();
     let shape = [values.len()];
     save_tensors(path, &[(TENSOR.to_owned(), TensorData::new(values, shape))], &HashMap::new())
-}
-
-fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
