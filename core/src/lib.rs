@@ -26,6 +26,7 @@
 mod ensemble;
 mod error;
 mod learner;
+mod path;
 mod policy;
 mod precision;
 mod reward;
@@ -58,6 +59,7 @@ pub use filter::{
 };
 pub use learner::{Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
+pub use path::folder_of;
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
 pub use precision::Precision;
 pub use reward::{Reward, Score};

@@ -5,7 +5,7 @@ use std::path::Path;
 use counterpoint::config::RunConfig;
 use counterpoint::hub::{Files, Place, Reference};
 use counterpoint::registry::BuildContext;
-use counterpoint::{Error, Result, device};
+use counterpoint::{Error, Result, device, folder_of};
 use counterpoint_showo::ShowoPolicy;
 use toml::{Table, Value};
 
@@ -26,7 +26,7 @@ const REWARDS: [(&str, References); 4] = [
 /// Prints a line for each setting of the config at `path` that names weight files; whether all of them are there.
 pub fn run(path: &Path) -> Result<bool> {
     let config = RunConfig::load(path, &[])?;
-    let base = path.parent().unwrap_or(Path::new("."));
+    let base = folder_of(path);
     let mut complete = true;
     for reference in references(&config)? {
         let Reference { key, source, .. } = &reference;

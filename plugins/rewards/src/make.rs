@@ -55,7 +55,9 @@ impl Maker {
     /// [`ErrorKind::Config`] when there is none, or it has no such expert.
     pub(crate) fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
         config.check()?;
-        let base = std::path::absolute(&context.base).map_err(|e| Error::io("cannot find", &context.base, e))?;
+        // An empty base is the current folder, and no absolute path can be made of it.
+        let base = context.base.join(".");
+        let base = std::path::absolute(&base).map_err(|e| Error::io("cannot find", &base, e))?;
         let settings = serde_json::to_value(&config.settings)
             .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
         let expert = config.expert.as_deref();

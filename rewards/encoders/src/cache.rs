@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use counterpoint::weights::{WeightFiles, save_tensors};
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Result, folder_of};
 use image::RgbImage;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -179,9 +179,8 @@ fn read(path: &Path) -> Option<Option<Vec<f32>>> {
 }
 
 fn write(path: &Path, embedding: Option<&[f32]>) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
-    }
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
     let values = embedding.unwrap_or_default().to_vec();
     let shape = [values.len()];
     save_tensors(path, &[(TENSOR.to_owned(), TensorData::new(values, shape))], &HashMap::new())
