@@ -16,7 +16,7 @@ use clap::{Parser, ValueEnum};
 use counterpoint::checkpoint::Reader;
 use counterpoint::config::RunConfig;
 use counterpoint::registry::BuildContext;
-use counterpoint::{Learner, Result};
+use counterpoint::{Learner, Result, folder_of};
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::save_tensors;
 
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let config = RunConfig::load(&args.config, &[])?;
-    let base = args.config.parent().unwrap_or(Path::new("")).to_owned();
+    let base = folder_of(&args.config).to_owned();
     let context = BuildContext { device: counterpoint::device::named("flex")?, base };
     let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
     if let Some(checkpoint) = &args.checkpoint {

@@ -33,6 +33,18 @@ pub enum ErrorKind {
 
 /// An error with its [`ErrorKind`], a message that says what was expected, what came, where and what to do,
 /// and the underlying cause where there is one.
+///
+/// It displays its own message; `{:#}` displays the causes too, which is what a person should read:
+///
+/// ```
+/// use counterpoint::Error;
+///
+/// let cause = std::io::Error::other("no such disk");
+/// let error = Error::data("cannot read ada.png").with_source(cause);
+/// assert_eq!(error.to_string(), "cannot read ada.png");
+/// assert_eq!(format!("{error:#}"), "cannot read ada.png: no such disk");
+/// ```
+#[derive(thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -48,7 +60,7 @@ impl Error {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with its cause attached; the cause's text is appended to the message.
+    /// The same error with its cause attached, which [`source`](std::error::Error::source) returns.
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
@@ -96,24 +108,69 @@ impl Error {
     }
 }
 
+/// The message; with `{:#}`, that of the causes too, from the outermost to the first.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        if f.alternate() { write_causes(self, f) } else { Ok(()) }
     }
 }
 
+/// The kind, the message and those of the causes: what `fn main() -> Result<()>` shows.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} error: {self}", self.kind)
+        write!(f, "{:?} error: {self:#}", self.kind)
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
+/// Writes the causes of `error`, except those that the message above already ends with: some libraries put them there.
+fn write_causes(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut above = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let message = cause.to_string();
+        if !above.ends_with(&message) {
+            write!(f, ": {message}")?;
+        }
+        (above, next) = (message, cause.source());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three_levels() -> Error {
+        let middle = Error::new(ErrorKind::Io, "cannot open the disk").with_source(std::io::Error::other("no power"));
+        Error::new(ErrorKind::Config, "cannot read run.toml").with_source(middle)
+    }
+
+    #[test]
+    fn a_printer_of_chains_shows_each_message_once() {
+        let error = three_levels();
+        let first: &dyn std::error::Error = &error;
+        let chain = std::iter::successors(Some(first), |&error| error.source());
+        let messages: Vec<String> = chain.map(ToString::to_string).collect();
+        assert_eq!(messages, ["cannot read run.toml", "cannot open the disk", "no power"]);
+    }
+
+    #[test]
+    fn the_alternate_form_and_debug_show_the_whole_chain() {
+        let error = three_levels();
+        assert_eq!(format!("{error:#}"), "cannot read run.toml: cannot open the disk: no power");
+        assert_eq!(format!("{error:?}"), "Config error: cannot read run.toml: cannot open the disk: no power");
+        assert_eq!(format!("{:#}", error.at("here")), "here: cannot read run.toml: cannot open the disk: no power");
+    }
+
+    /// As libraries write them that append a cause and return it too.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot fetch: {0}")]
+    struct Appends(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_the_message_ends_with_is_not_said_again() {
+        let error = Error::new(ErrorKind::Io, "no weights").with_source(Appends(std::io::Error::other("no power")));
+        assert_eq!(format!("{error:#}"), "no weights: cannot fetch: no power");
     }
 }

@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod journal;
 mod learner;
+mod path;
 mod policy;
 mod reward;
 mod sample;
@@ -60,6 +61,7 @@ pub use filter::{
 pub use journal::Journal;
 pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
+pub use path::folder_of;
 pub use policy::{LogProbs, Policy, Replay, Replica, Weights};
 pub use reward::{Reward, Score};
 pub use rollouts::{Drawn, Rollouts};

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::checkpoint::sync;
-use crate::{Error, Result};
+use crate::{Error, Result, folder_of};
 
 const STEP: &str = "step";
 const NON_FINITE: &str = "non_finite";
@@ -251,7 +251,7 @@ impl MetricsLog {
     /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
     fn replace(path: &Path, text: &str) -> Result<Self> {
         let cannot_write = |e| Error::io("cannot write", path, e);
-        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = folder_of(path);
         fs::create_dir_all(dir).map_err(cannot_write)?;
         let name = path.file_name().ok_or_else(|| cannot_write(io::ErrorKind::InvalidFilename.into()))?;
         // Always under the same name: what a kill leaves behind is written over.

@@ -61,8 +61,8 @@ fn weights(text: &str) -> ClassWeights {
 
 fn message(result: Result<impl Sized>, kind: ErrorKind) -> String {
     let error: Error = result.err().expect("this should fail");
-    assert_eq!(error.kind(), kind, "{error}");
-    error.to_string()
+    assert_eq!(error.kind(), kind, "{error:#}");
+    format!("{error:#}")
 }
 
 fn assert_close(got: Option<f64>, expected: f64) {

@@ -156,7 +156,8 @@ fn a_failing_expert_stops_the_run_with_its_name() {
     let mut trainer = trainer(changed(parts(), |p| p.rewards = rewards), config(3));
     let error = trainer.run(&StopToken::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Reward);
-    assert!(error.to_string().contains("`fragile`") && error.to_string().contains("no such model"), "{error}");
+    let text = format!("{error:#}");
+    assert!(text.contains("`fragile`") && text.contains("no such model"), "{text}");
     assert_eq!(trainer.progress().step, 0);
 }
 

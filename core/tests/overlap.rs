@@ -49,7 +49,8 @@ fn run(parts: Parts, config: TrainerConfig) -> Run {
     let steps = config.steps;
     let mut trainer = trainer(parts, config);
     let events = listen(&mut trainer);
-    let step = |trainer: &mut Trainer| trainer.step().map(|r| r.metrics.without_timings()).map_err(|e| e.to_string());
+    let step =
+        |trainer: &mut Trainer| trainer.step().map(|r| r.metrics.without_timings()).map_err(|e| format!("{e:#}"));
     let steps = (0..steps).map(|_| step(&mut trainer)).collect();
     let events = events.lock().unwrap().clone();
     let filter = trainer.rollouts().filter().state();
@@ -243,7 +244,7 @@ fn a_reward_that_fails_or_panics_does_so_as_without_overlap() {
             Ok(result) => {
                 let error = result.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Reward);
-                error.to_string()
+                format!("{error:#}")
             }
             Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
         };

@@ -89,8 +89,9 @@ fn files_that_are_cut_off_damaged_or_empty_are_refused_by_name() {
             Ok(image) => panic!("{name} of {} bytes was read as {:?}", bytes.len(), image.dimensions()),
         };
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert!(error.to_string().contains("cannot decode") && error.to_string().contains(name), "{error}");
-        error.to_string()
+        let text = format!("{error:#}");
+        assert!(text.contains("cannot decode") && text.contains(name), "{text}");
+        text
     };
     for name in expected().keys() {
         let whole = std::fs::read(fixture(name)).unwrap();

@@ -28,10 +28,10 @@ fn changed(change: impl FnOnce(&mut Parts)) -> Parts {
     parts
 }
 
-/// The kind and the message of the error that a run of `parts` ends with.
+/// The kind of the error, and its message with those of its causes, that a run of `parts` ends with.
 fn fails(parts: Parts) -> (ErrorKind, String) {
     let error = Trainer::new(parts, config(), 1).unwrap().run(&StopToken::new()).unwrap_err();
-    (error.kind(), error.to_string())
+    (error.kind(), format!("{error:#}"))
 }
 
 /// What a program might do about each kind.

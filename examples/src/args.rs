@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use counterpoint::Result;
 use counterpoint::config::RunConfig;
+use counterpoint::{Result, folder_of};
 use counterpoint_plugins::replace_rewards;
 
 use crate::{OutputMode, RunFolder, cores};
@@ -73,7 +73,7 @@ impl RecipeArgs {
             let overrides: Vec<String> = replaced.iter().flat_map(keys).collect();
             config = RunConfig::from_toml(&config.to_toml()?, &overrides)?;
         }
-        Ok((config, path.parent().unwrap_or(Path::new(".")).to_owned()))
+        Ok((config, folder_of(path).to_owned()))
     }
 
     /// Whom these options let the recipe talk to.

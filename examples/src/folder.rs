@@ -123,7 +123,7 @@ impl RunFolder {
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let damaged = |e: serde_json::Error| {
             let path = self.path.join(name);
-            Error::data(format!("{}: damaged: {e}; start the run anew", path.display())).with_source(e)
+            Error::data(format!("{}: damaged; start the run anew", path.display())).with_source(e)
         };
         serde_json::from_str(&self.read(name)?).map_err(damaged)
     }

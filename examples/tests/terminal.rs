@@ -467,6 +467,17 @@ fn sync_r1(args: &[&str]) -> Output {
 }
 
 #[test]
+fn an_errors_cause_is_said_once() {
+    for mode in ["--quiet", "--json"] {
+        let output = sync_r1(&[mode, "--config", "no/such/run.toml"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains("cannot read no/such/run.toml: "), "{said}");
+        assert_eq!(said.matches("(os error 2)").count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn the_recipe_refuses_in_json_on_standard_output_and_in_words_on_standard_error() {
     let wrong = ["--set", "policy.kind=shwo"];
     let output = sync_r1(&[&["--json"], &wrong[..]].concat());

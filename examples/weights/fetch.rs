@@ -4,7 +4,7 @@ use std::path::Path;
 
 use counterpoint::config::RunConfig;
 use counterpoint::registry::BuildContext;
-use counterpoint::{Error, Result, device};
+use counterpoint::{Error, Result, device, folder_of};
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::hub::{Files, Place, Reference};
 use toml::{Table, Value};
@@ -26,7 +26,7 @@ const REWARDS: [(&str, References); 4] = [
 /// Prints a line for each setting of the config at `path` that names weight files; whether all of them are there.
 pub fn run(path: &Path) -> Result<bool> {
     let config = RunConfig::load(path, &[])?;
-    let base = path.parent().unwrap_or(Path::new("."));
+    let base = folder_of(path);
     let mut complete = true;
     for reference in references(&config)? {
         let Reference { key, source, .. } = &reference;
@@ -41,7 +41,7 @@ pub fn run(path: &Path) -> Result<bool> {
             }
             Err(error) => {
                 complete = false;
-                println!("{key} = {source}: missing: {error}");
+                println!("{key} = {source}: missing: {error:#}");
             }
         }
     }
@@ -50,7 +50,7 @@ pub fn run(path: &Path) -> Result<bool> {
         let context = BuildContext { device: device::named("flex")?, base: base.to_owned() };
         if let Err(error) = ShowoPolicy::model_files(&config.policy.settings, &context) {
             complete = false;
-            println!("policy: missing: {error}");
+            println!("policy: missing: {error:#}");
         }
     }
     Ok(complete)

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            println!("error: {error}");
+            println!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Result, folder_of};
 
 /// Writes `bytes` to `path` in one go, in place of a file that may be there, and makes the folder it is in.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let cannot_write = |e| Error::io("cannot write", path, e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(cannot_write)?;
     let builder = &mut tempfile::Builder::new();
     // A temporary file is private by default; this one is to be as readable as any other file of the run.

@@ -17,8 +17,9 @@ const SIZE: (u32, u32) = (400, 240);
 /// The drawing library rounds to whole units: it draws in quarters of one.
 const FINE: u32 = 4;
 
-/// Numbers further from 0 are drawn as this one: the width of an axis has to be a number too.
+/// Numbers further from 0 are drawn as this one, and numbers closer to it as 0: the width of an axis has to be a number too.
 const LARGEST: f64 = 1e300;
+const SMALLEST: f64 = 1e-300;
 
 /// A colour that a chart is drawn in, and what the page's style shows in its place.
 pub struct Shade {
@@ -73,7 +74,7 @@ impl Along {
     fn of(self, place: Place) -> f64 {
         match self {
             Self::Steps => place.step,
-            Self::Time(_, seconds) => place.seconds / seconds,
+            Self::Time(_, seconds) => drawn(place.seconds / seconds),
         }
     }
 
@@ -109,8 +110,8 @@ pub fn svg(chart: &Chart, along: Along, smoothed: bool, class: &str) -> Result<S
 
 fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::result::Result<(), String> {
     let points = || chart.curves.iter().flat_map(|c| &c.points).filter(|p| !p.raw.is_nan());
-    let x = around(points().map(|p| along.of(p.place)), 0.02);
-    let y = heights(chart);
+    let (x, x_unit) = scaled(around(points().map(|p| along.of(p.place)), 0.02));
+    let (y, y_unit) = scaled(heights(chart));
     let (wide, high) = ((x.end - x.start) / 20.0, (y.end - y.start) / 20.0);
     let label = ("sans-serif", 16 * FINE).into_font().color(&AXIS);
     let area = SVGBackend::with_string(text, (SIZE.0 * FINE, SIZE.1 * FINE)).into_drawing_area();
@@ -123,13 +124,14 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
     mesh.axis_style(GRID.stroke_width(FINE)).set_all_tick_mark_size(3 * FINE);
     mesh.label_style(label.clone()).axis_desc_style(label).x_labels(6).y_labels(5);
     mesh.x_desc(along.title()).y_desc(chart.unit);
-    let (x_tick, y_tick) = (|x: &f64| along.tick(*x, wide), |y: &f64| rounded(*y, high));
+    let x_tick = |x: &f64| along.tick(x * x_unit, wide * x_unit);
+    let y_tick = |y: &f64| rounded(y * y_unit, high * y_unit);
     mesh.x_label_formatter(&x_tick).y_label_formatter(&y_tick);
     mesh.draw().map_err(|e| e.to_string())?;
 
     for (i, curve) in chart.curves.iter().enumerate() {
         let colour = rgb(SHADES[2 + i % (SHADES.len() - 2)].light);
-        let place = |p: &Point, value: f64| (along.of(p.place), value.clamp(-LARGEST, LARGEST));
+        let place = |p: &Point, value: f64| (along.of(p.place) / x_unit, drawn(value) / y_unit);
         let strong = colour.stroke_width(2 * FINE);
         let raw = if smoothed { colour.mix(0.45).stroke_width(FINE) } else { strong };
         for piece in curve.pieces() {
@@ -151,13 +153,25 @@ fn draw(text: &mut String, chart: &Chart, along: Along, smoothed: bool) -> std::
     area.present().map_err(|e| e.to_string())
 }
 
+/// `value` as it is drawn.
+fn drawn(value: f64) -> f64 {
+    if value.abs() < SMALLEST { 0.0 } else { value.clamp(-LARGEST, LARGEST) }
+}
+
+/// The same range in a unit that is a power of 10, and that unit: the drawing library looks for ticks among numbers
+/// that are neither huge nor tiny, and may look for ever elsewhere.
+fn scaled(range: Range<f64>) -> (Range<f64>, f64) {
+    let unit = 10.0_f64.powi(range.start.abs().max(range.end.abs()).log10().floor() as i32);
+    (range.start / unit..range.end / unit, unit)
+}
+
 /// A range that holds all values with a little space around them, never an empty one.
 fn around(values: impl Iterator<Item = f64>, space: f64) -> Range<f64> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     let width = high - low;
     if width > 1e-9 * high.abs().max(low.abs()) {
         low - space * width..high + space * width
-    } else if high == 0.0 {
+    } else if high == 0.0 || width.is_infinite() {
         -space..1.0
     } else {
         low - 0.5 * high.abs()..high + 0.5 * high.abs()
@@ -167,7 +181,7 @@ fn around(values: impl Iterator<Item = f64>, space: f64) -> Range<f64> {
 /// The range of the vertical axis of `chart`.
 fn heights(chart: &Chart) -> Range<f64> {
     let points = chart.curves.iter().flat_map(|c| &c.points).filter(|p| !p.raw.is_nan());
-    around(points.map(|p| p.raw.clamp(-LARGEST, LARGEST)), 0.06)
+    around(points.map(|p| drawn(p.raw)), 0.06)
 }
 
 /// A value of `chart` for its legend, three digits finer than its axis is long.

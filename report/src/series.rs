@@ -2,7 +2,7 @@
 
 use counterpoint::metrics::Metrics;
 
-/// Points that a curve is drawn with at most; of more, neighbours are averaged.
+/// Values that a curve is drawn with at most; of more, neighbours are averaged.
 const MOST_POINTS: usize = 400;
 
 /// Where a step is on the two horizontal axes.
@@ -33,11 +33,12 @@ pub struct Series {
     pub last: f64,
 }
 
-/// Where every step of `history` is.
+/// Where every step of `history` is. Times that add up to no number are left out.
 pub fn places(history: &[(u64, Metrics)]) -> Vec<Place> {
     let mut seconds = 0.0;
     let mut place = |(step, metrics): &(u64, Metrics)| {
-        seconds += metrics.seconds();
+        let so_far = seconds + metrics.seconds();
+        seconds = if so_far.is_finite() { so_far } else { seconds };
         Place { step: *step as f64, seconds }
     };
     history.iter().map(&mut place).collect()
@@ -92,7 +93,7 @@ pub fn neighbours(steps: usize) -> usize {
     steps.div_ceil(MOST_POINTS)
 }
 
-/// At most [`MOST_POINTS`]: the means of neighbours, a gap where one of them is a gap.
+/// At most [`MOST_POINTS`] means of neighbours, each followed by a gap where one of its neighbours is a gap.
 fn thin(points: Vec<Point>) -> Vec<Point> {
     let neighbours = neighbours(points.len());
     if neighbours <= 1 {
@@ -101,10 +102,11 @@ fn thin(points: Vec<Point>) -> Vec<Point> {
     let merge = |points: &[Point]| {
         let of = |f: fn(&Point) -> f64| mean(points.iter().map(f));
         let place = Place { step: of(|p| p.place.step), seconds: of(|p| p.place.seconds) };
-        let gap = points.iter().any(|p| p.raw.is_nan());
-        Point { place, raw: if gap { f64::NAN } else { of(|p| p.raw) }, smooth: of(|p| p.smooth) }
+        let mean = Point { place, raw: of(|p| p.raw), smooth: of(|p| p.smooth) };
+        let gap = Point { place, raw: f64::NAN, smooth: f64::NAN };
+        [Some(mean), points.iter().any(|p| p.raw.is_nan()).then_some(gap)]
     };
-    points.chunks(neighbours).map(merge).collect()
+    points.chunks(neighbours).flat_map(merge).flatten().collect()
 }
 
 #[cfg(test)]
@@ -167,5 +169,13 @@ mod tests {
         values[5_000] = Some(f64::NAN);
         assert_eq!(series(&values).unwrap().pieces().count(), 2, "a gap is still seen");
         assert!(mean([f64::MAX, f64::MAX].into_iter()).is_finite());
+    }
+
+    #[test]
+    fn what_lies_between_many_gaps_is_still_drawn() {
+        let values: Vec<Option<f64>> = (0..802).map(|i| Some(if i % 2 == 0 { 1.0 } else { f64::NAN })).collect();
+        let found = series(&values).unwrap();
+        assert_eq!(found.pieces().map(<[Point]>::len).collect::<Vec<_>>(), [1; 267]);
+        assert!(found.pieces().flatten().all(|p| p.raw == 1.0 && p.smooth == 1.0));
     }
 }

@@ -95,9 +95,9 @@ pub fn checks(history: &[(u64, Metrics)]) -> Vec<Check> {
     if let Some(dropped) = sum(|name| name == "groups_dropped") {
         checks.push(Check::new("groups", dropped == 0.0, count(dropped, "groups were dropped")));
     }
-    let missing: u64 = history.windows(2).map(|w| w[1].0.saturating_sub(w[0].0).saturating_sub(1)).sum();
-    let what = count(missing as f64, "steps are missing between the first and the last");
-    checks.push(Check::new("history", missing == 0, what));
+    let missing: f64 = history.windows(2).map(|w| w[1].0.saturating_sub(w[0].0).saturating_sub(1) as f64).sum();
+    let what = count(missing, "steps are missing between the first and the last");
+    checks.push(Check::new("history", missing == 0.0, what));
     checks
 }
 

@@ -125,7 +125,7 @@ impl Manifest {
 /// SHA-256 of a manifest's text with its last `sha256` taken out.
 fn checksum(text: &str, sha256: &str) -> String {
     let (before, after) = text.rsplit_once(sha256).unwrap_or((text, ""));
-    hex(&Sha256::new().chain_update(before).chain_update(after).finalize())
+    hex::encode(Sha256::new().chain_update(before).chain_update(after).finalize())
 }
 
 fn mismatch(path: &Path, what: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
@@ -165,15 +165,11 @@ fn digest(path: &Path) -> Result<(u64, String)> {
     let mut bytes = 0;
     loop {
         match file.read(&mut buffer).map_err(unreadable)? {
-            0 => return Ok((bytes, hex(&hash.finalize()))),
+            0 => return Ok((bytes, hex::encode(hash.finalize()))),
             n => {
                 hash.update(&buffer[..n]);
                 bytes += n as u64;
             }
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -32,7 +32,7 @@ impl Reader {
                 ),
                 None => "there is no earlier intact checkpoint beside it".to_owned(),
             };
-            Error::checkpoint(format!("{error}; {advice}"))
+            Error::checkpoint(format!("{error:#}; {advice}"))
         })
     }
 

@@ -56,7 +56,7 @@ impl Member {
             if error.kind() == ErrorKind::Stopped {
                 break;
             }
-            tracing::warn!(reward = name, attempt, %error, "reward failed, calling it again");
+            tracing::warn!(reward = name, attempt, error = %format_args!("{error:#}"), "reward failed, calling it again");
             result = call();
         }
         let scores = result.map_err(|e| match e.kind() {

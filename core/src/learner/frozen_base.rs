@@ -46,7 +46,7 @@ impl Trained {
         for value in values {
             walk.hash.update(value.to_le_bytes());
         }
-        let base = walk.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let base = hex::encode(walk.hash.finalize());
         Ok(Self { what: what.to_owned(), parameters: walk.trained, base })
     }
 

@@ -27,7 +27,7 @@ fn fails(mut trainer: Trainer, folder: &Path) -> (Trainer, Option<String>) {
     let Err(error) = trainer.run(&StopToken::new()) else { return (trainer, None) };
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     assert!(error.to_string().contains(&format!("{}/", folder.display())), "{error}");
-    (trainer, Some(error.to_string()))
+    (trainer, Some(format!("{error:#}")))
 }
 
 /// Which of the files an error names.

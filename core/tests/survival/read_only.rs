@@ -66,7 +66,7 @@ pub(super) fn reads_only(disk: &Path) {
     let mut elsewhere = fresh().with_folder(disk.with_extension("other"));
     elsewhere.resume(&folder.join("checkpoints/step-000001")).unwrap();
     fs::remove_dir_all(disk.with_extension("other")).unwrap();
-    println!("\nmessage: {error}");
+    println!("\nmessage: {error:#}");
 }
 
 #[cfg(target_os = "linux")]

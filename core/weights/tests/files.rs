@@ -52,18 +52,10 @@ fn same(files: &WeightFiles, tensors: &Tensors) {
     }
 }
 
-/// The error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
-}
-
 fn refused(path: &Path, parts: &[&str]) {
     let error = WeightFiles::open(path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
-    let text = chain(&error);
+    let text = format!("{error:#}");
     for part in parts {
         assert!(text.contains(part), "{part:?} in {text}");
     }
@@ -391,8 +383,9 @@ fn a_flipped_bit_in_the_numbers_of_a_torch_file_is_noticed() {
         let files = WeightFiles::open(&path).unwrap();
         let error = files.read(tensor).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Weights);
-        assert!(error.to_string().contains(&format!("cannot read {tensor}")), "{error}");
-        assert!(chain(&error).to_lowercase().contains("checksum"), "{error}");
+        let text = format!("{error:#}");
+        assert!(text.contains(&format!("cannot read {tensor}")), "{text}");
+        assert!(text.to_lowercase().contains("checksum"), "{text}");
     }
 }
 

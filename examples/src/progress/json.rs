@@ -142,7 +142,7 @@ impl View for Json {
             }
             Message::Done { folder } => self.write("done", [("folder", folder.to_string_lossy().into())]),
             Message::Error(error) => {
-                self.write("error", [("kind", kind(error).into()), ("message", error.to_string().into())]);
+                self.write("error", [("kind", kind(error).into()), ("message", format!("{error:#}").into())]);
             }
         }
     }

@@ -34,7 +34,7 @@ impl fmt::Display for Message<'_> {
             Self::StoppedRuns { command } => write!(f, "stopped, with checkpoints; resume with:\n  {command}"),
             Self::Table { text, caption, .. } => write!(f, "{}\n{caption}", text.trim_end()),
             Self::Done { folder } => write!(f, "everything is in {}", folder.display()),
-            Self::Error(error) => write!(f, "error: {error}"),
+            Self::Error(error) => write!(f, "error: {error:#}"),
             Self::Note(text) => f.write_str(text),
         }
     }

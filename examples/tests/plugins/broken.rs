@@ -263,7 +263,7 @@ fn stops() {
         Sidecar::of(&path, &good()).unwrap().write(&path).unwrap();
         let plugin = Plugin { _folder: folder, path };
         let error = Run::new().step(plugin.reward(&format!("on_failure = '{policy}'")).unwrap()).unwrap_err();
-        let message = error.to_string();
+        let message = format!("{error:#}");
         assert_eq!(error.kind(), kind, "{message}");
         assert!(message.starts_with("reward `good`") && message.ends_with("out of ink"), "{message}");
         assert_eq!(std::fs::read(&counted).unwrap().len(), calls, "{policy}");

@@ -140,7 +140,7 @@ impl Bridged {
     fn failed(&mut self, error: &Error) {
         if error.kind() != ErrorKind::Cancelled {
             self.failures += 1;
-            self.last = Some((Instant::now(), error.to_string()));
+            self.last = Some((Instant::now(), format!("{error:#}")));
         }
     }
 

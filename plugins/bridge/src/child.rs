@@ -43,7 +43,7 @@ pub fn run_if_child() {
     std::process::exit(match run(&arguments) {
         Ok(()) => 0,
         Err(error) => {
-            let _unheard = writeln!(io::stderr(), "{error}");
+            let _unheard = writeln!(io::stderr(), "{error:#}");
             1
         }
     });
@@ -86,7 +86,7 @@ impl Output {
     }
 
     fn error(&self, id: Option<u64>, error: &Error) -> Result<()> {
-        let (error, message) = (error_name(error.kind()).to_owned(), error.to_string());
+        let (error, message) = (error_name(error.kind()).to_owned(), format!("{error:#}"));
         self.send(&FromChild::Error { id, error, message }, &[])
     }
 }

@@ -36,7 +36,7 @@ fn decode(bytes: &[u8], most: usize, body_limit: u64) -> (Vec<Frame>, Result<usi
             Ok(Step::Frame(frame)) => frames.push(frame),
             Ok(Step::End { missing }) => return (frames, Ok(missing)),
             Ok(Step::Pending) => unreachable!("it never blocks"),
-            Err(error) => return (frames, Err(error.to_string())),
+            Err(error) => return (frames, Err(format!("{error:#}"))),
         }
     }
 }

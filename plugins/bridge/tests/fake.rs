@@ -150,7 +150,8 @@ fn bad_answers_are_refused_and_their_process_killed() {
         let fake = Fake::new(&started(&answer), LISTENS);
         let mut expert = fake.start(quick()).unwrap();
         let error = call(&mut expert).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().contains(words)), (ErrorKind::Contract, true), "{words}: {error}");
+        let text = format!("{error:#}");
+        assert_eq!((error.kind(), text.contains(words)), (ErrorKind::Contract, true), "{words}: {text}");
         // The next one is another process with the same answer.
         let error = call(&mut expert).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Contract, "{words}, again: {error}");

@@ -187,7 +187,7 @@ impl Drop for Instance {
                 // SAFETY: `state` is an instance of this library, not used after this.
                 keep_fp_mode(|| unsafe { destroy(state) });
             }
-            Err(error) => tracing::warn!(%error, "an instance was not freed"),
+            Err(error) => tracing::warn!(error = %format_args!("{error:#}"), "an instance was not freed"),
         }
     }
 }

@@ -55,7 +55,9 @@ impl Maker {
     /// [`ErrorKind::Config`] when there is none, or it has no such expert.
     pub(crate) fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
         config.check()?;
-        let base = std::path::absolute(&context.base).map_err(|e| Error::io("cannot find", &context.base, e))?;
+        // An empty base is the current folder, and no absolute path can be made of it.
+        let base = context.base.join(".");
+        let base = std::path::absolute(&base).map_err(|e| Error::io("cannot find", &base, e))?;
         let settings = serde_json::to_value(&config.settings)
             .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
         let expert = config.expert.as_deref();
@@ -179,7 +181,7 @@ fn list(names: &[&str]) -> String {
 /// What is started for a first look, if this program has it. Without one the library is loaded unseen, which is said.
 fn runner() -> Option<Runner> {
     Runner::find()
-        .inspect_err(|error| tracing::warn!(%error, "a plugin is loaded without a first look in a child process"))
+        .inspect_err(|error| tracing::warn!(error = %format_args!("{error:#}"), "a plugin is loaded without a first look in a child process"))
         .ok()
 }
 
@@ -199,5 +201,5 @@ pub(crate) fn engine(error: counterpoint_host::Error) -> Error {
         Kind::Io => ErrorKind::Io,
         _ => ErrorKind::Reward,
     };
-    Error::new(kind, error.to_string())
+    Error::new(kind, format!("{error:#}"))
 }

@@ -52,12 +52,12 @@ impl PluginReward {
             Ok(scores) => return Ok(scores),
             Err(error) => error,
         };
-        tracing::warn!(target: "counterpoint::plugin", %error, "a call failed");
+        tracing::warn!(target: "counterpoint::plugin", error = %format_args!("{error:#}"), "a call failed");
         match self.maker.config().on_failure {
             // There is nobody left to call: that is no failure of these items.
             _ if error.kind() == HostError::GivenUp => Err(engine(error)),
             OnFailure::Retry => Err(engine(error)),
-            OnFailure::Stop => Err(Error::new(ErrorKind::Stopped, format!("on_failure = \"stop\": {error}"))),
+            OnFailure::Stop => Err(Error::new(ErrorKind::Stopped, format!("on_failure = \"stop\": {error:#}"))),
             OnFailure::Isolate if self.before.is_none() => {
                 let made = self.maker.make(true)?;
                 self.before = Some(self.made.expert.statistics());
@@ -74,7 +74,7 @@ impl PluginReward {
                     scores.extend(self.judge(right)?);
                     return Ok(scores);
                 }
-                Ok(vec![Score::Fail(error.to_string()); samples.len()])
+                Ok(vec![Score::Fail(format!("{error:#}")); samples.len()])
             }
         }
     }

@@ -42,6 +42,12 @@ fn a_plugin_is_found_by_its_file_or_in_its_folder_from_the_configs_folder() {
 }
 
 #[test]
+fn an_empty_base_is_the_current_folder() {
+    let (_folder, plugin) = folder();
+    assert!(reward(Path::new(""), &format!("path = '{}'", plugin.display())).is_ok());
+}
+
+#[test]
 fn what_is_wrong_is_named_with_the_reward_and_the_key() {
     let (folder, plugin) = folder();
     let refused = |settings: &str| {

@@ -42,7 +42,7 @@ fn options(job: &Job) -> BridgeOptions {
 /// Whether the command starts and says what it is.
 pub(crate) fn hello(job: &Job) -> Outcome {
     progress::step("while waiting for hello");
-    let (manifest, capabilities) = Bridged::describe(command(job)?, &options(job)).map_err(|e| e.to_string())?;
+    let (manifest, capabilities) = Bridged::describe(command(job)?, &options(job)).map_err(|e| format!("{e:#}"))?;
     progress::send(&Line::Manifest(manifest));
     pass(promises(capabilities))
 }
@@ -50,7 +50,7 @@ pub(crate) fn hello(job: &Job) -> Outcome {
 fn start(job: &Job) -> Result<Bridged, String> {
     progress::step("while the process starts");
     let setup = Setup { expert: &job.expert, settings: &job.settings, base: &job.base };
-    Bridged::start(command(job)?, &setup, options(job)).map_err(|e| e.to_string())
+    Bridged::start(command(job)?, &setup, options(job)).map_err(|e| format!("{e:#}"))
 }
 
 impl Bridge {
@@ -153,5 +153,5 @@ fn failure(error: Error) -> Failure {
         ErrorKind::Panic => CPT_PANIC,
         _ => CPT_ERROR,
     };
-    Failure { code, message: error.to_string() }
+    Failure { code, message: format!("{error:#}") }
 }

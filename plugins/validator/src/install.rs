@@ -47,13 +47,13 @@ impl Source {
             }
             None => self.path.clone(),
         };
-        let mut sidecar = Sidecar::of(&to, manifest).map_err(|e| e.to_string())?;
+        let mut sidecar = Sidecar::of(&to, manifest).map_err(|e| format!("{e:#}"))?;
         sidecar.command.clone_from(&self.command);
         let now = fs::read(&to).map_err(|e| format!("cannot read {}: {e}", to.display()))?;
         if now != self.bytes {
             return Err(format!("{} changed during the checks: check it again", to.display()));
         }
-        sidecar.write(&to).map_err(|e| e.to_string())?;
+        sidecar.write(&to).map_err(|e| format!("{e:#}"))?;
         Ok(to)
     }
 

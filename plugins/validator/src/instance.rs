@@ -38,7 +38,7 @@ impl Raw {
         let first = table.manifest.experts.first().filter(|_| job.expert.is_empty());
         let manifest = match first {
             Some(first) => first,
-            None => table.manifest.expert(&job.expert).map_err(|e| e.to_string())?,
+            None => table.manifest.expert(&job.expert).map_err(|e| format!("{e:#}"))?,
         };
         let manifest = manifest.clone();
         Ok(Self {

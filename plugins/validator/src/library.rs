@@ -110,7 +110,7 @@ fn manifest(text: cpt_str) -> Result<Manifest, String> {
     step("while reading the manifest");
     // SAFETY: the plugin says that so many bytes are there.
     let bytes = unsafe { std::slice::from_raw_parts(text.data, text.size as usize) };
-    Manifest::parse(bytes, "the table's manifest").map_err(|e| e.to_string())
+    Manifest::parse(bytes, "the table's manifest").map_err(|e| format!("{e:#}"))
 }
 
 impl Table {

@@ -111,7 +111,7 @@ impl LoraConfig {
             targets.sort_by_key(|target| TARGETS.iter().position(|known| known == target));
             let lora =
                 Self { rank: peft.r, alpha: peft.lora_alpha, dropout: peft.lora_dropout, targets, ..Self::default() };
-            lora.validate().map_err(|e| Error::weights(e.to_string()))?;
+            lora.validate().map_err(|e| Error::weights(format!("{e:#}")))?;
             Ok(lora)
         };
         read().map_err(|e| e.at(path.display()))

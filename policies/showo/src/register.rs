@@ -107,7 +107,7 @@ impl Settings {
         for reference in self.references()? {
             match reference.map(|r| hub::locate(&r.source, &r.files, &context.base)).transpose() {
                 Ok(place) => found.push(place.map(|found| found.folder)),
-                Err(error) => missing.push(error.to_string()),
+                Err(error) => missing.push(format!("{error:#}")),
             }
         }
         let (true, [Some(model), image, text]) = (missing.is_empty(), &found[..]) else {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Result, folder_of};
 use counterpoint_weights::{WeightFiles, save_tensors};
 use image::RgbImage;
 use serde::Serialize;
@@ -132,7 +132,7 @@ impl EmbeddingCache {
         if let Some(known) = self.known.get(&hash) {
             return Ok(known.clone());
         }
-        let path = self.folder.as_ref().map(|folder| folder.join(format!("{}.safetensors", hex(&hash))));
+        let path = self.folder.as_ref().map(|folder| folder.join(format!("{}.safetensors", hex::encode(hash))));
         let found = match path.as_deref().and_then(read) {
             Some(found) => found,
             None => {
@@ -140,7 +140,7 @@ impl EmbeddingCache {
                 if let Some(path) = &path
                     && let Err(error) = write(path, made.as_deref())
                 {
-                    tracing::warn!(path = %path.display(), %error, "an embedding was not kept on disk");
+                    tracing::warn!(path = %path.display(), error = %format_args!("{error:#}"), "an embedding was not kept on disk");
                 }
                 made
             }
@@ -172,23 +172,18 @@ fn read(path: &Path) -> Option<Option<Vec<f32>>> {
         Ok(values) if values.iter().all(|v| v.is_finite()) => Some((!values.is_empty()).then_some(values)),
         Ok(_) => None,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "an embedding is made anew");
+            tracing::warn!(path = %path.display(), error = %format_args!("{error:#}"), "an embedding is made anew");
             None
         }
     }
 }
 
 fn write(path: &Path, embedding: Option<&[f32]>) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
-    }
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
     let values = embedding.unwrap_or_default().to_vec();
     let shape = [values.len()];
     save_tensors(path, &[(TENSOR.to_owned(), TensorData::new(values, shape))], &HashMap::new())
-}
-
-fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ pub fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, 
     Ok(malformed.into_iter().filter_map(score).collect())
 }
 
-/// An error of the engine: its message has that of its cause already.
+/// An error of the engine with its causes.
 pub fn told(error: counterpoint::Error) -> Error {
-    Error::new(error.to_string())
+    Error::new(format!("{error:#}"))
 }
 
 fn told_score(score: counterpoint::Score) -> Score {

@@ -61,7 +61,7 @@ pub(super) fn table(job: &Job) -> Outcome {
         return Err("expected the same table each time, got another the second time".into());
     }
     // What every run does with it.
-    counterpoint_host::Library::open(path).map_err(|e| format!("the host refuses it: {e}"))?;
+    counterpoint_host::Library::open(path).map_err(|e| format!("the host refuses it: {e:#}"))?;
     let detail = format!(
         "interface {CPT_ABI_MAJOR}.{}, struct_size {}, {}",
         table.minor,
