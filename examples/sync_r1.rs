@@ -45,7 +45,7 @@ fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
 }
 
 fn once(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
-    let folder = args.folder(config)?;
+    let folder = args.planned_folder(config)?;
     let recipe = Recipe { config, base, device: &device::named(&args.device)?, stop, before: None };
     match recipe.run(folder, &Watch::Run(progress.clone()))? {
         Ended::Stopped(step) => progress.stopped(step, &args.resume_command("sync_r1")),

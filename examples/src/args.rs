@@ -93,6 +93,14 @@ impl RecipeArgs {
         if self.resume { RunFolder::newest(config) } else { RunFolder::create(config) }
     }
 
+    /// The same for a run that makes its folder itself, when it begins: a refused config leaves none.
+    ///
+    /// # Errors
+    /// As [`RunFolder::newest`].
+    pub fn planned_folder(&self, config: &RunConfig) -> Result<RunFolder> {
+        if self.resume { RunFolder::newest(config) } else { Ok(RunFolder::planned(config)) }
+    }
+
     /// The seeds of repeated runs, `default` of them when `--seeds` says nothing.
     pub fn seeds(&self, config: &RunConfig, default: u64) -> Vec<u64> {
         (0..self.seeds.unwrap_or(default)).map(|n| config.run.seed.saturating_add(n)).collect()

@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Whether it is there.
+    made: bool,
 }
 
 impl RunFolder {
@@ -30,16 +32,43 @@ impl RunFolder {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => None,
             made => Some(made.map(|()| path.clone()).map_err(|e| Error::io("cannot make the folder", &path, e))),
         };
-        Ok(Self { path: Self::numbered(config).find_map(make).transpose()?.unwrap_or_default() })
+        Ok(Self { path: Self::numbered(config).find_map(make).transpose()?.unwrap_or_default(), made: true })
     }
 
-    /// The newest folder of this run.
+    /// What [`create`](Self::create) would make, once everything that can be checked before is checked:
+    /// [`made`](Self::made).
+    pub fn planned(config: &RunConfig) -> Self {
+        let path = Self::numbered(config).find(|path| !path.exists()).unwrap_or_default();
+        Self { path, made: false }
+    }
+
+    /// The folder, which is made now if it was only planned.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn made(self, config: &RunConfig) -> Result<Self> {
+        if self.made { Ok(self) } else { Self::create(config) }
+    }
+
+    /// The newest folder of this run that has a checkpoint, an evaluation or runs of its own; where there is none, the newest that
+    /// was begun at all.
     ///
     /// # Errors
     /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is none.
     pub fn newest(config: &RunConfig) -> Result<Self> {
-        match Self::numbered(config).take_while(|path| path.exists()).last() {
-            Some(path) => Ok(Self { path }),
+        let there: Vec<PathBuf> = Self::numbered(config).take_while(|path| path.exists()).collect();
+        let begun = |path: &&PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        let gone_on = |path: &&PathBuf| {
+            let runs = fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|entry| entry.path().join("config.toml").is_file());
+            runs || path.join("before.json").is_file()
+                || latest(&path.join("checkpoints")).is_ok_and(|found| found.is_some())
+        };
+        match there.iter().rev().find(gone_on).or_else(|| there.iter().rev().find(begun)) {
+            Some(path) => Ok(Self { path: path.clone(), made: true }),
             None => Err(Error::checkpoint(format!(
                 "no run `{}` in {} to resume; start it without --resume",
                 config.run.name,
@@ -54,7 +83,7 @@ impl RunFolder {
     /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
     pub fn at(path: PathBuf) -> Result<Self> {
         fs::create_dir_all(&path).map_err(|e| Error::io("cannot make the folder", &path, e))?;
-        Ok(Self { path })
+        Ok(Self { path, made: true })
     }
 
     /// The folder itself.
@@ -166,8 +195,10 @@ mod tests {
         config.run.output = output.path().join("runs");
         assert!(RunFolder::newest(&config).unwrap_err().to_string().contains("start it without --resume"));
         let first = RunFolder::create(&config).unwrap();
-        let run = RunFolder::create(&config).unwrap();
+        let run = RunFolder::planned(&config).made(&config).unwrap();
         assert_ne!(run.path(), first.path());
+        // A third that never began: nothing is in it.
+        RunFolder::create(&config).unwrap();
         assert_eq!(run.checkpoint().unwrap(), None);
         checkpoint(&run, 10);
         checkpoint(&run, 20);

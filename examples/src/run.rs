@@ -87,6 +87,7 @@ impl Recipe<'_> {
         let parts = parts(self.config, self.base, self.device)?;
         let mut trainer = Trainer::new(parts, self.config.trainer.clone(), self.config.run.seed)?
             .with_run_config(&self.config.to_table()?)?;
+        let folder = folder.made(self.config)?;
         if let Some(checkpoint) = folder.checkpoint()? {
             trainer = trainer.with_folder(folder.path());
             trainer.resume(&checkpoint)?;
