@@ -12,7 +12,7 @@ use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Result, device};
 use counterpoint_examples::{
-    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_ctrl_c,
+    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_signals,
 };
 use counterpoint_unifybench::{AblationTable, Arm, Judged};
 use serde::Deserialize;
@@ -87,7 +87,7 @@ fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> R
         }
     }
 
-    let stop = stop_on_ctrl_c(progress)?;
+    let stop = stop_on_signals(progress)?;
     let device = device::named(&args.device)?;
     let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {

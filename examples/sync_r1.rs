@@ -11,7 +11,7 @@ use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
     Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, run_if_child, show_warnings,
-    stop_on_ctrl_c,
+    stop_on_signals,
 };
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
     let (config, base) = args.load(Path::new(CONFIG))?;
-    let stop = stop_on_ctrl_c(progress)?;
+    let stop = stop_on_signals(progress)?;
     match args.seeds {
         None => once(args, &config, &base, &stop, progress),
         Some(_) => repeated(args, &config, &base, &stop, progress),

@@ -12,8 +12,8 @@
 //! keeps global state. No model code lives in this crate.
 //!
 //! Every trait has an example that can be copied. The crates whose types appear in the API are re-exported, so that a
-//! program needs no dependency but this one: [`burn`], [`image`], [`inventory`], [`serde_json`] and [`toml`]. Burn's
-//! derive macros want the name `burn` in scope: `use counterpoint::burn;`.
+//! program needs no dependency but this one: [`burn`], [`image`], [`inventory`], [`rand`], [`serde_json`] and [`toml`].
+//! Burn's derive macros want the name `burn` in scope: `use counterpoint::burn;`.
 //!
 //! # Features
 //!
@@ -49,7 +49,7 @@ pub mod trainer;
 pub mod updater;
 
 // The crates whose types appear in the API.
-pub use {burn, image, inventory, serde_json, toml};
+pub use {burn, image, inventory, rand, serde_json, toml};
 
 pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
 pub use error::{Error, ErrorKind, Result};

@@ -1,8 +1,10 @@
 //! Counter-based random streams: every decision has its own key, so results do not depend on the order, the batch or the
 //! device in which decisions are made.
 
+use std::convert::Infallible;
+
+use rand::{Rng, SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
 /// The random streams of one run. Copy it freely: it holds the run seed and no state.
@@ -23,6 +25,20 @@ pub struct Key {
 }
 
 /// The stream of one key and purpose: an endless sequence of uniforms.
+///
+/// It is a generator of the `rand` crate, so the distributions of `rand` and `rand_distr`, shuffles and subsets draw from it:
+///
+/// ```
+/// use counterpoint::rand::RngExt;
+/// use counterpoint::rand::seq::SliceRandom;
+/// use counterpoint::{Key, Streams};
+///
+/// let mut stream = Streams::new(7).stream(Key::task(0, 0), "order", 0);
+/// let mut order = [0, 1, 2, 3];
+/// order.shuffle(&mut stream);
+/// let share: f64 = stream.random_range(0.0..1.0);
+/// # assert!(share < 1.0);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Stream(ChaCha8Rng);
 
@@ -86,8 +102,27 @@ impl Stream {
     }
 }
 
+impl TryRng for Stream {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rand_distr::{Distribution, StandardNormal};
+
     use super::*;
 
     const KEY: Key = Key { step: 3, task: 5, candidate: 7 };
@@ -118,6 +153,25 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_of_a_stream_never_change() {
+        let stream = || Streams::new(1).stream(KEY, "a", 0);
+        let mut both = stream();
+        assert_eq!(both.uniform(), ((stream().next_u32() >> 8) as f32 + 0.5) / (1 << 24) as f32);
+        let uniforms = stream().uniforms(4);
+        assert_eq!(uniforms, [0.086_740_05, 0.913_231_73, 0.657_410_5, 0.983_878_25]);
+    }
+
+    #[test]
+    fn distributions_of_rand_distr_draw_from_a_stream() {
+        let normals = StandardNormal.sample_iter(Streams::new(2).stream(KEY, "normal", 0)).take(100_000);
+        let normals: Vec<f64> = normals.collect();
+        let moment = |k: i32| normals.iter().map(|x| x.powi(k)).sum::<f64>() / normals.len() as f64;
+        let error = |variance: f64| 4.0 * (variance / normals.len() as f64).sqrt();
+        assert!(moment(1).abs() < error(1.0), "mean {}", moment(1));
+        assert!((moment(2) - 1.0).abs() < error(2.0), "variance {}", moment(2));
+    }
+
+    #[test]
     fn subsets_are_sorted_and_equally_likely() {
         let mut counts = std::collections::HashMap::new();
         for i in 0..20_000 {
@@ -125,6 +179,8 @@ mod tests {
             assert!(s.len() == 2 && s[0] < s[1]);
             *counts.entry(s).or_insert(0) += 1;
         }
+        let mut stream = Streams::new(4).stream(KEY, "subset", 0);
+        assert_eq!((stream.subset(5, 3), stream.subset(0, 3), stream.below(0)), (vec![0, 1, 2], vec![], 0));
         assert_eq!(counts.len(), 6);
         let expected = 20_000.0 / 6.0;
         assert!(counts.values().all(|&c| (f64::from(c) - expected).abs() < 5.0 * expected.sqrt()), "{counts:?}");

@@ -1,19 +1,18 @@
 //! Dynamic Group Scaling against its theory, by simulation.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::PI;
 
 use counterpoint::filter::{Damping, ThresholdControl};
 use counterpoint::{DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, Key, Stream, Streams};
+use rand_distr::{Distribution, StandardNormal};
 
 /// Drafts per group in the closed loops: G = 9 at TPR = 1/4.
 const DRAFTED: usize = 36;
 
-/// Two independent standard normals (Box-Muller).
-fn normals(stream: &mut Stream) -> (f64, f64) {
-    let (u, v) = (f64::from(stream.uniform()), f64::from(stream.uniform()));
-    let radius = (-2.0 * u.ln()).sqrt();
-    (radius * (TAU * v).cos(), radius * (TAU * v).sin())
+/// A standard normal.
+fn normal(stream: &mut Stream) -> f64 {
+    StandardNormal.sample(stream)
 }
 
 /// One group in the closed loop: admit and adapt. Gives the pass rate.
@@ -46,7 +45,7 @@ fn selection_by_the_surrogate_shrinks_variance_and_shifts_the_mean_as_predicted(
             let mut filter = config.init().unwrap();
             let (scores, rewards): (Vec<f64>, Vec<f64>) = (0..drafts)
                 .map(|_| {
-                    let (s, e) = normals(&mut stream);
+                    let (s, e) = (normal(&mut stream), normal(&mut stream));
                     (s, centre + sd * (rho * s + (1.0 - rho * rho).sqrt() * e))
                 })
                 .unzip();
@@ -83,7 +82,7 @@ fn pass_rate_under_drift(config: DynamicGroupScalingConfig, scale: f64) -> f64 {
         .map(|i| {
             let mut stream = Streams::new(13).stream(Key::task(i, 0), "drift", 0);
             let centre = 0.4 + 0.3 * i as f64 / 1000.0;
-            turn(&mut filter, (0..DRAFTED).map(|_| scale * (centre + 0.1 * normals(&mut stream).0)).collect())
+            turn(&mut filter, (0..DRAFTED).map(|_| scale * (centre + 0.1 * normal(&mut stream))).collect())
         })
         .collect();
     mean(&rates[100..])
@@ -182,7 +181,7 @@ fn the_quantile_control_finds_the_quantile_of_any_normal_surrogate() {
         let mut thresholds = Vec::new();
         for i in 0..2500 {
             let mut stream = Streams::new(17).stream(Key::task(i, 0), "quantile", 0);
-            turn(&mut filter, (0..DRAFTED).map(|_| 3.0 + 2.0 * normals(&mut stream).0).collect());
+            turn(&mut filter, (0..DRAFTED).map(|_| 3.0 + 2.0 * normal(&mut stream)).collect());
             thresholds.push(filter.threshold());
         }
         let late = &thresholds[500..];

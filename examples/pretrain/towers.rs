@@ -14,6 +14,8 @@ use counterpoint::Result;
 mod ber;
 #[path = "towers/der.rs"]
 mod der;
+#[path = "towers/draws.rs"]
+mod draws;
 #[path = "towers/fer.rs"]
 mod fer;
 #[path = "towers/images.rs"]

@@ -26,7 +26,7 @@ pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
-pub use signal::stop_on_ctrl_c;
+pub use signal::stop_on_signals;
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;

@@ -4,9 +4,9 @@
 #[path = "../../core/tests/common/mod.rs"]
 mod common;
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
@@ -460,10 +460,15 @@ fn the_options_exclude_each_other_and_are_kept_on_resume() {
 
 /// The example that cargo builds along with the tests.
 fn sync_r1(args: &[&str]) -> Output {
+    example(args).output().unwrap()
+}
+
+fn example(args: &[&str]) -> Command {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
-    let example = target.join("examples").join(format!("sync_r1{}", std::env::consts::EXE_SUFFIX));
-    Command::new(example).args(args).output().unwrap()
+    let mut command = Command::new(target.join("examples").join(format!("sync_r1{}", std::env::consts::EXE_SUFFIX)));
+    command.args(args);
+    command
 }
 
 #[test]
@@ -493,22 +498,23 @@ fn the_recipe_refuses_in_json_on_standard_output_and_in_words_on_standard_error(
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: "));
 }
 
+/// Settings of steps that take little time.
+const SHORT: [&str; 7] = [
+    "data.concepts=['kit']",
+    "trainer.tasks_per_step=1",
+    "trainer.group_size=2",
+    "trainer.warmup_steps=0",
+    "trainer.max_attempts=1",
+    "sampler.image.timesteps=2",
+    "sampler.image.checkpoint_step=1",
+];
+
 #[test]
 fn a_real_run_says_everything_in_json() {
     let folder = tempfile::tempdir().unwrap();
     let output = format!("run.output='{}'", folder.path().display());
-    let mut args = vec!["--json", "--set", output.as_str()];
-    let short = [
-        "data.concepts=['kit']",
-        "trainer.steps=1",
-        "trainer.tasks_per_step=1",
-        "trainer.group_size=2",
-        "trainer.warmup_steps=0",
-        "trainer.max_attempts=1",
-        "sampler.image.timesteps=2",
-        "sampler.image.checkpoint_step=1",
-    ];
-    args.extend(short.iter().flat_map(|set| ["--set", *set]));
+    let mut args = vec!["--json", "--set", output.as_str(), "--set", "trainer.steps=1"];
+    args.extend(SHORT.iter().flat_map(|set| ["--set", *set]));
     let output = sync_r1(&args);
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
@@ -521,4 +527,41 @@ fn a_real_run_says_everything_in_json() {
     assert!(!named(&objects, "table")[0]["table"]["rows"].as_array().unwrap().is_empty());
     let done = named(&objects, "done")[0]["folder"].as_str().unwrap();
     assert!(Path::new(done).join("metrics.jsonl").is_file());
+}
+
+/// What a run says that gets `signal` after its first step, and the folder that it leaves behind.
+#[cfg(unix)]
+fn stopped_by(signal: &str) -> (Vec<Value>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = format!("run.output='{}'", folder.path().display());
+    let mut args = vec!["--json", "--set", output.as_str(), "--set", "trainer.steps=1000"];
+    args.extend(SHORT.iter().flat_map(|set| ["--set", *set]));
+    let mut run = example(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(run.stdout.take().unwrap());
+    while lines.read_line(&mut said).unwrap() > 0 {
+        if said.lines().last().unwrap().starts_with("{\"event\":\"step\"") {
+            assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
+            break;
+        }
+    }
+    lines.read_to_string(&mut said).unwrap();
+    assert!(run.wait().unwrap().success(), "{said}");
+    (objects(&said), folder)
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_and_sighup_stop_on_a_step_boundary_with_a_checkpoint() {
+    for signal in ["-TERM", "-HUP"] {
+        let (objects, folder) = stopped_by(signal);
+        assert_eq!(named(&objects, "stopping").len(), 1, "{signal}");
+        let stopped = named(&objects, "stopped")[0];
+        let steps = stopped["step"].as_u64().unwrap();
+        assert!((1..1000).contains(&steps), "{signal}: {stopped}");
+        assert!(stopped["resume"].as_str().unwrap().contains("--resume"), "{signal}: {stopped}");
+        let kept = named(&objects, "checkpoint").last().unwrap()["path"].as_str().unwrap().to_owned();
+        assert!(kept.ends_with(&format!("step-{steps:06}")), "{signal}: {kept}");
+        assert!(Path::new(&kept).starts_with(folder.path()) && Path::new(&kept).is_dir(), "{signal}: {kept}");
+    }
 }

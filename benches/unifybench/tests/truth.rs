@@ -1,25 +1,14 @@
 //! The verifier against the renderer: every scene, jittered, blurred and noisy, and images that show nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+use counterpoint::{Key, Stream, Streams};
 use counterpoint_unifybench::{Accessory, Colour, Concept, Jitter, Place, Renderer, SIZE, Scene, Truth};
 use image::{Rgb, RgbImage};
+use rand_distr::{Distribution, StandardNormal};
 
-/// SplitMix64.
-struct Noise(u64);
-
-impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Nearly normal, mean 0, deviation 1.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
+/// Random numbers of their own for each `purpose`.
+fn noise(purpose: &str) -> Stream {
+    Streams::new(1).stream(Key::task(0, 0), purpose, 0)
 }
 
 /// The mean over a window of `width` by `width` pixels around each pixel.
@@ -40,10 +29,11 @@ fn box_blur(image: &RgbImage, width: i32) -> RgbImage {
     })
 }
 
-fn noisy(image: &RgbImage, sigma: f64, noise: &mut Noise) -> RgbImage {
+fn noisy(image: &RgbImage, sigma: f64, noise: &mut Stream) -> RgbImage {
     let mut image = image.clone();
     for channel in image.iter_mut() {
-        *channel = (f64::from(*channel) + sigma * noise.normal()).round().clamp(0.0, 255.0) as u8;
+        let noise: f64 = StandardNormal.sample(noise);
+        *channel = (f64::from(*channel) + sigma * noise).round().clamp(0.0, 255.0) as u8;
     }
     image
 }
@@ -81,7 +71,7 @@ fn every_jittered_scene_is_read_right() {
 
 #[test]
 fn every_scene_is_read_right_after_blur_and_noise() {
-    let mut noise = Noise(1);
+    let mut noise = noise("normal");
     all_right("blurred over 5 pixels, noise 8", 0, |image| noisy(&box_blur(&image, 5), 8.0, &mut noise));
     all_right("blurred over 7 pixels, noise 8", 0, |image| noisy(&box_blur(&image, 7), 8.0, &mut noise));
     // A face of 14 pixels above a scarf is nearly flat by then.
@@ -107,7 +97,7 @@ fn each_attribute_is_judged_on_its_own() {
 #[test]
 fn images_of_nothing_show_no_concept_and_no_accessory() {
     let truth = Truth::new().unwrap();
-    let mut noise = Noise(2);
+    let mut noise = noise("pixels");
     let mut blanks: Vec<RgbImage> =
         (0..=5).map(|level| RgbImage::from_pixel(SIZE, SIZE, Rgb([level * 51; 3]))).collect();
     blanks.extend(Colour::ALL.iter().map(|c| RgbImage::from_pixel(SIZE, SIZE, Rgb(c.rgb()))));

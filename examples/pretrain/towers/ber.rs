@@ -12,6 +12,7 @@ use counterpoint_unifybench::{Place, SIZE, Scene};
 use image::RgbImage;
 
 use super::Options;
+use super::draws::below;
 use super::images::{Images, processor};
 use super::language::{compound, fact, phrase, write_tokenizer};
 use super::optimise::{auc, mean, own_column, train as optimise, training_device};
@@ -69,7 +70,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
             .collect();
         // More wrong texts: a fact that contradicts the place of the prompt, as wrong reasoning does.
         for scene in scenes.iter().step_by(5) {
-            let other = another_place(scene, stream.below(Place::ALL.len() - 1));
+            let other = another_place(scene, below(&mut stream, Place::ALL.len() - 1));
             texts.push(compound(scene.concept, Some(phrase(scene.place, &mut stream)), &fact(&other)));
         }
         let pixels = processor.forward(&pictures.iter().collect::<Vec<_>>(), &device)?;
@@ -99,7 +100,7 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
             let text = compound(scene.concept, Some(phrase(scene.place, &mut stream)), &fact(&scene));
             let wrong = Attribute::ALL.map(|attribute| {
                 let others = changed(scene, attribute);
-                others[stream.below(others.len())]
+                others[below(&mut stream, others.len())]
             });
             for shown in std::iter::once(scene).chain(wrong) {
                 pictures.push(images.draw(&shown, spoiled, &mut stream));

@@ -15,6 +15,7 @@ use image::RgbImage;
 
 use super::Options;
 use super::ber::report;
+use super::draws::below;
 use super::images::{Images, processor};
 use super::optimise::{auc, mean, own_column, train as optimise, training_device};
 use super::scenes::{Attribute, Batches, changed, held_out};
@@ -80,7 +81,7 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
             let mut shown = vec![scene];
             for attribute in Attribute::ALL {
                 let others = changed(scene, attribute);
-                shown.push(others[stream.below(others.len())]);
+                shown.push(others[below(&mut stream, others.len())]);
             }
             let rows = embed(&shown, spoiled, &mut stream)?;
             scores.extend(rows.iter().map(|row| dot(row, &reference[0])));

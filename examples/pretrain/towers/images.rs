@@ -6,6 +6,8 @@ use counterpoint_encoders::preprocess::Size;
 use counterpoint_unifybench::{Jitter, Renderer, SIZE, Scene};
 use image::{Rgb, RgbImage};
 
+use super::draws::below;
+
 /// The image processor of both image towers.
 pub(super) fn processor() -> ImageProcessorConfig {
     let size = Size::Exact { height: SIZE, width: SIZE };
@@ -30,14 +32,14 @@ impl Images {
 
     /// Jittered; spoiled with probability `spoiled`.
     pub(super) fn draw(&self, scene: &Scene, spoiled: f32, stream: &mut Stream) -> RgbImage {
-        let image = self.renderer.render(scene, Jitter::new(stream.below(1 << 30) as u64));
+        let image = self.renderer.render(scene, Jitter::new(below(stream, 1 << 30) as u64));
         if stream.uniform() < spoiled { spoil(&image, stream) } else { image }
     }
 }
 
 /// Box blur of random strength, gain and noise.
 fn spoil(image: &RgbImage, stream: &mut Stream) -> RgbImage {
-    let radius = 1 + stream.below(2) as i64;
+    let radius = 1 + below(stream, 2) as i64;
     let share = stream.uniform();
     let noise = 30.0 * stream.uniform();
     let gain = 0.9 + 0.2 * stream.uniform();

@@ -10,6 +10,8 @@ use counterpoint_unifybench::scene::Place;
 use counterpoint_unifybench::{Concept, Scene};
 use serde_json::json;
 
+use super::draws::below;
+
 /// Writes `tokenizer.json`: one id per word of the language, sentences between `[CLS]` and `[SEP]`.
 ///
 /// Returns the number of ids.
@@ -60,14 +62,14 @@ pub(super) fn write_tokenizer(dir: &Path) -> Result<usize> {
 /// The fact of a scene in other words: the place's word or any phrase for it, any article or none, either order.
 pub(super) fn wording(scene: &Scene, stream: &mut Stream) -> String {
     let place = if stream.uniform() < 0.25 { scene.place.word() } else { phrase(scene.place, stream) };
-    let article = ["a ", "the ", "", "with a "][stream.below(4)];
+    let article = ["a ", "the ", "", "with a "][below(stream, 4)];
     let thing = format!("{article}{} {}", scene.colour.word(), scene.accessory.word());
     let text = if stream.uniform() < 0.3 { format!("{place} {thing}.") } else { format!("{thing} {place}.") };
     normalise(&text)
 }
 
 pub(super) fn phrase(place: Place, stream: &mut Stream) -> &'static str {
-    place.phrases()[stream.below(3)]
+    place.phrases()[below(stream, 3)]
 }
 
 /// The fact of a scene as the data set words it.

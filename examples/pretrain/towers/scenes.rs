@@ -6,6 +6,8 @@ use counterpoint::Stream;
 use counterpoint_unifybench::scene::pretraining_scenes;
 use counterpoint_unifybench::{Accessory, Colour, Concept, Place, Scene};
 
+use super::draws::below;
+
 /// The attributes of a scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attribute {
@@ -51,7 +53,7 @@ impl Batches {
     /// Any scene of `concept`.
     pub(super) fn of(&self, concept: Concept, stream: &mut Stream) -> Scene {
         let scenes: Vec<Scene> = self.list.iter().copied().filter(|s| s.concept == concept).collect();
-        scenes[stream.below(scenes.len())]
+        scenes[below(stream, scenes.len())]
     }
 
     /// `families` scenes, each followed by as many neighbours with one attribute changed as there are attributes
@@ -60,11 +62,11 @@ impl Batches {
         let mut scenes = Vec::new();
         let mut seen = HashSet::new();
         for _ in 0..families {
-            let scene = self.list[stream.below(self.list.len())];
+            let scene = self.list[below(stream, self.list.len())];
             let mut family = vec![scene];
             for attribute in Attribute::ALL {
                 let others = changed(scene, attribute);
-                family.push(others[stream.below(others.len())]);
+                family.push(others[below(stream, others.len())]);
             }
             scenes.extend(family.into_iter().filter(|s| self.set.contains(s) && seen.insert(*s)));
         }

@@ -12,6 +12,7 @@ use counterpoint_tier::{TierConfig, tier};
 use counterpoint_unifybench::{Accessory, Colour, Concept, Place, Scene};
 
 use super::Options;
+use super::draws::{below, subset};
 use super::language::{fact, wording, write_tokenizer};
 use super::optimise::{auc, mean, own_column, train as optimise, training_device};
 use super::scenes::{Attribute, changed, held_out};
@@ -55,7 +56,7 @@ pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
     println!("tier: {} facts", facts.len());
     let tower = optimise(options, "tier", STEPS, 2e-3, config.init(&device)?, |tower, step| {
         let mut stream = streams.stream(Key::task(step as u64, 0), "tier", 0);
-        let batch: Vec<Scene> = stream.subset(BATCH, facts.len()).into_iter().map(|i| facts[i]).collect();
+        let batch: Vec<Scene> = subset(&mut stream, BATCH, facts.len()).into_iter().map(|i| facts[i]).collect();
         // One side is worded as the data set does half of the time: that is what the candidate facts are.
         let mut texts: Vec<String> =
             batch.iter().map(|s| if stream.uniform() < 0.5 { fact(s) } else { wording(s, &mut stream) }).collect();
@@ -86,7 +87,7 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
             right.push(cosine(&wording(&scene, &mut stream), &fact(&scene))?);
             for attribute in [Attribute::Place, Attribute::Accessory, Attribute::Colour] {
                 let others = changed(scene, attribute);
-                let other = others[stream.below(others.len())];
+                let other = others[below(&mut stream, others.len())];
                 wrong.push(cosine(&wording(&other, &mut stream), &fact(&scene))?);
             }
         }
@@ -110,7 +111,7 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
             fits.push(score(&facts[k])?);
             other.push(score(&facts[(k + 1) % facts.len()])?);
             let colours = changed(scene, Attribute::Colour);
-            near.push(score(&fact(&colours[stream.below(colours.len())]))?);
+            near.push(score(&fact(&colours[below(&mut stream, colours.len())]))?);
         }
     }
     println!(
