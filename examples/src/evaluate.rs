@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
-use counterpoint::data::Split;
 use counterpoint::trainer::Parts;
-use counterpoint::{Candidate, Error, Key, Pathway, Result, Rollout, Sample, Streams, Task};
+use counterpoint::{Candidate, Error, Key, Result, Rollout, Sample, Streams, Task};
+use counterpoint_unictokens::{Pathway, Split, concept_of};
 use counterpoint_unifybench::{Concept, Item, Judged, Right, Scene, Truth, language};
 use image::RgbImage;
 
@@ -18,7 +18,7 @@ const EVALUATION: u64 = u64::MAX;
 
 /// The held-out half: one task per held-out fact and pathway.
 pub struct HeldOut {
-    tasks: Vec<(Task, Scene)>,
+    tasks: Vec<(Task, Pathway, Scene)>,
     truth: Truth,
     streams: Streams,
 }
@@ -38,13 +38,14 @@ impl HeldOut {
     /// [`Data`](counterpoint::ErrorKind::Data) when the data cannot be used, or says what no scene of UnifyBench shows.
     pub fn new(config: &RunConfig, base: &Path) -> Result<Self> {
         let source = tasks(config, base, Split::HeldOut)?;
-        let mut found: Vec<(Task, Scene)> = Vec::new();
+        let mut found: Vec<(Task, Pathway, Scene)> = Vec::new();
         for pathway in [Pathway::Textual, Pathway::Visual] {
-            for task in source.all(pathway)? {
+            for mut task in source.all(pathway)? {
                 let scene = scene(&task)?;
                 // Several images and wordings ask about one fact: one of them is enough.
-                if !found.iter().any(|(known, s)| known.pathway == pathway && *s == scene) {
-                    found.push((Task { id: found.len() as u64, ..task }, scene));
+                if !found.iter().any(|(_, p, s)| *p == pathway && *s == scene) {
+                    task.id = found.len() as u64;
+                    found.push((task, pathway, scene));
                 }
             }
         }
@@ -68,7 +69,7 @@ impl HeldOut {
     /// Whatever the sampler or a reward returns.
     pub fn evaluate(&self, parts: &mut Parts, task_done: impl Fn()) -> Result<Evaluation> {
         let mut evaluation = Evaluation { samples: Vec::new(), images: Vec::new() };
-        for (task, scene) in &self.tasks {
+        for (task, pathway, scene) in &self.tasks {
             let samples: Vec<Sample> = self.draw(parts, task)?.into_iter().map(|rollout| rollout.sample).collect();
             if let Some(image) = samples.first().and_then(|sample| sample.image.as_ref()) {
                 evaluation.images.push((task.id, image.as_ref().clone()));
@@ -79,7 +80,7 @@ impl HeldOut {
                 let item = Item { scene: *scene, response: sample.response, image };
                 let named = scored.parts.into_iter().filter_map(|(name, score)| Some((name, score.value()?)));
                 evaluation.samples.push(Judged {
-                    pathway: task.pathway,
+                    pathway: *pathway,
                     task: task.id,
                     prompt: task.base_prompt.clone(),
                     answer: language::fact(scene),
@@ -108,8 +109,9 @@ impl HeldOut {
 /// The scene that a task's right answer describes.
 fn scene(task: &Task) -> Result<Scene> {
     let answer = task.params["answer"].as_str().unwrap_or_default();
-    let unknown = || Error::data(format!("task {}: `{}` {answer:?} is no scene of UnifyBench", task.id, task.concept));
+    let token = concept_of(task).unwrap_or_default();
+    let unknown = || Error::data(format!("task {}: `{token}` {answer:?} is no scene of UnifyBench", task.id));
     let (place, accessory, colour) = language::parse_fact(answer).ok_or_else(unknown)?;
-    let concept = Concept::ALL.iter().copied().find(|c| c.token() == task.concept).ok_or_else(unknown)?;
+    let concept = Concept::ALL.iter().copied().find(|c| c.token() == token).ok_or_else(unknown)?;
     Ok(Scene { concept, place, accessory, colour })
 }

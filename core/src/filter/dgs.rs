@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::threshold::Threshold;
 use super::{GroupFilter, GroupOutcome};
-use crate::registry::{self, FilterEntry};
-use crate::{Error, Result, inventory};
+use crate::{Error, Result};
 
 /// How the threshold follows the pass rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,12 +234,5 @@ impl GroupFilter for DynamicGroupScaling {
         self.threshold = state.threshold;
         self.last = state.last.filter(|(_, drafted)| *drafted > 0);
         Ok(())
-    }
-}
-
-inventory::submit! {
-    FilterEntry {
-        name: "dgs",
-        build: |table, _| Ok(Box::new(registry::settings::<DynamicGroupScalingConfig>("filter", table)?.init()?)),
     }
 }

@@ -186,5 +186,5 @@ fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampl
     Ok(Box::new(settings::<UnifiedConfig>("sampler", table)?.init::<ShowoPolicy>()?))
 }
 
-inventory::submit! { PolicyEntry { name: "showo", build: policy } }
-inventory::submit! { SamplerEntry { name: "showo", build: sampler } }
+inventory::submit! { PolicyEntry::new("showo", policy) }
+inventory::submit! { SamplerEntry::new("showo", sampler) }

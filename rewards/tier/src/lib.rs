@@ -21,14 +21,14 @@ use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer, do
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
-    RewardEntry {
-        name: "tier",
-        build: |table, context| {
+    RewardEntry::new(
+        "tier",
+        |table, context| {
             let mut config: TierConfig = settings("tier", table)?;
             config.weights = context.locate(&config.weights, &FILES)?;
             Ok(Box::new(config.init(&context.device)?))
         },
-    }
+    )
 }
 
 /// Settings of [`Tier`].
