@@ -38,11 +38,11 @@ impl Reward for Contrast {
 }
 
 inventory::submit! {
-    RewardEntry { name: "contrast", build: |table, _| Ok(Box::new(registry::settings::<Contrast>("rewards.contrast", table)?)) }
+    RewardEntry::new("contrast", |table, _| Ok(Box::new(registry::settings::<Contrast>("rewards.contrast", table)?)))
 }
 
 fn main() -> Result<()> {
-    let context = BuildContext { device: Device::flex(), base: ".".into() };
+    let context = BuildContext::new(Device::flex(), ".");
     let reward = registry::reward("contrast", &toml::toml! { scale = 0.5 }, &context)?;
     let weights = [("contrast".to_owned(), 1.0)].into();
     let mut ensemble = RewardEnsemble::new(vec![reward], [("default".to_owned(), weights)].into())?;

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let config = RunConfig::load(&args.config, &[])?;
     let base = folder_of(&args.config).to_owned();
-    let context = BuildContext { device: counterpoint::device::named("flex")?, base };
+    let context = BuildContext::new(counterpoint::device::named("flex")?, base);
     let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
     if let Some(checkpoint) = &args.checkpoint {
         policy.module_learner().load(Reader::open(checkpoint)?.dir())?;

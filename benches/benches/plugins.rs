@@ -85,10 +85,8 @@ fn throughput(criterion: &mut Criterion, folder: &Path) {
 }
 
 fn samples(side: u32) -> Vec<Sample> {
-    let task = Task {
-        params: serde_json::json!({ "facts": ["a red hat"], "target": 0 }).into(),
-        ..Task::new(0, "What is she like?")
-    };
+    let params = serde_json::json!({ "facts": ["a red hat"], "target": 0 });
+    let task = Task::new(0, "What is she like?").with_params(params);
     let image = |i: u64| Arc::new(RgbImage::from_pixel(side, side, Rgb([i as u8; 3])));
     (0..ITEMS).map(|i| Sample::new(&task, i, "a hat".into(), "a red hat".into(), Some(image(i)))).collect()
 }
@@ -97,7 +95,7 @@ fn plugin(folder: &Path, settings: &str) -> Box<dyn Reward> {
     let mut table: Table = settings.parse().unwrap();
     table.insert("kind".to_owned(), "plugin".into());
     table.insert("path".to_owned(), folder.to_str().unwrap().into());
-    let context = BuildContext { device: Device::flex(), base: folder.to_owned() };
+    let context = BuildContext::new(Device::flex(), folder);
     named_reward("touch", &table, &context).unwrap()
 }
 

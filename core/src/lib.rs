@@ -9,7 +9,7 @@
 //!
 //! A program that embeds the engine brings a [`TaskSource`], a [`Policy`], a [`Sampler`] and some [`Reward`]s, puts them
 //! into a [`Trainer`] and calls [`Trainer::step`] or [`Trainer::run`]. Nothing here prints, installs signal handlers or
-//! keeps global state. No model code lives in this crate.
+//! keeps global state. No model code and no data layout live in this crate.
 //!
 //! Every trait has an example that can be copied. The crates whose types appear in the API are re-exported, so that a
 //! program needs no dependency but this one: [`burn`], [`image`], [`inventory`], [`rand`], [`serde_json`] and [`toml`].
@@ -38,7 +38,6 @@ mod trajectory;
 
 pub mod checkpoint;
 pub mod config;
-pub mod data;
 pub mod device;
 pub mod filter;
 pub mod metrics;
@@ -68,7 +67,7 @@ pub use rollouts::{Drawn, Rollouts};
 pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler, TypedSampler, one_shot};
 pub use stream::{Key, Stream, Streams};
-pub use task::{Pathway, Task, TaskSource};
+pub use task::{Task, TaskSource};
 pub use trainer::{Observer, Parts, Trainer};
 pub use trajectory::{Decoding, Segment, SegmentKind, Trajectory};
 pub use updater::{BurnSchedule, Group, Schedule, Updater, WarmupCosine};

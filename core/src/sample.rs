@@ -9,10 +9,11 @@ use crate::Task;
 
 /// One finished (or half-made, for previews) candidate.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Sample {
     /// The candidate's number within its group.
     pub candidate: u64,
-    /// Concept class of the task.
+    /// Class of the task, such as `person`.
     pub class: String,
     /// The compound prompt CP that the image was generated from.
     pub prompt: String,
@@ -20,7 +21,7 @@ pub struct Sample {
     pub response: String,
     /// The generated image, sRGB 8 bit. `None` for policies that generate none.
     pub image: Option<Arc<RgbImage>>,
-    /// Reference images of the concept.
+    /// The task's images to compare with.
     pub references: Vec<Arc<RgbImage>>,
     /// The task's parameters for rewards.
     pub params: Arc<serde_json::Value>,

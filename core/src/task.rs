@@ -3,57 +3,67 @@
 use std::sync::Arc;
 
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
 use crate::{Result, Streams};
 
-/// How the reasoning half of a task is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pathway {
-    /// Visual Instruct Reasoning: a reference image and a question about it.
-    Visual,
-    /// Textual Attribute Reasoning: all known facts and a reasoning prompt; the fitting fact is to be named.
-    Textual,
-}
-
 /// One task: understand (`question`, `image`), then generate from the compound prompt `base_prompt` + answer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Task {
-    /// Cursor of the task in its source; the key of its random streams.
+    /// Names the task in messages and reports, and nothing more: random streams are keyed by the trainer's cursor, so two
+    /// tasks may share an id.
     pub id: u64,
-    /// The personal concept as it is written in prompts, such as `<ada>`; empty when there is none.
-    pub concept: String,
-    /// Concept class, such as `person`: selects the reward weights.
+    /// Class of what the task is about, such as `person`: selects the reward weights.
     pub class: String,
-    /// How the reasoning is asked for.
-    pub pathway: Pathway,
     /// The image that the policy looks at while it reasons. Without one the policy uses its own blank image.
     pub image: Option<Arc<RgbImage>>,
     /// The question that the reasoning IR answers.
     pub question: String,
     /// The prompt to which the reasoning is appended: CP = base prompt + IR.
     pub base_prompt: String,
-    /// Images of the concept for rewards that compare.
+    /// Images for rewards that compare.
     pub references: Vec<Arc<RgbImage>>,
-    /// What rewards need besides, as JSON: `facts` (array of strings), `target` (index into it), ...
+    /// What the source says besides, as JSON, for rewards and evaluations: `facts` (array of strings), `target` (index into
+    /// it), ...
     pub params: Arc<serde_json::Value>,
 }
 
 impl Task {
-    /// A task of which nothing is known but its `question`: class `default`, textual pathway, no images.
+    /// A task of which nothing is known but its `question`: class `default`, no base prompt, no images, no parameters.
     pub fn new(id: u64, question: impl Into<String>) -> Self {
         Self {
             id,
-            concept: String::new(),
             class: "default".to_owned(),
-            pathway: Pathway::Textual,
             image: None,
             question: question.into(),
             base_prompt: String::new(),
             references: Vec::new(),
             params: Arc::default(),
         }
+    }
+
+    /// The same task of class `class`.
+    pub fn with_class(mut self, class: impl Into<String>) -> Self {
+        self.class = class.into();
+        self
+    }
+
+    /// The same task with `base_prompt` before the answer in the compound prompt.
+    pub fn with_base_prompt(mut self, base_prompt: impl Into<String>) -> Self {
+        self.base_prompt = base_prompt.into();
+        self
+    }
+
+    /// The same task with images for rewards that compare.
+    pub fn with_references(mut self, references: Vec<Arc<RgbImage>>) -> Self {
+        self.references = references;
+        self
+    }
+
+    /// The same task with `params`, a JSON object.
+    pub fn with_params(mut self, params: impl Into<Arc<serde_json::Value>>) -> Self {
+        self.params = params.into();
+        self
     }
 }
 

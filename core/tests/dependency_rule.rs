@@ -1,5 +1,5 @@
-//! Who may know whom: the core knows nobody, weights and samplers know the core, policies know core, weights and samplers, rewards
-//! know core, weights and towers, what loads plugins knows no engine, and only examples and benches see everything.
+//! Who may know whom: the core knows nobody, weights, samplers and readers of data know the core, policies know core, weights and
+//! samplers, rewards know core, weights and towers, what loads plugins knows no engine, and only examples and benches see everything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -15,7 +15,8 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
         "plugins/rewards" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
-        "core/weights" | "samplers" | "report" | "benches/unifybench" => Some(&["core"]),
+        "core/weights" | "samplers" | "report" | "benches/unictokens" => Some(&["core"]),
+        "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
         _ if folder.starts_with("policies/") => Some(&["core", "core/weights", "samplers"]),
         _ if folder.starts_with("rewards/") => Some(&["core", "core/weights", "rewards/encoders", "plugins/sdk"]),

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use counterpoint::Score::{Abstain, Fail, Value};
-use counterpoint::{ClassWeights, Error, ErrorKind, Result, Reward, RewardEnsemble, RewardStatistics, Sample, Score};
+use counterpoint::{
+    ClassWeights, Error, ErrorKind, Result, Reward, RewardEnsemble, RewardStatistics, Sample, Score, Task,
+};
 
 /// Every batch of candidate numbers that a reward was asked about.
 type Calls = Arc<Mutex<Vec<Vec<u64>>>>;
@@ -40,15 +42,7 @@ fn each(name: &'static str, answer: fn(u64) -> Score) -> Box<dyn Reward> {
 }
 
 fn sample(candidate: u64, class: &str) -> Sample {
-    Sample {
-        candidate,
-        class: class.into(),
-        prompt: String::new(),
-        response: String::new(),
-        image: None,
-        references: Vec::new(),
-        params: serde_json::Value::Null.into(),
-    }
+    Sample::new(&Task::new(0, "").with_class(class), candidate, String::new(), String::new(), None)
 }
 
 fn samples(n: u64) -> Vec<Sample> {

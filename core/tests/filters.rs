@@ -13,7 +13,7 @@ fn group(admitted: usize, drafted: usize) -> GroupOutcome {
 }
 
 fn build(name: &str, toml: &str) -> Result<Box<dyn GroupFilter>, Error> {
-    let context = BuildContext { device: burn::tensor::Device::flex(), base: ".".into() };
+    let context = BuildContext::new(burn::tensor::Device::flex(), ".");
     registry::filter(name, &toml::from_str(toml).unwrap(), &context)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use counterpoint::DecayScope;
 use counterpoint::config::{
-    Chunk, Component, DataSection, FilterSection, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
+    Chunk, Component, FilterSection, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
 };
 use properties::cases;
 use proptest::collection::{btree_map, vec};
@@ -60,12 +60,6 @@ fn run() -> impl Strategy<Value = RunSection> {
         name,
         seed,
         output: output.into(),
-    })
-}
-
-fn data() -> impl Strategy<Value = DataSection> {
-    (word(), word(), option::of(vec(word(), 1..4)), 0.0..=1.0_f64).prop_map(|(root, split, concepts, visual_share)| {
-        DataSection { root: root.into(), split, concepts, visual_share }
     })
 }
 
@@ -127,9 +121,9 @@ fn rewards() -> impl Strategy<Value = Rewards> {
 }
 
 fn configs() -> impl Strategy<Value = RunConfig> {
-    let components = (component(), component(), component(), component());
-    (run(), components, rewards(), option::of(any::<u64>()), data(), trainer()).prop_map(
-        |(run, (policy, sampler, filter, objective), (rewards, reward_weights), surrogate, data, trainer)| {
+    let components = (component(), component(), component(), component(), component());
+    (run(), components, rewards(), option::of(any::<u64>()), trainer()).prop_map(
+        |(run, (policy, sampler, filter, objective, data), (rewards, reward_weights), surrogate, trainer)| {
             let names: Vec<&String> = rewards.keys().collect();
             let surrogate = surrogate.map(|pick| names[pick as usize % names.len()].clone());
             let filter = FilterSection { kind: filter.kind, surrogate, settings: filter.settings };

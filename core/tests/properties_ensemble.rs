@@ -64,7 +64,7 @@ impl Case {
     fn samples(&self) -> Vec<Sample> {
         let class = |i: u64| if i.is_multiple_of(3) { "person" } else { "animal" };
         let sample = |i: u64| {
-            let task = Task { class: class(i).into(), ..Task::new(0, "") };
+            let task = Task::new(0, "").with_class(class(i));
             Sample::new(&task, i, String::new(), String::new(), None)
         };
         (0..self.scores[0].len() as u64).map(sample).collect()

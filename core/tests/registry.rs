@@ -31,11 +31,11 @@ impl Reward for Constant {
 }
 
 inventory::submit! {
-    RewardEntry { name: "constant", build: |table, _| Ok(Box::new(settings::<Constant>("constant", table)?)) }
+    RewardEntry::new("constant", |table, _| Ok(Box::new(settings::<Constant>("constant", table)?)))
 }
 
 fn build(name: &str, table: &toml::Table) -> Result<Box<dyn Reward>> {
-    named_reward(name, table, &BuildContext { device: Device::flex(), base: ".".into() })
+    named_reward(name, table, &BuildContext::new(Device::flex(), "."))
 }
 
 #[test]

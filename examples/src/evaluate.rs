@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
-use counterpoint::data::Split;
-use counterpoint::{Error, Pathway, Policy, Result, Rollouts, Sample, Task};
+use counterpoint::{Error, Policy, Result, Rollouts, Sample, Task};
+use counterpoint_unictokens::{Pathway, Split, concept_of};
 use counterpoint_unifybench::{Concept, Item, Judged, Right, Scene, Truth, language};
 use image::RgbImage;
 
@@ -15,7 +15,7 @@ const SAMPLES: u64 = 4;
 
 /// The held-out half: one task per held-out fact and pathway.
 pub struct HeldOut {
-    tasks: Vec<(Task, Scene)>,
+    tasks: Vec<(Task, Pathway, Scene)>,
     truth: Truth,
 }
 
@@ -34,13 +34,14 @@ impl HeldOut {
     /// [`Data`](counterpoint::ErrorKind::Data) when the data cannot be used, or says what no scene of UnifyBench shows.
     pub fn new(config: &RunConfig, base: &Path) -> Result<Self> {
         let source = tasks(config, base, Split::HeldOut)?;
-        let mut found: Vec<(Task, Scene)> = Vec::new();
+        let mut found: Vec<(Task, Pathway, Scene)> = Vec::new();
         for pathway in [Pathway::Textual, Pathway::Visual] {
-            for task in source.all(pathway)? {
+            for mut task in source.all(pathway)? {
                 let scene = scene(&task)?;
                 // Several images and wordings ask about one fact: one of them is enough.
-                if !found.iter().any(|(known, s)| known.pathway == pathway && *s == scene) {
-                    found.push((Task { id: found.len() as u64, ..task }, scene));
+                if !found.iter().any(|(_, p, s)| *p == pathway && *s == scene) {
+                    task.id = found.len() as u64;
+                    found.push((task, pathway, scene));
                 }
             }
         }
@@ -64,7 +65,7 @@ impl HeldOut {
     /// Whatever the sampler or a reward returns.
     pub fn evaluate(&self, rollouts: &mut Rollouts, policy: &dyn Policy, task_done: impl Fn()) -> Result<Evaluation> {
         let mut evaluation = Evaluation { samples: Vec::new(), images: Vec::new() };
-        for (task, scene) in &self.tasks {
+        for (task, pathway, scene) in &self.tasks {
             let drawn = rollouts.sample(policy, task, task.id, SAMPLES)?;
             let samples: Vec<Sample> = drawn.into_iter().map(|rollout| rollout.sample).collect();
             if let Some(image) = samples.first().and_then(|sample| sample.image.as_ref()) {
@@ -76,7 +77,7 @@ impl HeldOut {
                 let item = Item { scene: *scene, response: sample.response, image };
                 let named = scored.parts.into_iter().filter_map(|(name, score)| Some((name, score.value()?)));
                 evaluation.samples.push(Judged {
-                    pathway: task.pathway,
+                    pathway: *pathway,
                     task: task.id,
                     prompt: task.base_prompt.clone(),
                     answer: language::fact(scene),
@@ -94,8 +95,9 @@ impl HeldOut {
 /// The scene that a task's right answer describes.
 fn scene(task: &Task) -> Result<Scene> {
     let answer = task.params["answer"].as_str().unwrap_or_default();
-    let unknown = || Error::data(format!("task {}: `{}` {answer:?} is no scene of UnifyBench", task.id, task.concept));
+    let token = concept_of(task).unwrap_or_default();
+    let unknown = || Error::data(format!("task {}: `{token}` {answer:?} is no scene of UnifyBench", task.id));
     let (place, accessory, colour) = language::parse_fact(answer).ok_or_else(unknown)?;
-    let concept = Concept::ALL.iter().copied().find(|c| c.token() == task.concept).ok_or_else(unknown)?;
+    let concept = Concept::ALL.iter().copied().find(|c| c.token() == token).ok_or_else(unknown)?;
     Ok(Scene { concept, place, accessory, colour })
 }

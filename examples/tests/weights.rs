@@ -9,6 +9,7 @@ use counterpoint::config::RunConfig;
 use counterpoint::registry::settings;
 use counterpoint::{DynamicGroupScalingConfig, SyncGrpoConfig};
 use counterpoint_samplers::UnifiedConfig;
+use counterpoint_unictokens::PersonalTasksConfig;
 
 /// The example that cargo builds along with the tests.
 fn example() -> PathBuf {
@@ -177,7 +178,8 @@ fn the_full_recipe_has_the_papers_settings() {
     let config = RunConfig::load(&package().join("sync_r1_full.toml"), &[]).unwrap();
     let trainer = &config.trainer;
     assert_eq!((trainer.steps, trainer.group_size, trainer.learning_rate), (100, 9, 1e-6));
-    assert_eq!((trainer.weight_decay, trainer.max_grad_norm, config.data.visual_share), (1e-3, 1.0, 0.5));
+    let data: PersonalTasksConfig = settings("data", &config.data.settings).unwrap();
+    assert_eq!((trainer.weight_decay, trainer.max_grad_norm, data.visual_share), (1e-3, 1.0, 0.5));
     let filter: DynamicGroupScalingConfig = settings("filter", &config.filter.settings).unwrap();
     filter.validate().unwrap();
     assert_eq!((filter.tpr, filter.mu, filter.eta, filter.sigma), (0.25, 0.12, 0.8, 2.0));
@@ -243,7 +245,7 @@ fn fetch_says_where_files_are_that_are_there() {
     // Beside a config of its own: with all files, then without one.
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("mine.toml");
-    let text = "[run]\nname = 'mine'\n[data]\nroot = 'data'\n[policy]\nkind = 'other'\n[sampler]\nkind = 'other'\n\
+    let text = "[run]\nname = 'mine'\n[data]\nkind = 'other'\n[policy]\nkind = 'other'\n[sampler]\nkind = 'other'\n\
                 [rewards.mine]\nkind = 'der'\nweights = 'hf:an-owner/dino'\n[reward_weights.default]\nmine = 1.0\n";
     std::fs::write(&config, text).unwrap();
     let repository = folder.path().join("weights/an-owner/dino");

@@ -47,7 +47,7 @@ pub fn run(path: &Path) -> Result<bool> {
     }
     // A model's folder may have more in it than its settings name.
     if complete && config.policy.kind == "showo" {
-        let context = BuildContext { device: device::named("flex")?, base: base.to_owned() };
+        let context = BuildContext::new(device::named("flex")?, base);
         if let Err(error) = ShowoPolicy::model_files(&config.policy.settings, &context) {
             complete = false;
             println!("policy: missing: {error:#}");

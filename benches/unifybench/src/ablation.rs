@@ -161,7 +161,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::judged::Right;
-    use counterpoint::Pathway;
+    use counterpoint_unictokens::Pathway;
 
     /// Ten tasks with one sample each, of which `right` have the right reasoning.
     fn run(right: u64) -> Vec<Judged> {

@@ -96,7 +96,7 @@ impl fmt::Display for AgreementTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use counterpoint::Pathway;
+    use counterpoint_unictokens::Pathway;
 
     /// `scipy.stats.mannwhitneyu([.9, .4, .4], [.1, .4, .35, .8]).statistic / 12`, scipy 1.17.1; two ties.
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use counterpoint::{Pathway, Result};
+use counterpoint::Result;
+use counterpoint_unictokens::Pathway;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 

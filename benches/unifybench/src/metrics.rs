@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use counterpoint::{Error, Pathway, Result};
+use counterpoint::{Error, Result};
+use counterpoint_unictokens::Pathway;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cells, percent};

@@ -106,7 +106,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::judged::Right;
-    use counterpoint::Pathway;
+    use counterpoint_unictokens::Pathway;
 
     /// Four samples of each of two tasks, of which `right` have the right reasoning.
     fn evaluation(right: usize) -> Vec<Judged> {

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use counterpoint::Pathway;
-use counterpoint::data::{ConceptSet, PersonalTasks, Split};
+use counterpoint_unictokens::{ConceptSet, Pathway, PersonalTasks, Split};
 use counterpoint_unifybench::dataset::{Scenes, write};
 use counterpoint_unifybench::language::{
     fact, parse_fact, photo, textual_question, visual_questions, vocabulary, words,
@@ -162,6 +161,7 @@ fn the_engines_loader_reads_it_and_asks_as_the_language_does() {
                     let target = loaded.facts.iter().position(|f| *f == fact(scene)).unwrap();
                     let expected = serde_json::json!({
                         "facts": loaded.facts, "target": target, "answer": fact(scene),
+                        "concept": concept.token(), "pathway": "visual",
                     });
                     assert_eq!(*task.params, expected);
                     assert_eq!(task.base_prompt, photo(concept));

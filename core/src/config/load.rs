@@ -88,7 +88,7 @@ fn locate(problem: Problem, text: &str, file: &str, overrides: &[Override]) -> E
 
 /// Whether dotted `key` is `outer` or lies below it.
 fn within(key: &str, outer: &str) -> bool {
-    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// One `a.b=c`.

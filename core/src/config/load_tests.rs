@@ -30,6 +30,7 @@ tier = 0.4
 ber = 0.6
 
 [data]
+kind = "questions"
 root = "data"
 
 [trainer]
@@ -67,7 +68,8 @@ fn a_file_is_read_and_defaults_are_filled_in() {
     assert_eq!(config.filter.settings, "tpr = 0.25".parse().unwrap());
     assert_eq!(config.objective.kind, "sync_grpo");
     assert_eq!(config.reward_weights["default"]["ber"], 0.6);
-    assert_eq!((config.data.split.as_str(), config.data.visual_share), ("train", 0.5));
+    assert_eq!(config.data.kind, "questions");
+    assert_eq!(config.data.settings, "root = 'data'".parse().unwrap());
     assert_eq!(config.trainer, TrainerConfig { steps: 10, group_size: 4, ..TrainerConfig::default() });
 }
 
@@ -143,7 +145,7 @@ fn an_override_is_blamed_only_for_what_it_sets() {
 fn what_is_wrong_in_a_file_is_named_with_its_line() {
     for (from, to, expected) in [
         ("seed = 7", "sede = 7", "run.toml:3: run.sede: unknown key; did you mean `seed`? (known: name, seed, output)"),
-        ("[trainer]", "[trainre]", "run.toml:30: trainre: unknown key; did you mean `trainer`?"),
+        ("[trainer]", "[trainre]", "run.toml:31: trainre: unknown key; did you mean `trainer`?"),
         ("name = \"tiny\"", "", "run.toml:1: run.name: missing"),
         ("name = \"tiny\"", "name = \"a/b\"", "run.toml:2: run.name: expected a folder name"),
         ("kind = \"showo\"", "", "run.toml:5: policy.kind: missing"),
@@ -156,18 +158,18 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
             "run.toml:23: reward_weights.default: expected 1 or more weights above 0",
         ),
         ("weights.default", "weights.person", "run.toml:23: reward_weights.default: missing"),
-        (
-            "root = \"data\"",
-            "root = \"data\"\nvisual_share = 1.5",
-            "run.toml:29: data.visual_share: expected a number in",
-        ),
-        ("root = \"data\"", "root = \"data\"\nconcepts = []", "run.toml:29: data.concepts: expected 1 or more"),
+        ("kind = \"questions\"", "", "run.toml:27: data.kind: missing; it has no default, add it"),
         (
             "group_size = 4",
             "group_size = 1",
-            "run.toml:32: trainer.group_size: expected an integer of 2 or more, got 1",
+            "run.toml:33: trainer.group_size: expected an integer of 2 or more, got 1",
         ),
-        ("group_size = 4", "betas = [0.9]", "run.toml:32: trainer.betas: expected an array of length 2, got 1"),
+        ("group_size = 4", "betas = [0.9]", "run.toml:33: trainer.betas: expected an array of length 2, got 1"),
+        (
+            "group_size = 4",
+            "betas = [0.9, true]",
+            "run.toml:33: trainer.betas[1]: expected a number, got boolean `true`",
+        ),
     ] {
         let text = RUN.replace(from, to);
         assert_ne!(text, RUN, "{from} is in the file");
@@ -187,7 +189,7 @@ fn text_that_is_not_toml_is_refused_with_its_line() {
     let message = refused(&RUN.replace("seed = 7", "seed = = 7"), &[]);
     assert!(message.starts_with("run.toml:3: not valid TOML: "), "{message}");
     let message = refused(&RUN.replace("steps = 10", "group_size = 3"), &[]);
-    assert!(message.starts_with("run.toml:32: not valid TOML: duplicate key"), "{message}");
+    assert!(message.starts_with("run.toml:33: not valid TOML: duplicate key"), "{message}");
 }
 
 #[test]

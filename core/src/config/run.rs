@@ -32,8 +32,8 @@ pub struct RunConfig {
     /// every class that has no table of its own. Paper: tier 0.4, ber 0.3, der 0.3, and for `person` tier 0.4, ber 0.2,
     /// der 0.2, fer 0.2.
     pub reward_weights: BTreeMap<String, BTreeMap<String, f64>>,
-    /// `[data]`: the personal concepts.
-    pub data: DataSection,
+    /// `[data]`: where tasks come from.
+    pub data: Component,
     /// `[trainer]`: the training loop.
     #[serde(default)]
     pub trainer: TrainerConfig,
@@ -76,37 +76,12 @@ pub struct FilterSection {
     pub settings: Table,
 }
 
-/// `[data]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataSection {
-    /// Folder of the data set.
-    pub root: PathBuf,
-    /// Part of the data set that is trained on. Default: `train`.
-    #[serde(default = "train")]
-    pub split: String,
-    /// The concepts to train on, 1 or more; all of them when it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concepts: Option<Vec<String>>,
-    /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
-    #[serde(default = "half")]
-    pub visual_share: f64,
-}
-
 fn sync_grpo() -> Component {
     Component { kind: "sync_grpo".to_owned(), settings: Table::new() }
 }
 
 fn runs() -> PathBuf {
     "runs".into()
-}
-
-fn train() -> String {
-    "train".to_owned()
-}
-
-fn half() -> f64 {
-    0.5
 }
 
 impl Default for FilterSection {
@@ -164,7 +139,6 @@ impl RunConfig {
     /// Checks every range and every name that one section uses of another.
     pub(super) fn check(&self) -> Result<(), Problem> {
         self.run.check()?;
-        self.data.check()?;
         self.trainer.check()?;
         Problem::unless(!self.rewards.is_empty(), "rewards", "a table [rewards.<name>] for 1 or more rewards", "none")?;
         if let Some(surrogate) = &self.filter.surrogate {
@@ -211,22 +185,5 @@ impl RunSection {
             format_args!("\"{}\"", self.name),
         )?;
         Problem::unless(i64::try_from(self.seed).is_ok(), "run.seed", "an integer of 0 to 2^63 - 1", self.seed)
-    }
-}
-
-impl DataSection {
-    fn check(&self) -> Result<(), Problem> {
-        Problem::unless(
-            (0.0..=1.0).contains(&self.visual_share),
-            "data.visual_share",
-            "a number in [0, 1]",
-            self.visual_share,
-        )?;
-        Problem::unless(
-            self.concepts.as_ref().is_none_or(|c| !c.is_empty()),
-            "data.concepts",
-            "1 or more concepts (leave it out for all)",
-            "an empty array",
-        )
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 use toml::Table;
 
 use crate::{Error, Result};
@@ -32,7 +33,7 @@ pub fn typed<T: DeserializeOwned>(section: &str, table: &Table) -> Result<T> {
 
 /// As [`typed`], keeping the key apart from the message so that a loader can say where in a file it is.
 pub(super) fn from_table<T: DeserializeOwned>(section: &str, table: &Table) -> Result<T, Problem> {
-    table.clone().try_into().map_err(|e| Problem::translate(section, &e))
+    serde_path_to_error::deserialize(table.clone()).map_err(|e| Problem::translate(section, e.path(), e.inner()))
 }
 
 /// What is wrong with one key.
@@ -59,15 +60,15 @@ impl Problem {
         Self::new(key, format!("{what}{}", hint(name, known)))
     }
 
-    /// Puts serde's message into this crate's words.
-    fn translate(section: &str, error: &toml::de::Error) -> Self {
-        let key = join(section, inner_key(error).as_deref().unwrap_or_default());
+    /// Puts serde's message about what is at `path` of `section` into this crate's words.
+    fn translate(section: &str, path: &Path, error: &toml::de::Error) -> Self {
+        let key = dotted(section, path);
         let message = error.message();
         let (head, expected) = message.split_once(", expected ").unwrap_or((message, ""));
         let names = quoted(head);
         let name = names.first().copied().unwrap_or_default();
         if head.starts_with("unknown field ") {
-            return Self::unknown_name(&join(&key, name), "unknown key", name, &quoted(expected));
+            return Self::unknown_name(&key, "unknown key", name, &quoted(expected));
         }
         if head.starts_with("unknown variant ") {
             return Self::unknown_name(&key, &format!("unknown value `{name}`"), name, &quoted(expected));
@@ -107,11 +108,13 @@ pub(crate) fn join(section: &str, key: &str) -> String {
     parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join(".")
 }
 
-/// The key below the table that was read: the last line of the error's text, which it has no accessor for.
-fn inner_key(error: &toml::de::Error) -> Option<String> {
-    let text = error.to_string();
-    let key = text.lines().last()?.strip_prefix("in `")?.strip_suffix('`')?;
-    Some(key.to_owned())
+/// The full key of what is at `path` of `section`. A variant is a value, not a key.
+fn dotted(section: &str, path: &Path) -> String {
+    path.iter().fold(section.to_owned(), |key, segment| match segment {
+        Segment::Map { key: name } => join(&key, name),
+        Segment::Seq { index } => format!("{key}[{index}]"),
+        Segment::Enum { .. } | Segment::Unknown => key,
+    })
 }
 
 /// What stands between backticks.
@@ -142,7 +145,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, Default, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
     #[allow(dead_code)]
     struct Filter {
@@ -153,6 +156,10 @@ mod tests {
         damping: Damping,
         #[serde(default)]
         inner: Inner,
+        #[serde(default)]
+        limits: Vec<f64>,
+        #[serde(default)]
+        rules: Vec<Inner>,
     }
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -178,16 +185,19 @@ mod tests {
     #[test]
     fn a_table_gets_its_type() {
         let filter: Filter = typed("filter", &"tpr = 0.25\ndamping = 'momentum'".parse().unwrap()).unwrap();
-        assert_eq!(filter, Filter { tpr: 0.25, wave: 0, damping: Damping::Momentum, inner: Inner::default() });
+        assert_eq!(filter, Filter { tpr: 0.25, damping: Damping::Momentum, ..Filter::default() });
     }
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_known_one() {
         assert_eq!(
             message("tpr_ = 0.25"),
-            "filter.tpr_: unknown key; did you mean `tpr`? (known: tpr, wave, damping, inner)"
+            "filter.tpr_: unknown key; did you mean `tpr`? (known: tpr, wave, damping, inner, limits, rules)"
         );
-        assert_eq!(message("tpr = 1\nzzz = 1"), "filter.zzz: unknown key (known: tpr, wave, damping, inner)");
+        assert_eq!(
+            message("tpr = 1\nzzz = 1"),
+            "filter.zzz: unknown key (known: tpr, wave, damping, inner, limits, rules)"
+        );
         assert_eq!(
             message("tpr = 1\ninner.onyl = true"),
             "filter.inner.onyl: unknown key; did you mean `only`? (known: only)"
@@ -205,6 +215,23 @@ mod tests {
             "filter.damping: unknown value `gian`; did you mean `gain`? (known: gain, momentum)"
         );
         assert_eq!(message(""), "filter.tpr: missing; it has no default, add it");
+    }
+
+    #[test]
+    fn a_wrong_value_in_an_array_is_named_with_its_place() {
+        assert_eq!(
+            message("tpr = 1\nlimits = [0.1, 'wide']"),
+            "filter.limits[1]: expected a number, got string \"wide\""
+        );
+        assert_eq!(
+            message("tpr = 1\nrules = [{ only = true }, { onyl = true }]"),
+            "filter.rules[1].onyl: unknown key; did you mean `only`? (known: only)"
+        );
+    }
+
+    #[test]
+    fn a_key_that_reads_like_an_error_stays_a_key() {
+        assert_eq!(message("tpr = 1\ninner.\"in `x`\" = 1"), "filter.inner.in `x`: unknown key (known: only)");
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Groups that teach nothing are drawn again.
 
-use super::keep_all::NoSettings;
 use super::{GroupFilter, GroupOutcome};
-use crate::inventory;
-use crate::registry::{self, FilterEntry};
 
 /// Drops a group whose rewards are all equal (DAPO's dynamic sampling): its advantages are all zero, so it would only
 /// dilute the gradient. The group is drawn again while attempts are left. Registered as `drop_zero_variance`; it has no
@@ -20,15 +17,5 @@ impl GroupFilter for DropZeroVariance {
 
     fn select(&self, rewards: &[f64], _group_size: usize) -> Vec<usize> {
         if rewards.windows(2).all(|pair| pair[0] == pair[1]) { Vec::new() } else { (0..rewards.len()).collect() }
-    }
-}
-
-inventory::submit! {
-    FilterEntry {
-        name: "drop_zero_variance",
-        build: |table, _| {
-            let NoSettings {} = registry::settings("filter", table)?;
-            Ok(Box::new(DropZeroVariance))
-        },
     }
 }

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{GroupFilter, GroupOutcome};
-use crate::registry::{self, FilterEntry};
-use crate::{Error, Result, inventory};
+use crate::{Error, Result};
 
 /// Settings of [`TopK`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,12 +72,5 @@ impl GroupFilter for TopK {
         best.truncate(self.config.k.unwrap_or(group_size));
         best.sort_unstable();
         best
-    }
-}
-
-inventory::submit! {
-    FilterEntry {
-        name: "top_k",
-        build: |table, _| Ok(Box::new(registry::settings::<TopKConfig>("filter", table)?.init()?)),
     }
 }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, Terms};
 use crate::device::indicator;
-use crate::registry::{ObjectiveEntry, settings};
 use crate::{Error, Result, SegmentKind};
 
 /// Log-ratios are limited to this range before `exp`, so that f32 stays finite.
@@ -332,17 +331,3 @@ fn statistics(
         clipped_high: at(6),
     })
 }
-
-/// A preset with the keys of `table` in place of its own.
-fn build(preset: SyncGrpoConfig, table: &toml::Table) -> Result<Box<dyn Objective>> {
-    let mut merged = toml::Table::try_from(preset)
-        .map_err(|e| Error::config("cannot represent the objective's preset").with_source(e))?;
-    merged.extend(table.clone());
-    Ok(Box::new(settings::<SyncGrpoConfig>("objective", &merged)?.init()?))
-}
-
-inventory::submit! { ObjectiveEntry { name: "sync_grpo", build: |t, _| build(SyncGrpoConfig::default(), t) } }
-inventory::submit! { ObjectiveEntry { name: "grpo", build: |t, _| build(SyncGrpoConfig::grpo(), t) } }
-inventory::submit! { ObjectiveEntry { name: "dr_grpo", build: |t, _| build(SyncGrpoConfig::dr_grpo(), t) } }
-inventory::submit! { ObjectiveEntry { name: "dapo", build: |t, _| build(SyncGrpoConfig::dapo(), t) } }
-inventory::submit! { ObjectiveEntry { name: "gspo", build: |t, _| build(SyncGrpoConfig::gspo(), t) } }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use counterpoint::{Error, Key, Result, Reward, Sample, Score, Stream, Streams};
+use counterpoint::{Error, Key, Result, Reward, Sample, Score, Stream, Streams, Task};
 use counterpoint_encoders::face::{FaceNetConfig, Mtcnn, MtcnnConfig};
 use counterpoint_fer::FerConfig;
 use counterpoint_unifybench::{Concept, Scene};
@@ -114,13 +114,6 @@ pub(super) fn measure(dir: &Path) -> Result<()> {
 }
 
 fn sample(image: RgbImage, references: Vec<Arc<RgbImage>>) -> Sample {
-    Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: String::new(),
-        response: String::new(),
-        image: Some(Arc::new(image)),
-        references,
-        params: serde_json::Value::Null.into(),
-    }
+    let task = Task::new(0, "").with_class("person").with_references(references);
+    Sample::new(&task, 0, String::new(), String::new(), Some(Arc::new(image)))
 }

@@ -91,7 +91,7 @@ impl Plugin {
         let mut table: Table = settings.parse().unwrap();
         table.insert("kind".to_owned(), "plugin".into());
         table.insert("path".to_owned(), self.path.to_str().unwrap().into());
-        named_reward("good", &table, &BuildContext { device: Device::flex(), base: base() })
+        named_reward("good", &table, &BuildContext::new(Device::flex(), base()))
     }
 }
 

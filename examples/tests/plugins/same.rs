@@ -7,6 +7,7 @@ use counterpoint::config::RunConfig;
 use counterpoint::registry::{BuildContext, named_reward};
 use counterpoint::{ErrorKind, Reward, Sample, Score};
 use counterpoint_plugins::replace_rewards;
+use counterpoint_unictokens::Split;
 
 use crate::support::{base, config, install, train};
 
@@ -40,7 +41,7 @@ fn from_plugins(mut config: RunConfig, folder: &Path, isolation: &str) -> RunCon
 
 /// Samples of every kind: with and without image, references, facts and words.
 fn samples() -> Vec<Sample> {
-    let tasks = counterpoint_examples::tasks(&config(1, &[]), &base(), counterpoint::data::Split::Train).unwrap();
+    let tasks = counterpoint_examples::tasks(&config(1, &[]), &base(), Split::Train).unwrap();
     let streams = counterpoint::Streams::new(3);
     let mut samples = Vec::new();
     for cursor in 0..6 {
@@ -51,8 +52,11 @@ fn samples() -> Vec<Sample> {
             let image = image.clone().filter(|_| i != 1);
             samples.push(Sample::new(&task, i as u64, prompt, (*words).to_owned(), image));
         }
-        samples.push(Sample { references: Vec::new(), prompt: String::new(), ..samples[samples.len() - 1].clone() });
-        samples.push(Sample { params: serde_json::json!({ "facts": 3 }).into(), ..samples[samples.len() - 1].clone() });
+        let mut bare = samples[samples.len() - 1].clone();
+        (bare.references, bare.prompt) = (Vec::new(), String::new());
+        samples.push(bare.clone());
+        bare.params = serde_json::json!({ "facts": 3 }).into();
+        samples.push(bare);
     }
     samples
 }
@@ -69,7 +73,7 @@ fn essence(score: &Score) -> (u8, u64) {
 fn the_same_scores() {
     let folder = tempfile::tempdir().unwrap();
     install(folder.path());
-    let context = BuildContext { device: Device::flex(), base: base() };
+    let context = BuildContext::new(Device::flex(), base());
     let samples = samples();
     let rewards = |isolation: Option<&str>| -> Vec<Box<dyn Reward>> {
         let mut config = config(1, &[]);

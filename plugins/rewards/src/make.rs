@@ -14,13 +14,13 @@ use serde_json::Value;
 use crate::{Isolation, PluginConfig, PluginReward};
 
 inventory::submit! {
-    RewardEntry {
-        name: "plugin",
-        build: |table, context| {
+    RewardEntry::new(
+        "plugin",
+        |table, context| {
             let config: PluginConfig = settings("", table)?;
             Ok(Box::new(PluginReward::new(config, context)?))
         },
-    }
+    )
 }
 
 /// A plugin that was found, ready to give an expert: again, when it moves into a child process.

@@ -22,7 +22,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 fn reward(base: &Path, settings: &str) -> Result<Box<dyn Reward>> {
     let mut table: toml::Table = settings.parse().unwrap();
     table.insert("kind".to_owned(), "plugin".into());
-    named_reward("mine", &table, &BuildContext { device: Device::flex(), base: base.to_owned() })
+    named_reward("mine", &table, &BuildContext::new(Device::flex(), base))
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn samples_that_lack_what_an_expert_needs_never_reach_it() {
     let plugin = counterpoint_bad_plugins::build_source("needy", source, folder.path());
     Sidecar::of(&plugin, Library::open(&plugin).unwrap().manifest()).unwrap().write(&plugin).unwrap();
     let image = |side| std::sync::Arc::new(image::RgbImage::from_pixel(side, side, image::Rgb([51; 3])));
-    let task = |references| Task { references, ..Task::new(0, "") };
+    let task = |references| Task::new(0, "").with_references(references);
     let sample = |task: &Task, image| Sample::new(task, 0, String::new(), String::new(), image);
     let (with, without) = (task(vec![image(2)]), task(Vec::new()));
     let samples = [

@@ -186,5 +186,5 @@ fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampl
     Ok(settings::<UnifiedConfig>("sampler", table)?.init::<ShowoPolicy>()?.boxed())
 }
 
-inventory::submit! { PolicyEntry { name: "showo", build: policy } }
-inventory::submit! { SamplerEntry { name: "showo", build: sampler } }
+inventory::submit! { PolicyEntry::new("showo", policy) }
+inventory::submit! { SamplerEntry::new("showo", sampler) }

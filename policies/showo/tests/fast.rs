@@ -28,7 +28,7 @@ fn switched_off() -> Vec<(&'static str, FastPaths)> {
 }
 
 fn task() -> Task {
-    Task { base_prompt: "a photo of <ada> by the sea.".into(), ..Task::new(0, "what is with the kite?") }
+    Task::new(0, "what is with the kite?").with_base_prompt("a photo of <ada> by the sea.")
 }
 
 fn candidates(range: std::ops::Range<u64>) -> Vec<Candidate> {

@@ -8,7 +8,7 @@ use counterpoint_showo::{ModelFiles, ShowoPolicy};
 use official::{Expected, Folder, bits, fixtures, last_logits};
 
 fn context(folder: &Folder) -> BuildContext {
-    BuildContext { device: Folder::device(), base: folder.path("") }
+    BuildContext::new(Folder::device(), folder.path(""))
 }
 
 fn built(folder: &Folder, settings: &str) -> counterpoint::Result<()> {

@@ -23,14 +23,14 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
-    RewardEntry {
-        name: "ber",
-        build: |table, context| {
+    RewardEntry::new(
+        "ber",
+        |table, context| {
             let mut config: BerConfig = settings("ber", table)?;
             config.weights = context.locate(&config.weights, &FILES)?;
             Ok(Box::new(config.init(&context.device)?))
         },
-    }
+    )
 }
 
 /// Settings of [`Ber`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Reward, Sample, Score};
+use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_ber::{BerConfig, Head};
 use counterpoint_encoders::blip2::{QFormerConfig, VisionConfig};
 use counterpoint_encoders::preprocess::Size;
@@ -53,15 +53,8 @@ fn tower(dir: &Path, side: u32) {
 }
 
 fn sample(prompt: &str, image: Option<RgbImage>) -> Sample {
-    Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: prompt.into(),
-        response: String::new(),
-        image: image.map(Arc::new),
-        references: Vec::new(),
-        params: json!({}).into(),
-    }
+    let task = Task::new(0, "").with_class("person").with_params(json!({}));
+    Sample::new(&task, 0, prompt.into(), String::new(), image.map(Arc::new))
 }
 
 fn picture(red: u8) -> Option<RgbImage> {
@@ -94,7 +87,7 @@ fn scores_are_cosines_that_depend_on_image_and_prompt_but_not_on_the_batch() {
 fn what_is_missing_is_abstained_from_and_keeps_its_place() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path(), 16);
-    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let context = BuildContext::new(Device::flex(), dir.path());
     let mut expert = registry::reward("ber", &toml::toml! { weights = "." }, &context).unwrap();
     assert_eq!(expert.name(), "ber");
     let samples = [
@@ -168,7 +161,7 @@ fn texts_without_end_and_texts_of_one_emoji_have_a_result() {
 fn a_device_or_a_precision_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path(), 16);
-    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let context = BuildContext::new(Device::flex(), dir.path());
     let error = |table| registry::reward("ber", &table, &context).err().unwrap().to_string();
     assert!(error(toml::toml! { weights = "." device = "gpu" }).contains("`flex` or `cuda:N`, got `gpu`"));
     assert!(error(toml::toml! { weights = "." dtype = "f8" }).contains("bf16"));

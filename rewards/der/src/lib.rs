@@ -25,15 +25,15 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
-    RewardEntry {
-        name: "der",
-        build: |table, context| {
+    RewardEntry::new(
+        "der",
+        |table, context| {
             let mut config: DerConfig = settings("der", table)?;
             config.weights = context.locate(&config.weights, &FILES)?;
             config.cache = config.cache.map(|cache| context.resolve(&cache));
             Ok(Box::new(config.init(&context.device)?))
         },
-    }
+    )
 }
 
 /// Settings of [`Der`].

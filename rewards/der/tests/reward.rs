@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Reward, Sample, Score};
+use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_der::{DerConfig, Pooling};
 use counterpoint_encoders::preprocess::Size;
 use counterpoint_encoders::{Dinov2Config, ImageProcessorConfig};
@@ -33,15 +33,8 @@ fn picture(red: u8) -> Arc<RgbImage> {
 }
 
 fn sample(image: Option<Arc<RgbImage>>, references: Vec<Arc<RgbImage>>) -> Sample {
-    Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: String::new(),
-        response: String::new(),
-        image,
-        references,
-        params: json!({}).into(),
-    }
+    let task = Task::new(0, "").with_class("person").with_references(references).with_params(json!({}));
+    Sample::new(&task, 0, String::new(), String::new(), image)
 }
 
 #[test]
@@ -71,7 +64,7 @@ fn an_image_is_most_like_itself_and_several_references_are_averaged() {
 fn what_is_missing_is_abstained_from_and_keeps_its_place() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path());
-    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let context = BuildContext::new(Device::flex(), dir.path());
     let mut expert = registry::reward("der", &toml::toml! { weights = "." }, &context).unwrap();
     assert_eq!(expert.name(), "der");
     let samples = [

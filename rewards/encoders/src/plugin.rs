@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use counterpoint::{Reward, Sample, device};
+use counterpoint::{Reward, Sample, Task, device};
 use counterpoint_sdk::{Batch, Error, Image, Item, Pixels, Score};
 use image::RgbImage;
 use serde_json::Value;
@@ -64,15 +64,10 @@ type Place = (bool, *const u8, [usize; 4]);
 impl Images {
     fn sample(&mut self, item: &Item<'_>) -> Result<Sample, Error> {
         let params = if item.params_json().is_empty() { Value::Null } else { item.params()? };
-        Ok(Sample {
-            candidate: item.candidate(),
-            class: item.class().to_owned(),
-            prompt: item.prompt().to_owned(),
-            response: item.response().to_owned(),
-            image: item.image().map(|image| self.image(&image)).transpose()?,
-            references: item.references().iter().map(|image| self.image(image)).collect::<Result<_, _>>()?,
-            params: params.into(),
-        })
+        let image = item.image().map(|image| self.image(&image)).transpose()?;
+        let references = item.references().iter().map(|image| self.image(image)).collect::<Result<_, _>>()?;
+        let task = Task::new(0, "").with_class(item.class()).with_references(references).with_params(params);
+        Ok(Sample::new(&task, item.candidate(), item.prompt().to_owned(), item.response().to_owned(), image))
     }
 
     fn image(&mut self, image: &Image<'_>) -> Result<Arc<RgbImage>, Error> {

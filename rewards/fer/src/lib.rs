@@ -23,16 +23,16 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
-    RewardEntry {
-        name: "fer",
-        build: |table, context| {
+    RewardEntry::new(
+        "fer",
+        |table, context| {
             let mut config: FerConfig = settings("fer", table)?;
             config.detector = context.locate(&config.detector, &DETECTOR_FILES)?;
             config.weights = context.locate(&config.weights, &WEIGHTS_FILES)?;
             config.cache = config.cache.map(|cache| context.resolve(&cache));
             Ok(Box::new(config.init(&context.device)?))
         },
-    }
+    )
 }
 
 /// Settings of [`Fer`].

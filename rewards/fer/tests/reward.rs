@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Reward, Sample, Score};
+use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_fer::{Fer, FerConfig};
 use image::imageops::overlay;
 use image::{Rgb, RgbImage};
@@ -36,15 +36,8 @@ fn references(concept: &str) -> Vec<Arc<RgbImage>> {
 }
 
 fn sample(image: Option<Arc<RgbImage>>, references: Vec<Arc<RgbImage>>) -> Sample {
-    Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: String::new(),
-        response: String::new(),
-        image,
-        references,
-        params: json!({}).into(),
-    }
+    let task = Task::new(0, "").with_class("person").with_references(references).with_params(json!({}));
+    Sample::new(&task, 0, String::new(), String::new(), image)
 }
 
 fn score(fer: &mut Fer, image: &Arc<RgbImage>, references: &[Arc<RgbImage>]) -> Score {
@@ -119,7 +112,7 @@ fn the_largest_of_several_faces_is_judged() {
 
 #[test]
 fn what_is_missing_is_abstained_from_with_the_reason() {
-    let context = BuildContext { device: Device::flex(), base: bench().join("assets/towers") };
+    let context = BuildContext::new(Device::flex(), bench().join("assets/towers"));
     let table = toml::toml! { detector = "fer/detector"
     weights = "fer/embedding" };
     let mut fer = registry::reward("fer", &table, &context).unwrap();
@@ -168,6 +161,6 @@ fn wrong_settings_and_checkpoints_are_refused_by_name() {
     let error = refused(FerConfig { weights: dir.path().join("nothing"), ..right.clone() });
     assert!(error.contains("found nothing"), "{error}");
     assert!(refused(FerConfig { batch: 0, ..right }).contains("batch"));
-    let context = BuildContext { device, base: ".".into() };
+    let context = BuildContext::new(device, ".");
     assert!(registry::reward("fer", &toml::Table::new(), &context).is_err());
 }

@@ -23,14 +23,14 @@ use counterpoint_weights::hub::Locate as _;
 use serde::{Deserialize, Serialize};
 
 inventory::submit! {
-    RewardEntry {
-        name: "tier",
-        build: |table, context| {
+    RewardEntry::new(
+        "tier",
+        |table, context| {
             let mut config: TierConfig = settings("tier", table)?;
             config.weights = context.locate(&config.weights, &FILES)?;
             Ok(Box::new(config.init(&context.device)?))
         },
-    }
+    )
 }
 
 /// Settings of [`Tier`].

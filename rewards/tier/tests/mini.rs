@@ -4,22 +4,15 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::{Reward, Sample};
+use counterpoint::{Reward, Sample, Task};
 use counterpoint_tier::TierConfig;
 use serde_json::json;
 
 fn score(responses: &[&str], facts: &[&str], target: usize) -> Vec<f64> {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/unifybench/assets/towers/tier");
     let mut expert = TierConfig::new(weights).init(&Device::flex()).unwrap();
-    let sample = |response: &&str| Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: String::new(),
-        response: (*response).into(),
-        image: None,
-        references: Vec::new(),
-        params: json!({ "facts": facts, "target": target }).into(),
-    };
+    let task = Task::new(0, "").with_class("person").with_params(json!({ "facts": facts, "target": target }));
+    let sample = |response: &&str| Sample::new(&task, 0, String::new(), (*response).into(), None);
     let samples: Vec<Sample> = responses.iter().map(sample).collect();
     expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Reward, Sample, Score};
+use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_encoders::BertConfig;
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_tier::{Tier, TierConfig, tier};
@@ -43,15 +43,8 @@ fn expert() -> Tier {
 }
 
 fn sample(response: &str, params: serde_json::Value) -> Sample {
-    Sample {
-        candidate: 0,
-        class: "person".into(),
-        prompt: String::new(),
-        response: response.into(),
-        image: None,
-        references: Vec::new(),
-        params: params.into(),
-    }
+    let task = Task::new(0, "").with_class("person").with_params(params);
+    Sample::new(&task, 0, String::new(), response.into(), None)
 }
 
 fn asked(response: &str, target: usize) -> Sample {
@@ -121,7 +114,7 @@ fn what_lacks_facts_is_abstained_from_and_what_is_malformed_fails() {
 fn it_is_registered_by_name_and_refuses_unknown_settings() {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path());
-    let context = BuildContext { device: Device::flex(), base: dir.path().into() };
+    let context = BuildContext::new(Device::flex(), dir.path());
     let table = toml::toml! { weights = "." };
     let mut reward = registry::reward("tier", &table, &context).unwrap();
     assert_eq!(reward.name(), "tier");

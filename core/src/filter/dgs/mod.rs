@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::threshold::Threshold;
 use super::{GroupFilter, GroupOutcome};
-use crate::registry::{self, FilterEntry};
-use crate::{Error, Result, inventory};
+use crate::{Error, Result};
 
 /// Dynamic Group Scaling (DGS): drafts whose preview scores above the threshold T are finished; after each group T moves
 /// so that a share TPR of all drafts passes. Registered as `dgs`.
@@ -125,12 +124,5 @@ impl GroupFilter for DynamicGroupScaling {
         }
         self.threshold = state.threshold;
         Ok(())
-    }
-}
-
-inventory::submit! {
-    FilterEntry {
-        name: "dgs",
-        build: |table, _| Ok(Box::new(registry::settings::<DynamicGroupScalingConfig>("filter", table)?.init()?)),
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use counterpoint::data::{Concept, ConceptSet, PersonalTasks, Split, Wording};
-use counterpoint::{Pathway, Result, Streams, Task, TaskSource};
+use counterpoint::{Result, Streams, Task, TaskSource};
+use counterpoint_unictokens::{Concept, ConceptSet, Pathway, PersonalTasks, Split, Wording, concept_of};
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -180,11 +180,14 @@ fn tasks_of_both_pathways_have_what_policy_and_rewards_need() {
     let textual = tasks.all(Pathway::Textual).unwrap();
     assert_eq!(textual.len(), 3 + 2);
     let t = &textual[1];
-    assert_eq!((t.concept.as_str(), t.class.as_str(), t.base_prompt.as_str()), ("<ada>", "person", "p b"));
+    assert_eq!((concept_of(t), t.class.as_str(), t.base_prompt.as_str()), (Some("<ada>"), "person", "p b"));
     assert_eq!(t.question, "information about <ada>: fact a. fact b. fact c. fact d. which fits: p b");
     assert!(t.image.is_none());
     let facts = ["fact a.", "fact b.", "fact c.", "fact d."];
-    assert_eq!(*t.params, json!({ "facts": facts, "target": 1, "answer": "fact b.", "prompt": "p b" }));
+    let expected = json!({
+        "facts": facts, "target": 1, "answer": "fact b.", "prompt": "p b", "concept": "<ada>", "pathway": "textual",
+    });
+    assert_eq!(*t.params, expected);
     assert_eq!(t.references[0].get_pixel(0, 0), &Rgb([10, 0, 0]));
 
     let visual = tasks.all(Pathway::Visual).unwrap();
@@ -192,6 +195,7 @@ fn tasks_of_both_pathways_have_what_policy_and_rewards_need() {
     assert_eq!(visual[2].base_prompt, "a photo of <ada>.");
     assert_eq!(visual[2].image.as_ref().unwrap().get_pixel(0, 0), &Rgb([11, 0, 0]));
     assert_eq!(visual[2].params["target"], 1);
+    assert_eq!(visual[2].params["pathway"], "visual");
 }
 
 #[test]
@@ -200,11 +204,12 @@ fn a_visual_tasks_candidates_are_the_answers_about_its_image() {
     let visual = || PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap().all(Pathway::Visual).unwrap();
     let tasks = visual();
     let answers = ["fact a.", "something else."];
-    assert_eq!(*tasks[0].params, json!({ "facts": answers, "target": 0, "answer": "fact a." }));
-    assert_eq!(*tasks[1].params, json!({ "facts": answers, "target": 1, "answer": "something else." }));
+    let params = |facts: &[&str], target: u64, answer: &str| json!({ "facts": facts, "target": target, "answer": answer, "concept": "<ada>", "pathway": "visual" });
+    assert_eq!(*tasks[0].params, params(&answers, 0, "fact a."));
+    assert_eq!(*tasks[1].params, params(&answers, 1, "something else."));
     // One answer about the image, which is a fact: the facts.
     let facts = ["fact a.", "fact b.", "fact c.", "fact d."];
-    assert_eq!(*tasks[2].params, json!({ "facts": facts, "target": 1, "answer": "fact b." }));
+    assert_eq!(*tasks[2].params, params(&facts, 1, "fact b."));
 
     let about = questions(&[
         ("0.png", &[("q0", "one."), ("q1", "two."), ("q2", "one."), ("q3", "three.")]),
@@ -219,7 +224,7 @@ fn a_visual_tasks_candidates_are_the_answers_about_its_image() {
     // One answer, however often it is given, that is no fact: the facts, and it.
     for task in &tasks[4..] {
         let facts = ["fact a.", "fact b.", "fact c.", "fact d.", "new."];
-        assert_eq!(*task.params, json!({ "facts": facts, "target": 4, "answer": "new." }));
+        assert_eq!(*task.params, params(&facts, 4, "new."));
     }
 }
 
@@ -258,8 +263,8 @@ fn pathways_are_drawn_in_the_proportion_asked_for() {
     let folder = folder();
     let share = |visual_share| {
         let tasks = PersonalTasks::new(concepts(&folder), Split::Train, visual_share).unwrap();
-        let visual = |c: &u64| tasks.task(0, *c, &Streams::new(3)).unwrap().pathway == Pathway::Visual;
-        (0..1000).filter(visual).count()
+        let pathway = |c| Pathway::of(&tasks.task(0, c, &Streams::new(3)).unwrap());
+        (0..1000).filter(|c| pathway(*c) == Some(Pathway::Visual)).count()
     };
     assert_eq!((share(0.0), share(1.0)), (0, 1000));
     assert!((440..560).contains(&share(0.5)) && (200..300).contains(&share(0.25)));

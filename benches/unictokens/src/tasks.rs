@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use counterpoint::{Error, Key, Result, Stream, Streams, Task, TaskSource};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Concept, Picture};
-use crate::{Error, Key, Pathway, Result, Stream, Streams, Task, TaskSource};
+use crate::pathway::{CONCEPT, PATHWAY};
+use crate::{Concept, Pathway, Picture};
 
 /// Which half of the data tasks are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,7 +59,8 @@ impl Default for Wording {
 /// for the pathway drawn is not among those that are drawn from.
 ///
 /// The parameters of a task, for rewards: `facts` (the candidates E_k), `target` (index of the right one), `answer` (its
-/// text), `prompt` (the reasoning prompt, textual pathway only). The candidates are
+/// text), `prompt` (the reasoning prompt, textual pathway only), `concept` (as it is written in prompts, such as `<ada>`;
+/// see [`concept_of`](crate::concept_of)) and `pathway` (`visual` or `textual`; see [`Pathway::of`]). The candidates are
 ///
 /// - on the textual pathway all facts of the concept (`extra_info`),
 /// - on the visual pathway the distinct answers to the questions about the task's image, in the order of the questions.
@@ -83,8 +85,8 @@ impl PersonalTasks {
     /// exists nowhere; a visual task's reference is the image that it asks about.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when there are no concepts or the share is out of range;
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when a reference image cannot be decoded, or a pathway that is asked
+    /// [`Config`](counterpoint::ErrorKind::Config) when there are no concepts or the share is out of range;
+    /// [`Data`](counterpoint::ErrorKind::Data) when a reference image cannot be decoded, or a pathway that is asked
     /// for has no fact or no question in this split.
     pub fn new(concepts: Vec<Concept>, split: Split, visual_share: f64) -> Result<Self> {
         if concepts.is_empty() {
@@ -122,7 +124,7 @@ impl PersonalTasks {
     /// questions: what an evaluation goes through. Ids count from 0.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when an image cannot be decoded.
+    /// [`Data`](counterpoint::ErrorKind::Data) when an image cannot be decoded.
     pub fn all(&self, pathway: Pathway) -> Result<Vec<Task>> {
         let mut tasks = Vec::new();
         for known in &self.concepts {
@@ -200,21 +202,19 @@ impl PersonalTasks {
             Some(image) => vec![Arc::clone(image)],
             None => known.references.clone(),
         };
-        let mut params = serde_json::json!({ "facts": facts, "target": target, "answer": facts[target] });
+        let mut params = serde_json::json!({
+            "facts": facts, "target": target, "answer": facts[target], CONCEPT: token, PATHWAY: pathway,
+        });
         if let Some(prompt) = prompt {
             params["prompt"] = prompt.as_str().into();
         }
-        Ok(Task {
-            id,
-            concept: token,
-            class: concept.class.clone(),
-            pathway,
-            image,
-            question,
-            base_prompt,
-            references,
-            params: params.into(),
-        })
+        let mut task = Task::new(id, question)
+            .with_class(concept.class.clone())
+            .with_base_prompt(base_prompt)
+            .with_references(references)
+            .with_params(params);
+        task.image = image;
+        Ok(task)
     }
 }
 

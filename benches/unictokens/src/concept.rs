@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use counterpoint::{Error, Result};
 use serde::Deserialize;
 
-use super::{json, picture, picture::Picture};
-use crate::{Error, Result};
+use crate::{Picture, json, picture};
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -73,7 +73,7 @@ impl ConceptSet {
     /// Opens the folder `root` and reads which concepts it has.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the folder has no concepts or a list is not the JSON expected.
+    /// [`Data`](counterpoint::ErrorKind::Data) when the folder has no concepts or a list is not the JSON expected.
     pub fn open(root: &Path) -> Result<Self> {
         let list = root.join("concepts_list.json");
         let names: Vec<String> = match json::read_if_present(&list)? {
@@ -99,7 +99,7 @@ impl ConceptSet {
     /// Reads the concept `name`, with or without angle brackets. Images are only looked for, not decoded.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when there is no such concept, a file is missing or malformed, the
+    /// [`Data`](counterpoint::ErrorKind::Data) when there is no such concept, a file is missing or malformed, the
     /// concept has no facts, or prompts and facts are not equally many.
     pub fn concept(&self, name: &str) -> Result<Concept> {
         let name = bare(name);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use counterpoint::data::Picture;
 use counterpoint::{ErrorKind, Result};
+use counterpoint_unictokens::Picture;
 use image::RgbImage;
 
 #[derive(serde::Deserialize)]

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
+use counterpoint::{Error, Result};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
-
 /// Reads `path` as a `T`.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes =
         std::fs::read(path).map_err(|e| Error::data(format!("cannot read {}", path.display())).with_source(e))?;
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
@@ -20,7 +19,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// As [`read`]; `None` when there is no such file.
-pub(super) fn read_if_present<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_if_present<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if path.exists() { read(path).map(Some) } else { Ok(None) }
 }
 

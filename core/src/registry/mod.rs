@@ -1,4 +1,4 @@
-//! Policies, samplers, rewards, filters and objectives by name, so that a config can select them.
+//! Policies, samplers, rewards, filters, objectives and task sources by name, so that a config can select them.
 //!
 //! A crate registers a constructor with [`inventory::submit!`] (re-exported as [`crate::inventory`]):
 //!
@@ -6,21 +6,24 @@
 //! use counterpoint::{inventory, KeepAll, registry::FilterEntry};
 //!
 //! inventory::submit! {
-//!     FilterEntry { name: "everything", build: |_settings, _context| Ok(Box::new(KeepAll)) }
+//!     FilterEntry::new("everything", |_settings, _context| Ok(Box::new(KeepAll)))
 //! }
 //! ```
 //!
 //! A linker drops a crate that nothing refers to, and its registrations with it: the program that wants them says
 //! `use that_crate as _;`.
 
+mod builtin;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score};
+use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score, TaskSource};
 
 /// What a constructor may need besides its own settings.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BuildContext {
     /// Where the model computes; without autodiff, which a policy adds for its trainable parameters.
     pub device: Device,
@@ -29,6 +32,11 @@ pub struct BuildContext {
 }
 
 impl BuildContext {
+    /// A context in which models compute on `device` and relative paths are relative to `base`.
+    pub fn new(device: Device, base: impl Into<PathBuf>) -> Self {
+        Self { device, base: base.into() }
+    }
+
     /// `path` itself when absolute, else relative to [`base`](BuildContext::base).
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.base.join(path)
@@ -38,11 +46,22 @@ impl BuildContext {
 macro_rules! registry {
     ($(#[$doc:meta] $entry:ident $sort:literal $lookup:ident $names:ident -> $product:ty;)*) => {$(
         #[$doc]
+        #[non_exhaustive]
         pub struct $entry {
             /// The name by which a config selects it.
             pub name: &'static str,
             /// Builds it from its table of the config.
             pub build: fn(&toml::Table, &BuildContext) -> Result<$product>,
+        }
+
+        impl $entry {
+            /// `build` under `name`.
+            pub const fn new(
+                name: &'static str,
+                build: fn(&toml::Table, &BuildContext) -> Result<$product>,
+            ) -> Self {
+                Self { name, build }
+            }
         }
 
         inventory::collect!($entry);
@@ -85,6 +104,8 @@ registry! {
     FilterEntry "filter" filter filters -> Box<dyn GroupFilter>;
     /// A registered [`Objective`].
     ObjectiveEntry "objective" objective objectives -> Box<dyn Objective>;
+    /// A registered [`TaskSource`].
+    TaskSourceEntry "task source" task_source task_sources -> Box<dyn TaskSource>;
 }
 
 /// Builds the reward that the table `[rewards.<name>]` of a config describes: the one that is registered as its `kind`, or

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use counterpoint::{Error, Result};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-use super::Exchange;
-use crate::{Error, Result};
+use crate::Exchange;
 
 /// The endings of images, in the order in which they are tried.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -31,7 +31,7 @@ impl Picture {
     /// - The EXIF orientation is not applied: a photograph that relies on it stays on its side.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the file is missing, empty, damaged or cut off, or is not an image
+    /// [`Data`](counterpoint::ErrorKind::Data) when the file is missing, empty, damaged or cut off, or is not an image
     /// that can be decoded.
     pub fn load(&self) -> Result<Arc<RgbImage>> {
         let bytes = std::fs::read(&self.path).map_err(|e| missing(&self.path, e))?;
@@ -85,7 +85,7 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
 }
 
 /// The images `0.png`, `1.jpg`, ... of `folder`, by number; of several endings of one number, the first of png, jpg, jpeg.
-pub(super) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .map_err(|e| Error::data(format!("cannot read the folder {}", folder.display())).with_source(e))?;
     let mut found = Vec::new();

@@ -9,12 +9,19 @@
 //!                     vqa.json       per held-out image, pairs of query and answer
 //!                     t2i_conditions.json   personalized_driven_generation: prompt k fits fact k
 //! ```
+//!
+//! A program that says `use counterpoint_unictokens as _;` can select it in a config: `[data] kind = "unictokens"`, with the
+//! settings of [`PersonalTasksConfig`]. One that needs no config builds a [`PersonalTasks`].
 
 mod concept;
+mod config;
 mod json;
-mod pathways;
+mod pathway;
 mod picture;
+mod tasks;
 
 pub use concept::{Concept, ConceptSet, Exchange};
-pub use pathways::{PersonalTasks, Split, Wording};
+pub use config::{KIND, PersonalTasksConfig};
+pub use pathway::{Pathway, concept_of};
 pub use picture::Picture;
+pub use tasks::{PersonalTasks, Split, Wording};

@@ -1,0 +1,81 @@
+//! The section `[data]` of a config with `kind = "unictokens"`.
+
+use std::path::{Path, PathBuf};
+
+use counterpoint::registry::{TaskSourceEntry, settings};
+use counterpoint::{Error, Result, inventory};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConceptSet, PersonalTasks, Split, Wording};
+
+/// The name under which [`PersonalTasks`] are registered.
+pub const KIND: &str = "unictokens";
+
+inventory::submit! {
+    TaskSourceEntry::new(KIND, |table, context| {
+        Ok(Box::new(settings::<PersonalTasksConfig>("data", table)?.init(&context.base)?))
+    })
+}
+
+/// Settings of [`PersonalTasks`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonalTasksConfig {
+    /// Folder of the data set.
+    pub root: PathBuf,
+    /// Half of the data set that tasks are drawn from: `train` or `held_out`. Default: `train`.
+    #[serde(default = "train")]
+    pub split: Split,
+    /// The concepts, 1 or more, with or without angle brackets; all of them when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concepts: Option<Vec<String>>,
+    /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
+    #[serde(default = "half")]
+    pub visual_share: f64,
+    /// How questions are put.
+    #[serde(default)]
+    pub wording: Wording,
+}
+
+impl PersonalTasksConfig {
+    /// Every concept in the folder `root`, for training, both pathways equally often.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), split: train(), concepts: None, visual_share: half(), wording: Wording::default() }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key, the range and what came.
+    pub fn validate(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.visual_share) {
+            let message = format!("data.visual_share: expected a number in [0, 1], got {}", self.visual_share);
+            return Err(Error::config(message));
+        }
+        if self.concepts.as_ref().is_some_and(Vec::is_empty) {
+            let expected = "data.concepts: expected 1 or more concepts (leave it out for all), got an empty array";
+            return Err(Error::config(expected));
+        }
+        Ok(())
+    }
+
+    /// Reads the concepts and makes tasks of them; a relative `root` is relative to `base`.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate); [`Data`](counterpoint::ErrorKind::Data) naming the file that cannot be used.
+    pub fn init(self, base: &Path) -> Result<PersonalTasks> {
+        self.validate()?;
+        let set = ConceptSet::open(&base.join(&self.root))?;
+        let names = self.concepts.as_deref().unwrap_or(set.names());
+        let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
+        Ok(PersonalTasks::new(concepts, self.split, self.visual_share)?.with_wording(self.wording))
+    }
+}
+
+fn train() -> Split {
+    Split::Train
+}
+
+fn half() -> f64 {
+    0.5
+}
