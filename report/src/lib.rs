@@ -29,6 +29,7 @@ mod curves;
 mod file;
 mod gallery;
 mod machine;
+mod notes;
 mod page;
 mod plot;
 mod report;

@@ -6,7 +6,7 @@ use counterpoint::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::plot::{SHADES, Shade};
-use crate::{Report, curves, series, summary};
+use crate::{Report, curves, notes, series, summary};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -21,6 +21,7 @@ pub fn html(report: &Report) -> Result<Markup> {
     let curves = history.map(|history| curves::html(history, &places)).transpose()?;
     let parts = [
         ("curves", "Curves", curves),
+        ("notes", "Notes", history.and_then(notes::html)),
         ("images", "Images", (!galleries.is_empty()).then(|| html! { @for gallery in galleries { (gallery) } })),
         ("tables", "Tables", (!report.tables.is_empty()).then(|| html! { @for t in &report.tables { (t.html()) } })),
         ("config", "Config", report.config.as_deref().map(config)),

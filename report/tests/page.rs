@@ -45,6 +45,22 @@ fn whatever_it_is_given_stays_text() {
 }
 
 #[test]
+fn what_a_run_noted_is_listed_once_with_its_steps() {
+    let step = |step: u64| {
+        let mut metrics = Metrics::new();
+        metrics.note("reward `plug` failed: <NaN>");
+        if step == 2 {
+            metrics.note("no group worth learning from");
+        }
+        (step, metrics)
+    };
+    let html = Report::new("x").history(&[step(1), step(2)]).to_html().unwrap();
+    assert!(html.contains("<td>reward `plug` failed: &lt;NaN&gt;</td><td>2</td><td>1</td>"), "{html}");
+    assert!(html.contains("<td>no group worth learning from</td><td>1</td><td>2</td>"), "{html}");
+    assert!(!report("").to_html().unwrap().contains("id=\"notes\""));
+}
+
+#[test]
 fn a_page_with_forty_eight_images_is_small() {
     let size = report("").to_html().unwrap().len();
     assert!((100_000..2_000_000).contains(&size), "{size} bytes");
