@@ -3,7 +3,8 @@
 
 use std::convert::Infallible;
 
-use rand::{Rng, SeedableRng, TryRng};
+use rand::seq::index::sample;
+use rand::{Rng, RngExt, SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
@@ -84,20 +85,13 @@ impl Stream {
 
     /// A uniform integer in `0..n`. `n` must be positive; 0 gives 0.
     pub fn below(&mut self, n: usize) -> usize {
-        // 64 random bits scaled to n: the bias is below n / 2^64.
-        ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
+        if n == 0 { 0 } else { self.random_range(0..n) }
     }
 
     /// `k` different integers of `0..n`, in increasing order, every subset equally likely. All of them when `k >= n`.
     pub fn subset(&mut self, k: usize, n: usize) -> Vec<usize> {
-        let mut left = k.min(n);
-        let mut chosen = Vec::with_capacity(left);
-        for i in 0..n {
-            if self.below(n - i) < left {
-                chosen.push(i);
-                left -= 1;
-            }
-        }
+        let mut chosen = sample(self, n, k.min(n)).into_vec();
+        chosen.sort_unstable();
         chosen
     }
 }

@@ -1,12 +1,12 @@
 //! The learned rows of a concept: in UniCTokens' files, in a model, and fresh.
 
 use std::collections::HashMap;
-use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use counterpoint::{Error, Result, Stream};
 use counterpoint_weights::{WeightFiles, non_finite, save_tensors, save_torch_tensor};
+use rand_distr::{Distribution, StandardNormal};
 
 use crate::concepts::Concept;
 use crate::config::ShowoConfig;
@@ -74,8 +74,8 @@ impl ConceptTokens {
     pub fn random(concept: Concept, model: &Showo, noise: &mut Stream) -> Self {
         let (tokens, width) = (concept.tokens(), model.width());
         let mut normal = || {
-            let radius = (-2.0 * noise.uniform().ln()).sqrt();
-            INIT_STD * radius * (TAU * noise.uniform()).cos()
+            let standard: f32 = StandardNormal.sample(noise);
+            INIT_STD * standard
         };
         let mut rows = || TensorData::new((0..tokens * width).map(|_| normal()).collect::<Vec<_>>(), [tokens, width]);
         let (embed, lm_head_weight) = (rows(), rows());
