@@ -9,7 +9,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, gru};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use counterpoint::{
     Candidate, Error, Learner, LogProbs, ModuleLearner, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Rollout,
-    Sample, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Weights, config::TrainerConfig,
+    Sample, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Parameters, config::TrainerConfig,
     one_shot,
 };
 
@@ -40,11 +40,11 @@ struct WriterPolicy {
 
 impl Policy for WriterPolicy {
     /// Scores recorded words again: one row per replay, one column per letter.
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let writer = match weights {
-            Weights::Current => self.learner.module().clone(),
-            Weights::Detached => self.learner.module().valid(),
-            Weights::Reference => self.reference.clone(),
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let writer = match parameters {
+            Parameters::Current => self.learner.module().clone(),
+            Parameters::Detached => self.learner.module().valid(),
+            Parameters::Reference => self.reference.clone(),
         };
         let ids = |row: fn(&Segment) -> Vec<u32>| {
             let flat: Vec<u32> = chunk.iter().flat_map(|r| row(r.segment())).collect();

@@ -4,6 +4,9 @@ use burn::tensor::{Bool, DType, Device, Tensor};
 
 use crate::{Error, Result};
 
+/// GPUs of a machine that have a name here.
+const GPUS: usize = 16;
+
 /// The device called `name`: `flex`, which is the CPU, or `cuda:N`. Whether the machine has that GPU shows at its first use.
 ///
 /// # Errors
@@ -24,6 +27,13 @@ pub fn named(name: &str) -> Result<Device> {
 /// As [`named`].
 pub fn named_or(name: Option<&str>, default: &Device) -> Result<Device> {
     name.map_or_else(|| Ok(default.clone()), named)
+}
+
+/// What [`named`] calls `device`, with or without gradients; of one that it does not know, burn's own text.
+pub fn name(device: &Device) -> String {
+    let known = std::iter::once("flex".to_owned()).chain((0..GPUS).map(|n| format!("cuda:{n}")));
+    let mut known = known.filter(|name| named(name).is_ok_and(|other| *device == other));
+    known.next().unwrap_or_else(|| format!("{device:?}"))
 }
 
 /// Whether `device`, with or without gradients, is the CPU.

@@ -10,7 +10,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 
 /// A **policy** owns parameters and a frozen reference, and re-scores recorded decisions.
 ///
-/// *Contract*: [`log_probs`](Policy::log_probs) of a trajectory under [`Weights::Current`] right after sampling equals
+/// *Contract*: [`log_probs`](Policy::log_probs) of a trajectory under [`Parameters::Current`] right after sampling equals
 /// what the sampler recorded, within numeric tolerance: the trainer checks this before the first update and refuses to
 /// train otherwise. Results do not depend on how decisions are grouped into chunks.
 /// *Call order*: for each update, `log_probs` and [`Learner::accumulate`] for one chunk after the other, then
@@ -20,7 +20,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// ```
 /// use counterpoint::burn::module::{Module, Param};
 /// use counterpoint::burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
-/// use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Weights, burn};
+/// use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Parameters, burn};
 ///
 /// /// The model: any burn module. This one prefers some of three arms.
 /// #[derive(Module, Debug)]
@@ -34,11 +34,11 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// }
 ///
 /// impl Policy for Bandit {
-///     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+///     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
 ///         let arms = match weights {
-///             Weights::Current => self.learner.module().clone(),
-///             Weights::Detached => self.learner.module().valid(),
-///             Weights::Reference => self.reference.clone(),
+///             Parameters::Current => self.learner.module().clone(),
+///             Parameters::Detached => self.learner.module().valid(),
+///             Parameters::Reference => self.reference.clone(),
 ///         };
 ///         // One row per replay; rows that are shorter than the longest are filled up with anything finite.
 ///         let longest = chunk.iter().map(|replay| replay.decisions().len()).max().unwrap_or(0);
@@ -70,7 +70,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// };
 /// let (two, one) = (pulls(vec![0, 2]), pulls(vec![1]));
 /// let chunk = [&two, &one].map(|trajectory| Replay { trajectory, segment: 0, steps: 0..trajectory.len() });
-/// let scores = bandit.log_probs(&chunk, Weights::Current)?.log_probs;
+/// let scores = bandit.log_probs(&chunk, Parameters::Current)?.log_probs;
 /// assert_eq!(scores.dims(), [2, 2]);
 /// assert!(scores.is_tracked(), "it can be back-propagated through");
 /// let scores = scores.into_data().try_into_vec::<f32>().unwrap();
@@ -89,7 +89,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/bandit.rs"));
 /// use std::time::{Duration, Instant};
 ///
-/// use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Weights};
+/// use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Parameters};
 ///
 /// /// Adds up the time that scoring takes.
 /// struct Timed<P> {
@@ -98,9 +98,9 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 /// }
 ///
 /// impl<P: Policy> Policy for Timed<P> {
-///     fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+///     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
 ///         let started = Instant::now();
-///         let scores = self.inner.log_probs(chunk, weights);
+///         let scores = self.inner.log_probs(chunk, parameters);
 ///         *self.took.lock().unwrap_or_else(|e| e.into_inner()) += started.elapsed();
 ///         scores
 ///     }
@@ -121,11 +121,11 @@ pub trait Policy: Any + Send {
     ///
     /// # Shapes
     /// `[chunk.len(), max decisions]`, f32, row `i` holding the decisions of `chunk[i]` step-major and anything finite
-    /// after them. Differentiable for [`Weights::Current`].
+    /// after them. Differentiable for [`Parameters::Current`].
     ///
     /// # Errors
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a trajectory is not one of this policy's.
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs>;
 
     /// The parameters and their optimizer.
     fn learner(&mut self) -> &mut dyn Learner;
@@ -144,18 +144,18 @@ pub trait Policy: Any + Send {
         self.wrapped().map_or_else(Vec::new, Policy::replicas)
     }
 
-    /// About how many bytes the graph of [`Weights::Current`] scores of `chunk` takes, on the policy's device. None when it
+    /// About how many bytes the graph of [`Parameters::Current`] scores of `chunk` takes, on the policy's device. None when it
     /// cannot tell: then chunks are given as a number of sequences.
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
         self.wrapped()?.chunk_bytes(chunk)
     }
 
-    /// The scores that an update back-propagates through: those of [`Weights::Current`], under the noise that regularises
+    /// The scores that an update back-propagates through: those of [`Parameters::Current`], under the noise that regularises
     /// training (dropout) where the policy has any. Without noise by default.
     ///
     /// All chunks of a batch get the same `noise`, in every update from it, so that results do not depend on how decisions are
     /// grouped into chunks and the probability ratio is not moved by it; the next batch gets another. Samplers, the gate,
-    /// [`Weights::Detached`] and [`Weights::Reference`] see none of it.
+    /// [`Parameters::Detached`] and [`Parameters::Reference`] see none of it.
     ///
     /// # Shapes
     /// As [`log_probs`](Policy::log_probs).
@@ -165,7 +165,7 @@ pub trait Policy: Any + Send {
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         match self.wrapped() {
             Some(policy) => policy.training_log_probs(chunk, noise),
-            None => self.log_probs(chunk, Weights::Current),
+            None => self.log_probs(chunk, Parameters::Current),
         }
     }
 
@@ -193,14 +193,14 @@ pub trait Replica: Send {
     ///
     /// # Errors
     /// As [`Policy::log_probs`].
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs>;
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs>;
 
     /// As [`Policy::training_log_probs`].
     ///
     /// # Errors
     /// As [`Policy::log_probs`].
     fn training_log_probs(&self, chunk: &[Replay<'_>], _noise: Stream) -> Result<LogProbs> {
-        self.log_probs(chunk, Weights::Current)
+        self.log_probs(chunk, Parameters::Current)
     }
 
     /// Back-propagates a loss `[1]` of this replica's scores; for [`Learner::add`] of its policy.
@@ -212,7 +212,7 @@ pub trait Replica: Send {
 
 /// Which parameters score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Weights {
+pub enum Parameters {
     /// The parameters under training; the result is differentiable.
     Current,
     /// The parameters under training; no gradient: scores that are only read.

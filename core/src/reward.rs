@@ -1,6 +1,5 @@
 //! Scoring of samples.
 
-use burn::tensor::Device;
 use serde_json::Value;
 
 use crate::{Result, Sample};
@@ -90,10 +89,10 @@ pub trait Reward: Send {
         Ok(())
     }
 
-    /// The device that it computes on, if it is known here: not that of a reward in another process. Rewards overlap with
-    /// rollouts by themselves when one of them computes elsewhere than the policy
-    /// ([`Policy::device`](crate::Policy::device)). None by default; asked once, when an ensemble is made.
-    fn device(&self) -> Option<Device> {
+    /// Name of the device that it computes on ([`device::name`](crate::device::name)), if it is known here: not that of a
+    /// reward in another process. Rewards overlap with rollouts by themselves when one of them computes elsewhere than the
+    /// policy ([`Policy::device`](crate::Policy::device)). None by default; asked once, when an ensemble is made.
+    fn device(&self) -> Option<String> {
         None
     }
 }

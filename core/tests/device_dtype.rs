@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor, TensorData}
 use counterpoint::config::TrainerConfig;
 use counterpoint::{
     Candidate, Learner, LogProbs, ModuleLearner, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Rollout,
-    Sample, Score, Segment, Streams, Task, Trainer, Trajectory, Weights, one_shot,
+    Sample, Score, Segment, Streams, Task, Trainer, Trajectory, Parameters, one_shot,
 };
 
 #[derive(Module, Debug)]
@@ -28,11 +28,11 @@ struct Bandit {
 }
 
 impl Policy for Bandit {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let arms = match weights {
-            Weights::Current => self.learner.module().clone(),
-            Weights::Detached => self.learner.module().valid(),
-            Weights::Reference => self.reference.clone(),
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let arms = match parameters {
+            Parameters::Current => self.learner.module().clone(),
+            Parameters::Detached => self.learner.module().valid(),
+            Parameters::Reference => self.reference.clone(),
         };
         let chosen: Vec<i32> = chunk.iter().map(|r| r.segment().chosen[0] as i32).collect();
         let all = log_softmax(arms.logits.val(), 0);

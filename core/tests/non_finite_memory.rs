@@ -7,7 +7,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Faults, ToyPolicy, changed, config, parts, trainer};
 use counterpoint::config::TrainerConfig;
-use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Weights};
+use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Parameters};
 
 /// Floats that the graph of every chunk holds: 4 MiB.
 const HELD: usize = 1 << 20;
@@ -16,9 +16,9 @@ const HELD: usize = 1 << 20;
 struct Heavy(ToyPolicy);
 
 impl Policy for Heavy {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let mut scores = self.0.log_probs(chunk, weights)?;
-        if weights == Weights::Current {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let mut scores = self.0.log_probs(chunk, parameters)?;
+        if parameters == Parameters::Current {
             let [rows, columns] = scores.log_probs.dims();
             let first = scores.log_probs.clone().narrow(0, 0, 1).narrow(1, 0, 1);
             let wide = (first.expand([1, HELD]) + Tensor::ones([1, HELD], &scores.log_probs.device())).exp();
@@ -29,7 +29,7 @@ impl Policy for Heavy {
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], _: counterpoint::Stream) -> Result<LogProbs> {
-        let mut scores = self.log_probs(chunk, Weights::Current)?;
+        let mut scores = self.log_probs(chunk, Parameters::Current)?;
         scores.log_probs = scores.log_probs * f32::NAN;
         Ok(scores)
     }

@@ -12,7 +12,7 @@ use counterpoint::trainer::Outcome;
 use counterpoint::updater::accumulate;
 use counterpoint::{
     Error, Event, Group, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Parts, Policy, Replay, Reward,
-    Sampler, Segment, StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Weights,
+    Sampler, Segment, StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Parameters,
 };
 
 #[test]
@@ -113,7 +113,7 @@ fn chunked_gradients_are_those_of_the_whole_graph() {
             let all = trajectory.segments[segment].steps();
             let replays =
                 if segment == 0 { vec![of_step(0..all)] } else { (0..all).map(|t| of_step(t..t + 1)).collect() };
-            let log_probs = whole.log_probs(&replays, Weights::Current).unwrap().log_probs;
+            let log_probs = whole.log_probs(&replays, Parameters::Current).unwrap().log_probs;
             let term = log_probs.sum() * (-a * advantage / 4.0);
             loss = Some(loss.map_or(term.clone(), |l| l + term));
         }
@@ -141,11 +141,11 @@ struct Weighed {
 }
 
 impl Policy for Weighed {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> counterpoint::Result<LogProbs> {
-        if weights == Weights::Current {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> counterpoint::Result<LogProbs> {
+        if parameters == Parameters::Current {
             self.sizes.lock().unwrap().push(chunk.len());
         }
-        self.inner.log_probs(chunk, weights)
+        self.inner.log_probs(chunk, parameters)
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {

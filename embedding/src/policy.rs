@@ -4,7 +4,7 @@ use counterpoint::burn::module::{Module, Param};
 use counterpoint::burn::tensor::activation::log_softmax;
 use counterpoint::burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{
-    Error, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Streams, Weights, burn,
+    Error, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Streams, Parameters, burn,
 };
 
 /// Notes of the scale, two octaves of it.
@@ -77,11 +77,11 @@ impl Composer {
 }
 
 impl Policy for Composer {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let model = match weights {
-            Weights::Current => self.learner.module().clone(),
-            Weights::Detached => self.learner.module().valid(),
-            Weights::Reference => self.reference.clone(),
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let model = match parameters {
+            Parameters::Current => self.learner.module().clone(),
+            Parameters::Detached => self.learner.module().valid(),
+            Parameters::Reference => self.reference.clone(),
         };
         let (mut before, mut chosen) = (Vec::<u32>::new(), Vec::<u32>::new());
         for replay in chunk {

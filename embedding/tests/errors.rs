@@ -9,7 +9,7 @@ use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
 use counterpoint::{
     Error, ErrorKind, Learner, LogProbs, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score,
-    StopToken, Streams, Task, Trainer, Weights,
+    StopToken, Streams, Task, Trainer, Parameters,
 };
 use counterpoint_embedding::{Composer, Stepwise, parts};
 
@@ -70,8 +70,8 @@ fn an_error_of_the_programs_own_task_source_comes_back_as_it_is() {
 struct Stranger(Composer);
 
 impl Policy for Stranger {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        self.0.log_probs(chunk, weights)
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        self.0.log_probs(chunk, parameters)
     }
 
     fn kind(&self) -> &str {
@@ -96,8 +96,8 @@ fn a_sampler_refuses_a_policy_of_another_kind() {
 struct Forgetful(Composer);
 
 impl Policy for Forgetful {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let scores = self.0.log_probs(chunk, weights)?;
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let scores = self.0.log_probs(chunk, parameters)?;
         Ok(LogProbs::new(scores.log_probs * 0.5))
     }
 

@@ -9,7 +9,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory, Weights,
+    Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory, Parameters,
 };
 use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
 use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
@@ -357,11 +357,11 @@ impl GoldenReference {
 }
 
 impl Policy for WithReference {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        if weights == Weights::Reference {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        if parameters == Parameters::Reference {
             return Ok(self.golden.log_probs(chunk));
         }
-        let scores = self.policy.log_probs(chunk, weights)?;
+        let scores = self.policy.log_probs(chunk, parameters)?;
         self.golden.keep(chunk, &scores)?;
         Ok(scores)
     }
@@ -383,11 +383,11 @@ struct ReplicaWithReference {
 }
 
 impl Replica for ReplicaWithReference {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        if weights == Weights::Reference {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        if parameters == Parameters::Reference {
             return Ok(self.golden.log_probs(chunk));
         }
-        let scores = self.inner.log_probs(chunk, weights)?;
+        let scores = self.inner.log_probs(chunk, parameters)?;
         self.golden.keep(chunk, &scores)?;
         Ok(scores)
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use counterpoint::updater::{Group, accumulate};
-use counterpoint::{Error, Policy, Replay, Result, SyncGrpoConfig, Weights};
+use counterpoint::{Error, Policy, Replay, Result, SyncGrpoConfig, Parameters};
 use counterpoint_benches::candidates;
 use counterpoint_benches::process::{memory_mib, reset_peak, timed};
 use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGit, MaskGitConfig, TextModel};
@@ -79,7 +79,7 @@ pub fn record(common: &Common) -> Result<Value> {
         .iter()
         .map(|trajectory| Replay { trajectory, segment: 0, steps: 0..trajectory.segments[0].steps() })
         .collect();
-    let scores = numbers(policy.log_probs(&chunk, Weights::Detached)?.log_probs.reshape([-1]))?;
+    let scores = numbers(policy.log_probs(&chunk, Parameters::Detached)?.log_probs.reshape([-1]))?;
     record.text_log_probs = scores.chunks(scores.len() / common.group).map(<[f32]>::to_vec).collect();
     for (rows, purpose) in [(&mut record.image_log_probs, "image"), (&mut record.text_log_probs, "text")] {
         for (row, candidate) in rows.iter_mut().zip(candidates(common.group as u64)) {

@@ -3,8 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use burn::tensor::Device;
-
 use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
 
 /// What a reward is asked for.
@@ -18,7 +16,7 @@ pub(super) enum What {
 
 pub(super) struct Member {
     pub(super) name: String,
-    pub(super) device: Option<Device>,
+    pub(super) device: Option<String>,
     reward: Mutex<Box<dyn Reward>>,
 }
 

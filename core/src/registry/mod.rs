@@ -146,7 +146,15 @@ impl Reward for Named {
         self.reward.preview(previews)
     }
 
-    fn device(&self) -> Option<Device> {
+    fn state(&self) -> serde_json::Value {
+        self.reward.state()
+    }
+
+    fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
+        self.reward.restore(state)
+    }
+
+    fn device(&self) -> Option<String> {
         self.reward.device()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::draw::{Drawing, Underway};
 use super::reward_thread::RewardThread;
 use super::{Drawn, Rollouts};
-use crate::{Policy, Result, Scored, Watch};
+use crate::{Policy, Result, Scored, Watch, device};
 
 /// The next task's first attempt, rolled out before the rewards of the task before it were known: the group and how its
 /// rollout went, or why there is no task.
@@ -59,7 +59,7 @@ impl Rollouts {
 
     /// Whether rewards are computed beside the next rollout.
     pub(crate) fn overlaps(&self, policy: &dyn Policy) -> bool {
-        self.overlap.decide(policy.device(), self.rewards.devices().cloned())
+        self.overlap.decide(policy.device().as_ref().map(device::name), self.rewards.devices().cloned())
     }
 
     /// Rolls out the task at `cursor` for the first time, its events held back if it is `ahead`.

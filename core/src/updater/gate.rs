@@ -5,7 +5,7 @@ use super::chunks::chunks;
 use super::layout::read;
 use super::replay::Batch;
 use super::{Group, Updater};
-use crate::{Error, Replay, Result, Weights};
+use crate::{Error, Replay, Result, Parameters};
 
 impl Updater {
     /// Refuses to train when sampling and replay disagree by more than `gate_tolerance` nats anywhere.
@@ -16,7 +16,7 @@ impl Updater {
         for chunk in chunks(&batch.items, self.config.chunk, self.policy.as_ref())? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
             // What is trained is what is checked: the differentiable scores, not the detached ones.
-            let scores = self.policy.log_probs(&replays, Weights::Current)?;
+            let scores = self.policy.log_probs(&replays, Parameters::Current)?;
             let replayed = read(&scores, &replays);
             release(scores.log_probs);
             let replayed = replayed?;

@@ -10,7 +10,7 @@ use super::layout::read;
 use super::{BatchDraw, Group};
 use crate::config::Chunk;
 use crate::event::unwatched;
-use crate::{Event, Objective, Policy, Replay, Replica, Result, Stream, Watch, Weights};
+use crate::{Event, Objective, Policy, Replay, Replica, Result, Stream, Watch, Parameters};
 
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
 /// log-probabilities being those that were recorded while sampling. Stops at the first loss that is not finite.
@@ -108,9 +108,9 @@ impl<'a> Batch<'a> {
     fn score(&self, scoring: &Scoring<'_>, chunk: &[&Item<'_>], scorer: &(impl Scorer + ?Sized)) -> Result<ChunkLoss> {
         let current = |replays: &[Replay<'_>]| match &self.noise {
             Some(noise) => scorer.training(replays, noise.clone()),
-            None => scorer.scores(replays, Weights::Current),
+            None => scorer.scores(replays, Parameters::Current),
         };
-        scoring.score(chunk, current, |replays| scorer.scores(replays, Weights::Reference))
+        scoring.score(chunk, current, |replays| scorer.scores(replays, Parameters::Reference))
     }
 
     /// Mean log-probability of each trajectory over its scored decisions as the policy is now, without gradients.
@@ -118,7 +118,7 @@ impl<'a> Batch<'a> {
         let mut rows = vec![Vec::new(); self.items.len()];
         for chunk in chunks(&self.items, chunk, policy)? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-            let scores = read(&policy.log_probs(&replays, Weights::Detached)?, &replays)?;
+            let scores = read(&policy.log_probs(&replays, Parameters::Detached)?, &replays)?;
             for (item, row) in chunk.iter().zip(scores) {
                 rows[item.number] = row;
             }
@@ -146,13 +146,13 @@ impl<'a> Batch<'a> {
 
 /// A policy or one of its replicas.
 trait Scorer {
-    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs>;
+    fn scores(&self, replays: &[Replay<'_>], parameters: Parameters) -> Result<crate::LogProbs>;
     fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs>;
 }
 
 impl Scorer for dyn Policy + '_ {
-    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs> {
-        self.log_probs(replays, weights)
+    fn scores(&self, replays: &[Replay<'_>], parameters: Parameters) -> Result<crate::LogProbs> {
+        self.log_probs(replays, parameters)
     }
 
     fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs> {
@@ -161,8 +161,8 @@ impl Scorer for dyn Policy + '_ {
 }
 
 impl Scorer for dyn Replica + '_ {
-    fn scores(&self, replays: &[Replay<'_>], weights: Weights) -> Result<crate::LogProbs> {
-        self.log_probs(replays, weights)
+    fn scores(&self, replays: &[Replay<'_>], parameters: Parameters) -> Result<crate::LogProbs> {
+        self.log_probs(replays, parameters)
     }
 
     fn training(&self, replays: &[Replay<'_>], noise: Stream) -> Result<crate::LogProbs> {

@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{
-    Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Stream, Streams, Weights,
+    Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Stream, Streams, Parameters,
 };
 
 use super::slow::{Saving, Slowly};
@@ -162,11 +162,11 @@ impl ToyPolicy {
 }
 
 impl Policy for ToyPolicy {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let toy = match weights {
-            Weights::Current => self.learner.inner.module().clone(),
-            Weights::Detached => self.learner.inner.module().valid(),
-            Weights::Reference => self.reference.clone(),
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let toy = match parameters {
+            Parameters::Current => self.learner.inner.module().clone(),
+            Parameters::Detached => self.learner.inner.module().valid(),
+            Parameters::Reference => self.reference.clone(),
         };
         let last = |r: &Replay<'_>| *r.segment().context.last().unwrap();
         let longest = chunk.iter().map(|r| r.decisions().len()).max().unwrap();
@@ -198,7 +198,7 @@ impl Policy for ToyPolicy {
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], mut noise: Stream) -> Result<LogProbs> {
-        let mut scores = self.log_probs(chunk, Weights::Current)?;
+        let mut scores = self.log_probs(chunk, Parameters::Current)?;
         if let Some(heard) = &self.noise {
             heard.lock().unwrap().push(noise.uniform());
             scores.log_probs = scores.log_probs + 0.5;

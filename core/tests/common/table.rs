@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Weights};
+use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Parameters};
 
 #[derive(Module, Debug)]
 struct Table {
@@ -43,11 +43,11 @@ impl TablePolicy {
 }
 
 impl Policy for TablePolicy {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        let table = match weights {
-            Weights::Current => self.learner.module().log_probs.val(),
-            Weights::Detached => self.learner.module().log_probs.val().inner(),
-            Weights::Reference => self.reference.clone(),
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        let table = match parameters {
+            Parameters::Current => self.learner.module().log_probs.val(),
+            Parameters::Detached => self.learner.module().log_probs.val().inner(),
+            Parameters::Reference => self.reference.clone(),
         };
         let longest = chunk.iter().map(|r| r.decisions().len()).max().unwrap();
         let places: Vec<i32> = chunk

@@ -7,7 +7,7 @@ mod bandit {
     use burn::tensor::{Device, Int, Tensor, TensorData};
     use counterpoint::{
         Candidate, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Rollout, Sample, Sampler, Segment, Task,
-        Trajectory, Weights, burn, one_shot,
+        Trajectory, Parameters, burn, one_shot,
     };
 
     pub const ARMS: usize = 3;
@@ -46,11 +46,11 @@ mod bandit {
     }
 
     impl Policy for Bandit {
-        fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-            let all = match weights {
-                Weights::Current => self.learner.module().log_probs(),
-                Weights::Detached => self.learner.module().valid().log_probs(),
-                Weights::Reference => self.reference.log_probs(),
+        fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+            let all = match parameters {
+                Parameters::Current => self.learner.module().log_probs(),
+                Parameters::Detached => self.learner.module().valid().log_probs(),
+                Parameters::Reference => self.reference.log_probs(),
             };
             let chosen: Vec<u32> = chunk.iter().flat_map(|r| r.segment().chosen[r.decisions()].to_vec()).collect();
             let shape = [chunk.len(), chosen.len() / chunk.len()];

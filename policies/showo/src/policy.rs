@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Replica, Result, Stream, Weights, gradients,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Replica, Result, Stream, Parameters, gradients,
 };
 
 use crate::image_prompts::ImagePrompts;
@@ -248,11 +248,11 @@ impl ShowoPolicy {
     }
 
     /// What scores under `weights`.
-    pub(crate) fn scorer(&self, weights: Weights) -> Scorer {
-        let (model, device) = match weights {
-            Weights::Current => (self.learner.module().clone(), self.training_device.clone()),
-            Weights::Detached => return self.rollouts().scorer.clone(),
-            Weights::Reference => (self.reference.clone(), self.device.clone()),
+    pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
+        let (model, device) = match parameters {
+            Parameters::Current => (self.learner.module().clone(), self.training_device.clone()),
+            Parameters::Detached => return self.rollouts().scorer.clone(),
+            Parameters::Reference => (self.reference.clone(), self.device.clone()),
         };
         self.scorer_of(model, device)
     }
@@ -291,13 +291,13 @@ impl Policy for ShowoPolicy {
         "showo"
     }
 
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         scored(chunk, &self.scorer(weights))
     }
 
-    /// The scores under [`Weights::Current`], with the adapters' dropout.
+    /// The scores under [`Parameters::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
-        let mut scorer = self.scorer(Weights::Current);
+        let mut scorer = self.scorer(Parameters::Current);
         scorer.model = dropped_out(scorer.model, self.trainable.dropout(), noise);
         scored(chunk, &scorer)
     }
@@ -325,10 +325,10 @@ impl Policy for ShowoPolicy {
 
 impl ShowoPolicy {
     fn replica(&self) -> ShowoReplica {
-        let mut current = self.scorer(Weights::Current);
+        let mut current = self.scorer(Parameters::Current);
         // Shares the values of the parameters and has a graph of its own.
         current.model = current.model.fork(&self.training_device);
-        ShowoReplica { current, reference: self.scorer(Weights::Reference), dropout: self.trainable.dropout() }
+        ShowoReplica { current, reference: self.scorer(Parameters::Reference), dropout: self.trainable.dropout() }
     }
 }
 
@@ -340,11 +340,11 @@ struct ShowoReplica {
 }
 
 impl Replica for ShowoReplica {
-    fn log_probs(&self, chunk: &[Replay<'_>], weights: Weights) -> Result<LogProbs> {
-        match weights {
-            Weights::Current => scored(chunk, &self.current),
-            Weights::Reference => scored(chunk, &self.reference),
-            Weights::Detached => {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        match parameters {
+            Parameters::Current => scored(chunk, &self.current),
+            Parameters::Reference => scored(chunk, &self.reference),
+            Parameters::Detached => {
                 let model = self.current.model.valid();
                 scored(chunk, &Scorer { model, ..self.reference.clone() })
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Candidate, Key, Learner, Policy, Replay, Segment, Streams, SyncGrpoConfig, Task, Trajectory, TypedSampler, Weights,
+    Candidate, Key, Learner, Policy, Replay, Segment, Streams, SyncGrpoConfig, Task, Trajectory, TypedSampler, Parameters,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
 use counterpoint_showo::{FastPaths, LoraConfig, Precision, ShowoPolicy, Trainable, prompting};
@@ -81,7 +81,7 @@ fn group(policy: &ShowoPolicy) -> Group {
             let length = if segment == 0 { all } else { 1 };
             let score = |step| {
                 let steps = step..step + length;
-                let scores = policy.log_probs(&[Replay { trajectory, segment, steps }], Weights::Detached).unwrap();
+                let scores = policy.log_probs(&[Replay { trajectory, segment, steps }], Parameters::Detached).unwrap();
                 scores.log_probs.into_data().try_into_vec::<f32>().unwrap()
             };
             trajectory.segments[segment].log_probs = (0..all).step_by(length).flat_map(score).collect();
@@ -119,7 +119,7 @@ fn unscored_group(policy: &ShowoPolicy) -> Group {
 }
 
 /// Log-probabilities of everything, in chunks of mixed contexts.
-fn scores(policy: &ShowoPolicy, group: &Group, weights: Weights) -> Vec<f32> {
+fn scores(policy: &ShowoPolicy, group: &Group, parameters: Parameters) -> Vec<f32> {
     let of = |segment: usize, steps: std::ops::Range<usize>| -> Vec<f32> {
         let chunk: Vec<Replay<'_>> = [2, 0, 3, 1]
             .map(|i| &group.trajectories[i])
@@ -128,7 +128,7 @@ fn scores(policy: &ShowoPolicy, group: &Group, weights: Weights) -> Vec<f32> {
                 Replay { trajectory, segment, steps: steps.start..end }
             })
             .into();
-        let scores = policy.log_probs(&chunk, weights).unwrap().log_probs.inner();
+        let scores = policy.log_probs(&chunk, parameters).unwrap().log_probs.inner();
         let width = scores.dims()[1];
         let values = scores.into_data().try_into_vec::<f32>().unwrap();
         chunk.iter().zip(values.chunks(width)).flat_map(|(r, row)| row[..r.decisions().len()].to_vec()).collect()
@@ -140,11 +140,11 @@ fn scores(policy: &ShowoPolicy, group: &Group, weights: Weights) -> Vec<f32> {
 fn scores_do_not_depend_on_short_cuts() {
     let policy = policy();
     let group = group(&policy);
-    let expected = scores(&policy, &group, Weights::Current);
+    let expected = scores(&policy, &group, Parameters::Current);
     let mut policy = policy;
     for (name, fast) in switched_off() {
         policy = policy.with_fast(fast);
-        for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
+        for weights in [Parameters::Current, Parameters::Detached, Parameters::Reference] {
             assert_close(name, &expected, &scores(&policy, &group, weights), 2e-5);
         }
     }
@@ -216,7 +216,7 @@ fn assert_near(what: &str, expected: &[f32], got: &[f32]) {
 #[test]
 fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
     let group = group(&policy());
-    let expected = scores(&policy(), &group, Weights::Current);
+    let expected = scores(&policy(), &group, Parameters::Current);
     let lora = Trainable::Lora(LoraConfig { rank: 4, ..LoraConfig::default() });
     let cases = [
         (Precision::F16, Trainable::All),
@@ -228,7 +228,7 @@ fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
     for (precision, trainable) in cases {
         let what = format!("{trainable:?} in {precision}");
         let mut policy = policy().with_precision(precision).unwrap().with_trainable(&trainable).unwrap();
-        for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
+        for weights in [Parameters::Current, Parameters::Detached, Parameters::Reference] {
             let got = scores(&policy, &group, weights);
             assert!(expected != got, "{what}: not computed in half precision");
             assert_near(&what, &expected, &got);
@@ -236,9 +236,9 @@ fn half_precision_scores_nearly_the_same_and_trains_in_f32() {
         for (name, gradient) in gradients(&mut policy, &group, 5) {
             assert!(gradient.iter().all(|g| g.is_finite()), "{what}: {name}");
         }
-        let before = scores(&policy, &group, Weights::Detached);
+        let before = scores(&policy, &group, Parameters::Detached);
         policy.learner().apply(1e-3, 1.0).unwrap();
-        let [detached, current] = [Weights::Detached, Weights::Current].map(|w| scores(&policy, &group, w));
+        let [detached, current] = [Parameters::Detached, Parameters::Current].map(|w| scores(&policy, &group, w));
         assert!(before != detached, "{what}: rollouts do not see what was learned");
         assert_near(&what, &current, &detached);
     }

@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{LearnerOf, accumulate, answer_of, config, floats, lora, step};
-use counterpoint::{Policy, Replay, Weights};
+use counterpoint::{Policy, Replay, Parameters};
 use counterpoint_showo::{Showo, ShowoConfig, ShowoPolicy, Trainable};
 
 /// Resident memory in MB.
@@ -66,7 +66,7 @@ fn the_reference_and_the_frozen_part_are_one_copy() {
         let trajectory = answer_of(&config);
         let chunk = [Replay { trajectory: &trajectory, segment: 0, steps: 0..2 }];
         let scores = |weights| floats(policy.log_probs(&chunk, weights).unwrap().log_probs);
-        assert_ne!(scores(Weights::Reference), scores(Weights::Detached));
+        assert_ne!(scores(Parameters::Reference), scores(Parameters::Detached));
     }
     let [lora, concept, all] = grown[..] else { panic!() };
     // All: trained parameters beside the reference, gradients on the way, two moments.

@@ -12,7 +12,7 @@ use common::{
 };
 use counterpoint::burn::module::{Module, ModuleMapper, Param};
 use counterpoint::burn::tensor::Tensor;
-use counterpoint::{Error, ErrorKind, Key, Policy, Replay, Stream, Streams, Weights};
+use counterpoint::{Error, ErrorKind, Key, Policy, Replay, Stream, Streams, Parameters};
 use counterpoint_showo::{LoraConfig, ShowoPolicy, Trainable};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -184,15 +184,15 @@ fn dropout_is_drawn_once_per_update_and_is_in_the_scores_of_updates_alone() {
     let training = |policy: &ShowoPolicy, chunk: &[Replay<'_>], update| {
         floats(policy.training_log_probs(chunk, noise(update)).unwrap().log_probs.inner())
     };
-    for weights in [Weights::Current, Weights::Detached, Weights::Reference] {
+    for weights in [Parameters::Current, Parameters::Detached, Parameters::Reference] {
         assert_eq!(scores(&dropping, weights), scores(&plain, weights), "no noise in {weights:?}");
     }
-    assert_close("merged", &scores(&plain, Weights::Detached), &scores(&plain, Weights::Current), 1e-5);
-    assert_eq!(training(&plain, &one, 0), scores(&plain, Weights::Current));
+    assert_close("merged", &scores(&plain, Parameters::Detached), &scores(&plain, Parameters::Current), 1e-5);
+    assert_eq!(training(&plain, &one, 0), scores(&plain, Parameters::Current));
     let first = training(&dropping, &one, 0);
     assert_eq!(first, training(&dropping, &one, 0));
     assert_ne!(first, training(&dropping, &one, 1));
-    assert_ne!(first, scores(&dropping, Weights::Current));
+    assert_ne!(first, scores(&dropping, Parameters::Current));
     let twice = training(&dropping, &[replay.clone(), replay.clone()], 0);
     for row in twice.chunks(2) {
         assert_close("the chunk does not matter", row, &first, 1e-5);
@@ -221,8 +221,8 @@ fn dropout_keeps_the_mean_of_what_an_adapter_adds() {
     let trajectory = answer();
     let chunk = [Replay { trajectory: &trajectory, segment: 0, steps: 0..2 }];
     let of = |scores: counterpoint::LogProbs| floats(scores.log_probs.inner())[0];
-    let base = of(policy.log_probs(&chunk, Weights::Reference).unwrap());
-    let adapted = of(policy.log_probs(&chunk, Weights::Current).unwrap()) - base;
+    let base = of(policy.log_probs(&chunk, Parameters::Reference).unwrap());
+    let adapted = of(policy.log_probs(&chunk, Parameters::Current).unwrap()) - base;
     let draws: Vec<f32> = (0..200).map(|i| of(policy.training_log_probs(&chunk, noise(i)).unwrap()) - base).collect();
     let mean = draws.iter().sum::<f32>() / draws.len() as f32;
     let deviation = (draws.iter().map(|d| (d - mean).powi(2)).sum::<f32>() / draws.len() as f32).sqrt();
@@ -293,17 +293,17 @@ fn what_samples_is_what_is_trained_after_every_change_of_parameters() {
         let mut policy = policy(&trainable);
         let scores =
             |policy: &ShowoPolicy, weights| floats(policy.log_probs(&chunk, weights).unwrap().log_probs.inner());
-        let mut seen = vec![scores(&policy, Weights::Detached)];
+        let mut seen = vec![scores(&policy, Parameters::Detached)];
         policy.learner_of().save(folder.path()).unwrap();
         for _ in 0..2 {
             step(&mut policy);
-            let detached = scores(&policy, Weights::Detached);
-            assert_close("detached", &detached, &scores(&policy, Weights::Current), 1e-5);
+            let detached = scores(&policy, Parameters::Detached);
+            assert_close("detached", &detached, &scores(&policy, Parameters::Current), 1e-5);
             assert!(!seen.contains(&detached), "{trainable:?}");
             seen.push(detached);
         }
         policy.learner_of().load(folder.path()).unwrap();
-        assert_eq!(scores(&policy, Weights::Detached), seen[0], "{trainable:?}");
-        assert_eq!(scores(&policy, Weights::Reference), seen[0]);
+        assert_eq!(scores(&policy, Parameters::Detached), seen[0], "{trainable:?}");
+        assert_eq!(scores(&policy, Parameters::Reference), seen[0]);
     }
 }

@@ -206,7 +206,7 @@ impl Reward for Ber {
         self.score_by(Head::Contrastive, previews)
     }
 
-    fn device(&self) -> Option<Device> {
-        Some(self.device.clone())
+    fn device(&self) -> Option<String> {
+        Some(counterpoint::device::name(&self.device))
     }
 }

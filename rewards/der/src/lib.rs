@@ -184,8 +184,8 @@ impl Reward for Der {
         Ok(samples.iter().zip(judged.iter().cloned()).map(score).collect())
     }
 
-    fn device(&self) -> Option<Device> {
-        Some(self.embedder.device.clone())
+    fn device(&self) -> Option<String> {
+        Some(counterpoint::device::name(&self.embedder.device))
     }
 }
 

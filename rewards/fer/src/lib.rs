@@ -203,8 +203,8 @@ impl Reward for Fer {
         Ok(judged.into_iter().map(score).collect())
     }
 
-    fn device(&self) -> Option<Device> {
-        Some(self.device.clone())
+    fn device(&self) -> Option<String> {
+        Some(counterpoint::device::name(&self.device))
     }
 }
 

@@ -144,8 +144,8 @@ impl Reward for Tier {
         Ok(questions.iter().map(&mut score).collect())
     }
 
-    fn device(&self) -> Option<Device> {
-        Some(self.device.clone())
+    fn device(&self) -> Option<String> {
+        Some(counterpoint::device::name(&self.device))
     }
 }
 

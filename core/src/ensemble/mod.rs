@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use burn::tensor::Device;
 use serde_json::Value;
 
 use self::member::{Member, What};
@@ -119,7 +118,7 @@ impl RewardEnsemble {
     }
 
     /// The devices that rewards compute on, as far as they say so.
-    pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &String> {
         self.members.iter().filter_map(|member| member.device.as_ref())
     }
 
