@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{checkpoints, step_of};
 use super::manifest::Manifest;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, folder_of};
 
 /// A checkpoint whose files are all what its manifest says.
 #[derive(Debug)]
@@ -77,6 +77,6 @@ impl Reader {
 /// The newest intact checkpoint beside `dir` that is older than it.
 fn previous_intact(dir: &Path) -> Option<PathBuf> {
     let this = step_of(dir).unwrap_or(u64::MAX);
-    let older = checkpoints(dir.parent()?).ok()?.into_iter().rev().filter(|(step, _)| *step < this);
+    let older = checkpoints(folder_of(dir)).ok()?.into_iter().rev().filter(|(step, _)| *step < this);
     older.map(|(_, path)| path).find(|path| Reader::verified(path).is_ok())
 }
