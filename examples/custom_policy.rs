@@ -8,9 +8,9 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, gru};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use counterpoint::{
-    Candidate, Error, Learner, LogProbs, ModuleLearner, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Rollout,
-    Sample, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory, Parameters, config::TrainerConfig,
-    one_shot,
+    Candidate, Error, Learner, LogProbs, ModuleLearner, Parameters, Parts, Policy, Replay, Result, Reward,
+    RewardEnsemble, Rollout, Sample, Score, Segment, Streams, SyncGrpoConfig, Task, Trainer, Trajectory,
+    config::TrainerConfig, one_shot,
 };
 
 const LETTERS: usize = 26;

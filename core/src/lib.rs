@@ -61,7 +61,7 @@ pub use journal::Journal;
 pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use path::folder_of;
-pub use policy::{LogProbs, Policy, Replay, Replica, Parameters};
+pub use policy::{LogProbs, Parameters, Policy, Replay, Replica};
 pub use reward::{Reward, Score};
 pub use rollouts::{Drawn, Rollouts};
 pub use sample::Sample;

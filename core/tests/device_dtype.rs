@@ -7,8 +7,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor, TensorData};
 use counterpoint::config::TrainerConfig;
 use counterpoint::{
-    Candidate, Learner, LogProbs, ModuleLearner, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Rollout,
-    Sample, Score, Segment, Streams, Task, Trainer, Trajectory, Parameters, one_shot,
+    Candidate, Learner, LogProbs, ModuleLearner, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble,
+    Rollout, Sample, Score, Segment, Streams, Task, Trainer, Trajectory, one_shot,
 };
 
 #[derive(Module, Debug)]

@@ -7,7 +7,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Faults, ToyPolicy, changed, config, parts, trainer};
 use counterpoint::config::TrainerConfig;
-use counterpoint::{Learner, LogProbs, Policy, Replay, Result, Parameters};
+use counterpoint::{Learner, LogProbs, Parameters, Policy, Replay, Result};
 
 /// Floats that the graph of every chunk holds: 4 MiB.
 const HELD: usize = 1 << 20;

@@ -26,7 +26,7 @@ impl Reward for Constant {
     }
 
     fn device(&self) -> Option<String> {
-        Some(Device::flex())
+        Some("flex".to_owned())
     }
 }
 

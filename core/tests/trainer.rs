@@ -11,8 +11,8 @@ use counterpoint::config::{Chunk, MemoryBudget, TrainerConfig};
 use counterpoint::trainer::Outcome;
 use counterpoint::updater::accumulate;
 use counterpoint::{
-    Error, Event, Group, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Parts, Policy, Replay, Reward,
-    Sampler, Segment, StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory, Parameters,
+    Error, Event, Group, GroupFilter, ImagePositions, Learner, LogProbs, Objective, Parameters, Parts, Policy, Replay,
+    Reward, Sampler, Segment, StopToken, SyncGrpoConfig, TaskSource, Trainer, Trajectory,
 };
 
 #[test]

@@ -9,7 +9,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Error, Learner, LogProbs, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory, Parameters,
+    Error, Learner, LogProbs, Parameters, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory,
 };
 use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
 use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};

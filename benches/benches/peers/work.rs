@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use counterpoint::updater::{Group, accumulate};
-use counterpoint::{Error, Policy, Replay, Result, SyncGrpoConfig, Parameters};
+use counterpoint::{Error, Parameters, Policy, Replay, Result, SyncGrpoConfig};
 use counterpoint_benches::candidates;
 use counterpoint_benches::process::{memory_mib, reset_peak, timed};
 use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGit, MaskGitConfig, TextModel};

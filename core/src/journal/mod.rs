@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::{self, Keep, Lock, Writer, checkpoints, latest, set_aside, sync, unused};
 use crate::metrics::{Metrics, MetricsLog};
-use crate::{Error, Result};
+use crate::{Error, Result, folder_of};
 
 const CHECKPOINTS: &str = "checkpoints";
 const METRICS: &str = "metrics.jsonl";
@@ -111,7 +111,7 @@ impl Journal {
     pub fn go_on_from(&mut self, dir: &Path, step: u64) -> Result<()> {
         self.lock()?;
         let real = |path: &Path| path.canonicalize().ok();
-        let inside = dir.parent().and_then(real).is_some_and(|parent| Some(parent) == real(&self.checkpoints()));
+        let inside = real(folder_of(dir)).is_some_and(|parent| Some(parent) == real(&self.checkpoints()));
         self.own |= inside;
         self.saved_at = inside.then_some(step);
         // Opened again without what was written of the steps that are now to be done again.

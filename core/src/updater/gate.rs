@@ -5,7 +5,7 @@ use super::chunks::chunks;
 use super::layout::read;
 use super::replay::Batch;
 use super::{Group, Updater};
-use crate::{Error, Replay, Result, Parameters};
+use crate::{Error, Parameters, Replay, Result};
 
 impl Updater {
     /// Refuses to train when sampling and replay disagree by more than `gate_tolerance` nats anywhere.

@@ -10,7 +10,7 @@ use super::layout::read;
 use super::{BatchDraw, Group};
 use crate::config::Chunk;
 use crate::event::unwatched;
-use crate::{Event, Objective, Policy, Replay, Replica, Result, Stream, Watch, Parameters};
+use crate::{Event, Objective, Parameters, Policy, Replay, Replica, Result, Stream, Watch};
 
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
 /// log-probabilities being those that were recorded while sampling. Stops at the first loss that is not finite.

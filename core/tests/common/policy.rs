@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{
-    Decoding, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Stream, Streams, Parameters,
+    Decoding, Key, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Result, SegmentKind, Stream, Streams,
 };
 
 use super::slow::{Saving, Slowly};

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint::{Learner, LogProbs, ModuleLearner, Policy, Replay, Result, Segment, Trajectory, Parameters};
+use counterpoint::{Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Result, Segment, Trajectory};
 
 #[derive(Module, Debug)]
 struct Table {

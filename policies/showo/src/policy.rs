@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Policy, Replay, Replica, Result, Stream, Parameters, gradients,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, gradients,
 };
 
 use crate::image_prompts::ImagePrompts;
@@ -292,7 +292,7 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        scored(chunk, &self.scorer(weights))
+        scored(chunk, &self.scorer(parameters))
     }
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.

@@ -1,7 +1,7 @@
 //! Show-o as the samplers see it: text continuation and masked image prediction on the current parameters.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Result, Task, Parameters};
+use counterpoint::{Parameters, Result, Task};
 use counterpoint_samplers::{ImageModel, TextModel, UnifiedModel};
 use image::RgbImage;
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use counterpoint::updater::{Group, accumulate};
 use counterpoint::{
-    Candidate, Key, Learner, Policy, Replay, Segment, Streams, SyncGrpoConfig, Task, Trajectory, TypedSampler, Parameters,
+    Candidate, Key, Learner, Parameters, Policy, Replay, Segment, Streams, SyncGrpoConfig, Task, Trajectory,
+    TypedSampler,
 };
 use counterpoint_samplers::{AutoregressiveConfig, MaskGitConfig, UnifiedConfig};
 use counterpoint_showo::{FastPaths, LoraConfig, Precision, ShowoPolicy, Trainable, prompting};

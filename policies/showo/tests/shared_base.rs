@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{LearnerOf, accumulate, answer_of, config, floats, lora, step};
-use counterpoint::{Policy, Replay, Parameters};
+use counterpoint::{Parameters, Policy, Replay};
 use counterpoint_showo::{Showo, ShowoConfig, ShowoPolicy, Trainable};
 
 /// Resident memory in MB.

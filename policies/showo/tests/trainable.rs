@@ -12,7 +12,7 @@ use common::{
 };
 use counterpoint::burn::module::{Module, ModuleMapper, Param};
 use counterpoint::burn::tensor::Tensor;
-use counterpoint::{Error, ErrorKind, Key, Policy, Replay, Stream, Streams, Parameters};
+use counterpoint::{Error, ErrorKind, Key, Parameters, Policy, Replay, Stream, Streams};
 use counterpoint_showo::{LoraConfig, ShowoPolicy, Trainable};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
