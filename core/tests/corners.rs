@@ -241,6 +241,35 @@ fn weight_decay_leaves_norms_and_biases_alone_unless_told_otherwise() {
 }
 
 #[test]
+fn a_learner_that_is_loaded_in_another_process_decays_the_same_parameters() {
+    let made = || {
+        let device = Device::flex().autodiff();
+        let layer =
+            Layer { weight: Param::from_data([[2.0_f32]], &device), bias: Param::from_data([2.0_f32], &device) };
+        let mut learner = ModuleLearner::new(layer);
+        let mut optimizer = OptimizerConfig::default();
+        optimizer.weight_decay = 0.5;
+        learner.configure(&optimizer);
+        learner
+    };
+    let step = |learner: &mut ModuleLearner<Layer>| {
+        let Layer { weight, bias } = learner.module().clone();
+        learner.accumulate(weight.val().sum() + bias.val().sum()).unwrap();
+        learner.apply(0.1, 1.0).unwrap();
+        let Layer { weight, bias } = learner.module();
+        [weight.val().into_scalar::<f32>(), bias.val().into_scalar::<f32>()].map(f32::to_bits)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = made();
+    step(&mut first);
+    first.save(folder.path()).unwrap();
+    // Parameters made anew have other ids, as those of another process do.
+    let mut second = made();
+    second.load(folder.path()).unwrap();
+    assert_eq!(step(&mut second), step(&mut first));
+}
+
+#[test]
 fn a_constructor_finds_what_a_rollout_would_stumble_over() {
     let filter = || counterpoint::DynamicGroupScalingConfig::default().init().unwrap();
     assert!(Trainer::new(parts().with_filter(filter()), config(1), 7).is_err());

@@ -23,7 +23,7 @@ fn weights(arguments: &[&str]) -> Output {
 }
 
 fn fixture(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/fixtures/weights");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/weights/tests/fixtures");
     folder.join(name).display().to_string()
 }
 

@@ -149,6 +149,7 @@ pub enum DecayScope {
 /// decay. [`new`](Self::new) writes them into checkpoints all the same, [`on_frozen_base`](Self::on_frozen_base) does not.
 pub struct ModuleLearner<M: Module> {
     module: M,
+    settings: OptimizerConfig,
     optimizer: ModuleOptimizer,
     gradients: GradientsAccumulator<M>,
     partial: Option<Partial>,
@@ -166,7 +167,9 @@ const OPTIMIZER: &str = "optimizer.bpk";
 impl<M: Module> ModuleLearner<M> {
     /// Takes over a module on an autodiff device.
     pub fn new(module: M) -> Self {
-        Self { module, optimizer: AdamWConfig::new().init(), gradients: GradientsAccumulator::new(), partial: None }
+        let settings = OptimizerConfig::default();
+        let optimizer = optimizer_of(&module, &settings);
+        Self { module, settings, optimizer, gradients: GradientsAccumulator::new(), partial: None }
     }
 
     /// Takes over a module on an autodiff device of which only some parameters require gradients. Checkpoints hold those
@@ -237,16 +240,8 @@ impl<M: Module> ModuleLearner<M> {
 
 impl<M: Module + 'static> Learner for ModuleLearner<M> {
     fn configure(&mut self, optimizer: &OptimizerConfig) {
-        let adam_w = AdamWConfig::new()
-            .with_beta_1(optimizer.betas[0] as f32)
-            .with_beta_2(optimizer.betas[1] as f32)
-            .with_epsilon(1e-8);
-        let decaying = adam_w.clone().with_weight_decay(optimizer.weight_decay as f32);
-        self.optimizer = decaying.init();
-        if optimizer.decay_scope == DecayScope::Matrices {
-            let group = ParamGroup::from_ids(vectors(&self.module));
-            self.optimizer = decaying.init().with_group(group, adam_w.with_weight_decay(0.0).build(), None);
-        }
+        self.settings = *optimizer;
+        self.optimizer = optimizer_of(&self.module, optimizer);
     }
 
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
@@ -331,11 +326,27 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         // The base is not in the file; that all of the trained ones are is settled by their number and their names.
         let record = record.allow_partial(self.partial.is_some());
         let module = self.module.clone().try_load_record(record).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
-        let optimizer =
-            self.optimizer.clone().load(dir.join(OPTIMIZER)).map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
+        // Made anew: the parameters have the ids of the file now, and weight decay goes by them.
+        let optimizer = optimizer_of(&module, &self.settings).load(dir.join(OPTIMIZER));
+        let optimizer = optimizer.map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
         (self.module, self.optimizer) = (module, optimizer);
         self.discard();
         Ok(())
+    }
+}
+
+/// AdamW for `module`, in two groups where norms and biases do not decay.
+fn optimizer_of<M: Module>(module: &M, settings: &OptimizerConfig) -> ModuleOptimizer {
+    let adam_w = AdamWConfig::new()
+        .with_beta_1(settings.betas[0] as f32)
+        .with_beta_2(settings.betas[1] as f32)
+        .with_epsilon(1e-8);
+    let decaying = adam_w.clone().with_weight_decay(settings.weight_decay as f32).init();
+    match settings.decay_scope {
+        DecayScope::All => decaying,
+        DecayScope::Matrices => {
+            decaying.with_group(ParamGroup::from_ids(vectors(module)), adam_w.with_weight_decay(0.0).build(), None)
+        }
     }
 }
 

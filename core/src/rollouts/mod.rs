@@ -32,8 +32,8 @@ pub struct Rollouts {
     pub rewards: RewardEnsemble,
     /// Where tasks come from.
     pub tasks: Box<dyn TaskSource>,
-    filter: Box<dyn GroupFilter>,
-    surrogate: Option<String>,
+    pub(crate) filter: Box<dyn GroupFilter>,
+    pub(crate) surrogate: Option<String>,
     streams: Streams,
     group_size: usize,
     max_attempts: usize,
@@ -122,11 +122,5 @@ impl Rollouts {
         self.filter.restore(&memory.filter)?;
         self.sampler.restore(&memory.sampler)?;
         self.rewards.restore(&memory.rewards)
-    }
-
-    pub(crate) fn into_parts(
-        self,
-    ) -> (Box<dyn Sampler>, Box<dyn GroupFilter>, RewardEnsemble, Option<String>, Box<dyn TaskSource>) {
-        (self.sampler, self.filter, self.rewards, self.surrogate, self.tasks)
     }
 }

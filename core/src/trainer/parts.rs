@@ -73,7 +73,7 @@ impl Parts {
     }
 
     pub(super) fn join(rollouts: Rollouts, updater: Updater) -> Self {
-        let (sampler, filter, rewards, surrogate, tasks) = rollouts.into_parts();
+        let Rollouts { sampler, filter, rewards, surrogate, tasks, .. } = rollouts;
         let (policy, objective) = updater.into_parts();
         Self { policy, sampler, filter, surrogate, objective, rewards, tasks }
     }

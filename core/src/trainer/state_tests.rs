@@ -75,7 +75,8 @@ fn a_foreign_checkpoint_is_refused_with_the_difference() {
         state().check_same_run(&now)
     };
     changed(|_| {}).unwrap();
-    let cases: [(fn(&mut TrainerState), &str); 6] = [
+    type Change = fn(&mut TrainerState);
+    let cases: [(Change, &str); 6] = [
         (|s| s.policy = "janus".to_owned(), "the policy: expected showo as in the checkpoint, got janus"),
         (|s| s.seed = 1, "the seed: expected 18446744073709551615 as in the checkpoint, got 1"),
         (

@@ -38,7 +38,11 @@ const BUILTINS: [&str; 5] = ["__import__", "compile", "eval", "exec", "open"];
 /// Lists what the file at `path` holds.
 pub(crate) fn read(path: &Path) -> Result<Contents> {
     let bad = |e: PytorchError| damaged(path, e);
-    let root = PytorchReader::read_pickle_data(path, None).map_err(bad)?;
+    let root = match PytorchReader::read_pickle_data(path, None) {
+        Ok(root) => root,
+        // Burn's zip reader does not take every file that torch writes of a single tensor; its copy it does.
+        Err(e) => return only(path).map_err(|_| bad(e)),
+    };
     if let Some(callable) = code(&root) {
         return Err(Error::weights(format!(
             "{}: refused: torch.load would call {callable}, which no weights need; nothing was run, do not open this \
