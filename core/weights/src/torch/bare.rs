@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+use zip::read::{ArchiveOffset, Config};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -16,21 +17,28 @@ pub(crate) const NAME: &str = "tensor";
 /// The pickle of one tensor is far shorter.
 const LONGEST_PICKLE: u64 = 1 << 20;
 
-/// A copy of the zip file at `path` whose pickle is that of the dictionary `{"tensor": what path holds}`.
-pub(super) fn in_dictionary(path: &Path) -> io::Result<NamedTempFile> {
-    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+/// A copy of the zip file at `path` whose pickle is that of the dictionary `{"tensor": what path holds}`. Entries are copied as they
+/// are, checksums included, or written `anew`, without the extra fields and descriptors that not every reader takes.
+pub(super) fn in_dictionary(path: &Path, anew: bool) -> io::Result<NamedTempFile> {
+    // It begins where the file begins: looking for another beginning fails on some files of 1 to 2 KiB.
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(config, BufReader::new(File::open(path)?))?;
     let mut copy = ZipWriter::new(NamedTempFile::new()?);
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at)?;
-        match entry.name()?.ends_with("data.pkl") {
-            false => copy.raw_copy_file(entry)?,
-            true => {
-                let name = entry.name()?.into_owned();
-                drop(entry);
-                let pickle = dictionary_of(&pickle(&mut archive, at)?)?;
-                copy.start_file(name, SimpleFileOptions::default().compression_method(CompressionMethod::Stored))?;
-                copy.write_all(&pickle)?;
-            }
+        let (name, size) = (entry.name()?.into_owned(), entry.size());
+        if name.ends_with("data.pkl") {
+            drop(entry);
+            let pickle = dictionary_of(&pickle(&mut archive, at)?)?;
+            copy.start_file(name, stored)?;
+            copy.write_all(&pickle)?;
+        } else if anew {
+            drop(entry);
+            copy.start_file(name, stored.large_file(size >= u64::from(u32::MAX)))?;
+            io::copy(&mut archive.by_index(at)?, &mut copy)?;
+        } else {
+            copy.raw_copy_file(entry)?;
         }
     }
     Ok(copy.finish()?)

@@ -78,14 +78,17 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
 
 /// The tensor of a file that holds nothing else. The copy that it is read from is kept open, not kept.
 fn only(path: &Path) -> Result<Contents> {
-    let copy = bare::in_dictionary(path).map_err(|e| {
-        Error::weights(format!(
-            "{}: a bare tensor can be read from zip files only; save it again, or in a dictionary",
-            path.display()
-        ))
-        .with_source(e)
-    })?;
-    let reader = PytorchReader::new(copy.path()).map_err(|e| damaged(path, e))?;
+    let read = |anew| {
+        let copy = bare::in_dictionary(path, anew).map_err(|e| {
+            Error::weights(format!(
+                "{}: a bare tensor can be read from zip files only; save it again, or in a dictionary",
+                path.display()
+            ))
+            .with_source(e)
+        })?;
+        PytorchReader::new(copy.path()).map_err(|e| damaged(path, e))
+    };
+    let reader = read(false).or_else(|_| read(true))?;
     Ok(contents(reader, Vec::new()))
 }
 
