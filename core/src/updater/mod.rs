@@ -52,7 +52,7 @@ impl Updater {
     /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
+    /// [`ErrorKind::Config`] when a value is out of range.
     pub fn new(mut policy: Box<dyn Policy>, config: &TrainerConfig, streams: Streams) -> Result<Self> {
         config.validate()?;
         policy.learner().configure(&OptimizerConfig {
@@ -118,7 +118,7 @@ impl Updater {
     /// What is learned from `drawn`, with the objective's advantages; `None` when the group was dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the objective does not return one advantage per reward.
+    /// [`ErrorKind::Contract`] when the objective does not return one advantage per reward.
     pub fn group(&self, drawn: Drawn) -> Result<Option<Group>> {
         if drawn.rollouts.is_empty() {
             return Ok(None);
@@ -139,8 +139,8 @@ impl Updater {
     /// every few chunks.
     ///
     /// # Errors
-    /// Whatever the policy, the objective or `watch` returns; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when
-    /// sampling and replay disagree; [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite) when a loss or gradient is not
+    /// Whatever the policy, the objective or `watch` returns; [`ErrorKind::Contract`] when
+    /// sampling and replay disagree; [`ErrorKind::NonFinite`] when a loss or gradient is not
     /// finite. Parameters and optimizer are then as they were before.
     pub fn update(&mut self, step: u64, groups: &[Group], watch: Watch<'_>) -> Result<Update> {
         let mut metrics = Metrics::new();
@@ -216,7 +216,7 @@ impl Updater {
     /// Writes parameters and optimizer into `dir`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file cannot be written.
+    /// [`ErrorKind::Io`] when a file cannot be written.
     pub fn save(&mut self, dir: &Path) -> Result<()> {
         self.policy.learner().save(dir)
     }
@@ -224,7 +224,7 @@ impl Updater {
     /// Restores what [`save`](Updater::save) wrote, bit for bit.
     ///
     /// # Errors
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the files are not those of such a policy.
+    /// [`ErrorKind::Checkpoint`] when the files are not those of such a policy.
     pub fn load(&mut self, dir: &Path) -> Result<()> {
         self.policy.learner().load(dir)
     }
