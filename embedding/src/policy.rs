@@ -4,7 +4,7 @@ use counterpoint::burn::module::{Module, Param};
 use counterpoint::burn::tensor::activation::log_softmax;
 use counterpoint::burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{
-    Error, Key, Learner, LogProbs, ModuleLearner, Policy, Replay, Result, SegmentKind, Streams, Parameters, burn,
+    Error, Key, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Result, SegmentKind, Streams, burn,
 };
 
 /// Notes of the scale, two octaves of it.

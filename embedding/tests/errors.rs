@@ -8,8 +8,8 @@ use common::{folder, step, trainer, weights};
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
 use counterpoint::{
-    Error, ErrorKind, Learner, LogProbs, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score,
-    StopToken, Streams, Task, Trainer, Parameters,
+    Error, ErrorKind, Learner, LogProbs, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample,
+    Score, StopToken, Streams, Task, Trainer,
 };
 use counterpoint_embedding::{Composer, Stepwise, parts};
 
