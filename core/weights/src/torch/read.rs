@@ -10,7 +10,7 @@ use counterpoint::{Error, Result};
 
 use crate::contents::Contents;
 use crate::layout::Layout;
-use crate::torch::bare;
+use crate::torch::copy;
 
 /// The keys under which training checkpoints keep the model.
 const MODEL_KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
@@ -37,12 +37,20 @@ const BUILTINS: [&str; 5] = ["__import__", "compile", "eval", "exec", "open"];
 
 /// Lists what the file at `path` holds.
 pub(crate) fn read(path: &Path) -> Result<Contents> {
+    match PytorchReader::read_pickle_data(path, None) {
+        Ok(root) => of_root(root, path, path),
+        Err(e @ PytorchError::Zip(_)) => {
+            let Ok(copy) = copy::anew(path) else { return Err(damaged(path, e)) };
+            let root = PytorchReader::read_pickle_data(copy.path(), None).map_err(|e| damaged(path, e))?;
+            of_root(root, copy.path(), path)
+        }
+        Err(e) => Err(damaged(path, e)),
+    }
+}
+
+/// What `file` holds, whose pickle gives `root`: the file at `path`, or a copy of it. The reader keeps it open; a copy is not kept.
+fn of_root(root: PickleValue, file: &Path, path: &Path) -> Result<Contents> {
     let bad = |e: PytorchError| damaged(path, e);
-    let root = match PytorchReader::read_pickle_data(path, None) {
-        Ok(root) => root,
-        // Burn's zip reader does not take every file that torch writes of a single tensor; its copy it does.
-        Err(e) => return only(path).map_err(|_| bad(e)),
-    };
     if let Some(callable) = code(&root) {
         return Err(Error::weights(format!(
             "{}: refused: torch.load would call {callable}, which no weights need; nothing was run, do not open this \
@@ -53,15 +61,15 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
     let keys = match root {
         PickleValue::Dict(keys) => keys,
         PickleValue::Unsupported(kind) if kind == "torch.Tensor" || kind == "torch.nn.parameter.Parameter" => {
-            return only(path);
+            return only(file, path);
         }
         _ => HashMap::new(),
     };
-    let all = PytorchReader::new(path).map_err(bad)?;
+    let all = PytorchReader::new(file).map_err(bad)?;
     let mut notes = Vec::new();
     let mut chosen = None;
     for key in MODEL_KEYS.into_iter().filter(|key| matches!(keys.get(*key), Some(PickleValue::Dict(_)))) {
-        let under = PytorchReader::with_top_level_key(path, key).map_err(bad)?;
+        let under = PytorchReader::with_top_level_key(file, key).map_err(bad)?;
         if !under.is_empty() {
             let others = all.len() - under.len();
             notes.push(format!("the model is under {key:?}; {others} other tensors of the file are left out"));
@@ -76,19 +84,16 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
     Ok(contents(reader, notes))
 }
 
-/// The tensor of a file that holds nothing else. The copy that it is read from is kept open, not kept.
-fn only(path: &Path) -> Result<Contents> {
-    let read = |anew| {
-        let copy = bare::in_dictionary(path, anew).map_err(|e| {
-            Error::weights(format!(
-                "{}: a bare tensor can be read from zip files only; save it again, or in a dictionary",
-                path.display()
-            ))
-            .with_source(e)
-        })?;
-        PytorchReader::new(copy.path()).map_err(|e| damaged(path, e))
-    };
-    let reader = read(false).or_else(|_| read(true))?;
+/// The tensor of a file that holds nothing else.
+fn only(file: &Path, path: &Path) -> Result<Contents> {
+    let copy = copy::in_dictionary(file).map_err(|e| {
+        Error::weights(format!(
+            "{}: a bare tensor can be read from zip files only; save it again, or in a dictionary",
+            path.display()
+        ))
+        .with_source(e)
+    })?;
+    let reader = PytorchReader::new(copy.path()).map_err(|e| damaged(path, e))?;
     Ok(contents(reader, Vec::new()))
 }
 
