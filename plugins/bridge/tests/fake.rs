@@ -196,7 +196,8 @@ fn half_an_answer_is_none() {
         let mut expert = Fake::new(&said, LISTENS).start(BridgeOptions { grace_s: 0.1, ..quick() }).unwrap();
         let error = hurried_call(&mut expert).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
-        let mut expert = Fake::new(&said, "exit 4").start(quick()).unwrap();
+        // It ends after it was told to start: one that is gone before has answered what it did not read.
+        let mut expert = Fake::new(&said, "head -c 1 > /dev/null; exit 4").start(quick()).unwrap();
         let error = call(&mut expert).unwrap_err();
         assert_eq!((error.kind(), error.to_string().contains("exit status: 4")), (ErrorKind::Died, true), "{error}");
     }
