@@ -1,6 +1,6 @@
 //! Devices by the names that a command line uses, and constants on them.
 
-use burn::tensor::{Bool, DType, Device, Tensor};
+use burn::tensor::{Bool, Device, FloatDType, Tensor};
 
 use crate::{Error, Result};
 
@@ -51,7 +51,7 @@ pub fn constant<const D: usize>(inner: Tensor<D>, device: &Device) -> Tensor<D> 
 
 /// 1 where `condition` holds and 0 elsewhere, in f32 whatever the device's default is.
 pub(crate) fn indicator<const D: usize>(condition: Tensor<D, Bool>) -> Tensor<D> {
-    condition.float().cast(DType::F32)
+    condition.cast(FloatDType::F32)
 }
 
 fn unknown(name: &str) -> Error {

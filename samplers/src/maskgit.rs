@@ -1,7 +1,7 @@
 //! MaskGIT (arXiv 2202.04200): all image tokens are predicted at every step, the least confident are masked again.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor, TensorData, Transaction};
 use counterpoint::{Candidate, Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -210,7 +210,11 @@ impl<'a> Batch<'a> {
         let undecided = self.codes.clone().equal_scalar(self.mask as i64);
         let chosen = self.codes.clone().mask_where(undecided.clone(), drawn);
         let chosen_log_probs = log_probs.gather(2, chosen.clone().unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-        self.records.push([chosen.clone().float(), chosen_log_probs.clone(), undecided.clone().float()]);
+        self.records.push([
+            chosen.clone().cast(FloatDType::F32),
+            chosen_log_probs.clone(),
+            undecided.clone().cast(FloatDType::F32),
+        ]);
 
         let remask = config.schedule.remask(step, config.timesteps, self.tokens, self.undecided_count);
         let temperature = annealed(config, step);
@@ -226,13 +230,13 @@ impl<'a> Batch<'a> {
     fn uniforms(&self, purpose: &str, step: usize) -> Tensor<2> {
         let values: Vec<f32> =
             self.candidates.iter().flat_map(|c| c.stream(purpose, step as u64).uniforms(self.tokens)).collect();
-        Tensor::from_data(TensorData::new(values, [self.candidates.len(), self.tokens]), &self.device)
+        Tensor::from_data(TensorData::new(values, [self.candidates.len(), self.tokens]), (&self.device, DType::F32))
     }
 
     /// Fetches everything that happened in one transaction and appends it to the canvases.
     fn write_back(self, canvases: &mut [Canvas]) -> Result<()> {
         let steps = self.records.len();
-        let mut transaction = Transaction::default().register(self.codes.float());
+        let mut transaction = Transaction::default().register(self.codes.cast(FloatDType::F32));
         for record in self.records {
             for tensor in record {
                 transaction = transaction.register(tensor);

@@ -1,7 +1,7 @@
 //! Autoregressive text: one token after the other, batched over the candidates of one context.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, Transaction};
 use counterpoint::device::is_cpu;
 use counterpoint::{Candidate, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ impl Autoregressive {
         let mut unread = Vec::with_capacity(stride);
         for position in 1..=self.config.max_new_tokens {
             let uniforms: Vec<f32> = writing.iter().map(|&candidate| streams[candidate].uniform()).collect();
-            let uniforms = Tensor::from_data(TensorData::new(uniforms, [writing.len(), 1]), &device);
+            let uniforms = Tensor::from_data(TensorData::new(uniforms, [writing.len(), 1]), (&device, DType::F32));
             let log_probs = log_softmax(logits / self.scoring_temperature(), 1);
             let mut tokens = self.draw(log_probs.clone(), uniforms);
             unread.push((tokens.clone(), log_probs.gather(1, tokens.clone())));

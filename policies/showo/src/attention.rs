@@ -3,7 +3,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Tensor};
+use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
 /// What is added to the score of a key that may not be attended.
@@ -25,7 +25,7 @@ impl Mask {
         if fused {
             return Self::Fused(forbidden);
         }
-        let bias = forbidden.float().mul_scalar(FORBIDDEN);
+        let bias = forbidden.cast(FloatDType::F32).mul_scalar(FORBIDDEN);
         // On the CPU a sum of equal shapes is much faster than a broadcast one, and the bias serves every layer.
         Self::Bias(if is_cpu(&bias.device()) { bias.repeat_dim(1, heads) } else { bias })
     }

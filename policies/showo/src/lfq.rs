@@ -1,7 +1,7 @@
 //! Look-up-free quantisation: a code is the signs of the latents, most significant bit first.
 
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 
 /// Codes of latents, row by row.
 ///
@@ -26,7 +26,7 @@ pub fn bits(codes: Tensor<2, Int>, bits: usize, side: usize) -> Tensor<4> {
         .map(|bit| codes.clone().bitwise_right_shift_scalar(bit as i32).bitwise_and_scalar(1))
         .collect::<Vec<_>>();
     let set: Tensor<3, Int> = Tensor::stack(planes, 1);
-    set.float().mul_scalar(2.0).sub_scalar(1.0).reshape([batch, bits, side, side])
+    set.cast(FloatDType::F32).mul_scalar(2.0).sub_scalar(1.0).reshape([batch, bits, side, side])
 }
 
 /// Quantised latents whose gradient passes straight through to `latents`.
@@ -71,5 +71,5 @@ fn entropy(plus: Tensor<4>) -> Tensor<1> {
 }
 
 fn quantised(latents: Tensor<4>) -> Tensor<4> {
-    latents.greater_elem(0.0).float().mul_scalar(2.0).sub_scalar(1.0)
+    latents.greater_elem(0.0).cast(FloatDType::F32).mul_scalar(2.0).sub_scalar(1.0)
 }

@@ -7,7 +7,7 @@
 use burn::module::{LoraAdapter, Module, ModuleMapper, Param, Reparameterizer};
 use burn::nn::Linear;
 use burn::tensor::module::linear;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use counterpoint::{Error, Key, Result, Stream, Streams};
 use serde::{Deserialize, Serialize};
 
@@ -124,9 +124,12 @@ impl<F: FnMut(&str, [usize; 2]) -> Result<Factors>> Reparameterizer for Attach<'
             }
         };
         let (rank, device) = (self.config.rank, param.lazy_device());
+        let factor = |values, shape| {
+            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), (&device, DType::F32)))
+        };
         let adapter = LoraAdapter {
-            a: Param::from_data(TensorData::new(a, [from, rank]), &device),
-            b: Param::from_data(TensorData::new(b, [rank, to]), &device),
+            a: factor(a, [from, rank]),
+            b: factor(b, [rank, to]),
             scale: self.config.alpha / rank as f64,
         };
         (param, Some(adapter))
@@ -180,7 +183,8 @@ impl ModuleMapper for Dropout {
         let mask = self.noise.uniforms(rows).into_iter().map(|u| if u < self.dropout { 0.0 } else { kept });
         let mut shape = [1; D];
         shape[0] = rows;
-        let mask = Tensor::<D>::from_data(TensorData::new(mask.collect::<Vec<f32>>(), shape), &param.lazy_device());
+        let mask = TensorData::new(mask.collect::<Vec<f32>>(), shape);
+        let mask = Tensor::<D>::from_data(mask, (&param.lazy_device(), DType::F32));
         param.map(|a| a * mask)
     }
 }

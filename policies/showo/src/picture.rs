@@ -1,6 +1,6 @@
 //! Pictures as pixels and pixels as pictures.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
 use image::RgbImage;
 
@@ -26,7 +26,7 @@ pub fn pixels(images: &[RgbImage], side: usize, device: &Device) -> Result<Tenso
             values.extend(image.pixels().map(|p| f32::from(p.0[channel]) / 127.5 - 1.0));
         }
     }
-    Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), device))
+    Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), (device, DType::F32)))
 }
 
 /// Pixels `[B, 3, height, width]` as sRGB pictures: [-1, 1] to [0, 255], clamped and truncated as the public code does.

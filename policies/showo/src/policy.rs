@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{
     Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, gradients,
 };
@@ -237,7 +237,7 @@ impl ShowoPolicy {
             return Ok(codes);
         }
         let size = self.config.image_size();
-        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, &self.device);
+        let pixels = Tensor::<4>::full([1, 3, size, size], -1.0, (&self.device, DType::F32));
         let codes = tokens::to_rows(self.image.encode(pixels)?)?.remove(0);
         Ok(self.blank.get_or_init(|| codes))
     }

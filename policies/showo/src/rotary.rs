@@ -41,10 +41,12 @@ impl Rotary {
             turn[i * dim + half + i] = 1.0;
         }
         let table = |values: Vec<f32>| {
-            let table = Tensor::<4>::from_data(TensorData::new(values, [starts.len(), length, 1, dim]), device);
-            table.cast(dtype).repeat_dim(0, batch / starts.len().max(1)).repeat_dim(2, config.num_attention_heads)
+            let table = TensorData::new(values, [starts.len(), length, 1, dim]);
+            Tensor::<4>::from_data(table, (device, dtype))
+                .repeat_dim(0, batch / starts.len().max(1))
+                .repeat_dim(2, config.num_attention_heads)
         };
-        let turn = Tensor::<2>::from_data(TensorData::new(turn, [dim, dim]), device).cast(dtype);
+        let turn = Tensor::<2>::from_data(TensorData::new(turn, [dim, dim]), (device, dtype));
         Self { cos: table(cos), sin: table(sin), turn }
     }
 

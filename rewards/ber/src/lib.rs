@@ -10,7 +10,7 @@ pub use files::FILES;
 use std::path::PathBuf;
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::registry::{RewardEntry, settings};
 use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::text::normalise;
@@ -137,7 +137,7 @@ impl Ber {
         for (images, rows) in images.chunks(self.batch).zip(rows.chunks(self.batch)) {
             let pixels = self.processor.forward(images, &self.device)?;
             let texts = TensorData::new(rows.concat(), [rows.len(), rows[0].len()]);
-            let texts = Tensor::<2>::from_data(texts, &self.device);
+            let texts = Tensor::<2>::from_data(texts, (&self.device, DType::F32));
             let cosines = Blip2::itc_pairs(self.tower.embed_images(pixels)?, texts);
             scores.extend(cosines.into_data().iter::<f64>());
         }

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
 use image::RgbImage;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
@@ -66,7 +66,7 @@ impl ImageProcessor {
         images.par_iter().zip(&plans).zip(values.par_chunks_mut(3 * area)).for_each(|((image, plan), planes)| {
             self.fill(image, plan, planes);
         });
-        Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, height, width]), device))
+        Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, height, width]), (device, DType::F32)))
     }
 
     /// Height and width of what [`forward`](Self::forward) returns, where the settings alone decide them.

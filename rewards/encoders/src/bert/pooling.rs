@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, FloatDType, Tensor};
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ impl Pooling {
 /// # Shapes
 /// - hidden: `[b, l, h]`, keep: `[b, l]`, result: `[b, h]`
 fn mean_pooled(hidden: Tensor<3>, keep: &Tensor<2, Bool>) -> Tensor<2> {
-    let weight = keep.clone().float();
+    let weight = keep.clone().cast(FloatDType::F32);
     let count = weight.clone().sum_dim(1).clamp_min(1.0);
     let sum: Tensor<2> = (hidden * weight.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1);
     l2_normalise(sum / count)

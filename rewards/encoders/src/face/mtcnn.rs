@@ -1,6 +1,6 @@
 //! MTCNN: three small networks in a row find the faces of an image, each sees what the one before it let through.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
 use image::RgbImage;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -162,7 +162,7 @@ impl Mtcnn {
         let mut pixels = Vec::new();
         let whole = [0, 0, image.width() as usize, image.height() as usize];
         resample(image, whole, [width, height], &mut pixels);
-        let pixels = Tensor::from_data(TensorData::new(pixels, [1, height, width, 3]), &self.device);
+        let pixels = Tensor::from_data(TensorData::new(pixels, [1, height, width, 3]), (&self.device, DType::F32));
         let (scores, offsets) = self.nets.pnet.forward(pixels);
         let columns = scores.dims()[2];
         let (scores, offsets) = (values(scores), values(offsets));
@@ -242,7 +242,8 @@ impl Mtcnn {
                 resample(image, *part, [side, side], &mut pixels);
             }
             let data = TensorData::new(pixels, [chunk.len(), side, side, 3]);
-            judge(chunk.iter().map(|(candidate, _)| *candidate).collect(), Tensor::from_data(data, &self.device))
+            let pixels = Tensor::from_data(data, (&self.device, DType::F32));
+            judge(chunk.iter().map(|(candidate, _)| *candidate).collect(), pixels)
         };
         inside.par_chunks(BATCH).flat_map_iter(batch).collect()
     }

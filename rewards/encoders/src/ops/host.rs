@@ -152,7 +152,7 @@ const LANES: usize = 32;
 /// Does `work` on every row (the last axis) of `x`, given its number.
 fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<D> {
     let device = x.device();
-    let width = x.dims()[D - 1].max(1);
+    let (width, dtype) = (x.dims()[D - 1].max(1), x.dtype());
     let mut data = x.into_data();
     if let Ok(numbers) = data.as_mut_slice::<f32>() {
         let rows = (TASK / width).max(1);
@@ -173,7 +173,7 @@ fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [f32]) + Syn
             numbers.par_chunks_mut(rows * width).enumerate().for_each(task);
         }
     }
-    Tensor::from_data(data, &device)
+    Tensor::from_data(data, (&device, dtype))
 }
 
 /// `e^x` to 2 units in the last place; 0 far below, no infinity above.

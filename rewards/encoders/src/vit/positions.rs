@@ -1,7 +1,7 @@
 //! Position embeddings for images of another size: PyTorch's bicubic interpolation, with half-pixel centres, as two small
 //! matrix products.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::Resizing;
 
@@ -27,7 +27,7 @@ pub(super) fn interpolate(
 /// Weights `[to, from]` of one axis.
 fn matrix(from: usize, to: usize, resizing: Resizing, device: &Device) -> Tensor<2> {
     let weights = if resizing == Resizing::AntiAliased { anti_aliased(from, to) } else { plain(from, to) };
-    Tensor::from_data(TensorData::new(weights, [to, from]), device)
+    Tensor::from_data(TensorData::new(weights, [to, from]), (device, DType::F32))
 }
 
 /// Four taps whatever the scale, the border repeated, a = -0.75.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
 use prost::Message;
 
@@ -124,7 +124,7 @@ impl Graph {
         if bad > 0 {
             return Err(wrong(format!("{bad} of {count} numbers are not finite; the file is damaged")));
         }
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
     }
 }
 
