@@ -15,8 +15,9 @@ use burn::tensor::{Bool, FloatDType, Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
 use counterpoint::checkpoint::Reader;
 use counterpoint::config::RunConfig;
+use counterpoint::file::folder_of;
 use counterpoint::registry::BuildContext;
-use counterpoint::{Learner, Result, folder_of};
+use counterpoint::{Learner, Result};
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::save_tensors;
 

@@ -1,7 +1,7 @@
 //! Named numbers of each step, and the `metrics.jsonl` that they are appended to.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::checkpoint::sync;
-use crate::{Error, Result, folder_of};
+use crate::{Error, Result, file};
 
 const STEP: &str = "step";
 const NON_FINITE: &str = "non_finite";
@@ -250,25 +249,8 @@ impl MetricsLog {
 
     /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
     fn replace(path: &Path, text: &str) -> Result<Self> {
-        let cannot_write = |e| Error::io("cannot write", path, e);
-        let dir = folder_of(path);
-        fs::create_dir_all(dir).map_err(cannot_write)?;
-        let name = path.file_name().ok_or_else(|| cannot_write(io::ErrorKind::InvalidFilename.into()))?;
-        // Always under the same name: what a kill leaves behind is written over.
-        let new = dir.join(format!(".{}.new", name.to_string_lossy()));
-        let fill = || {
-            let mut file = File::create(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, path)?;
-            Ok(file)
-        };
-        let file = fill().map_err(|e| {
-            // Half of it is of no use to anyone; the error that counts is the first.
-            let _ = fs::remove_file(&new);
-            cannot_write(e)
-        })?;
-        sync(dir)?;
+        file::replace(path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
         Ok(Self { path: path.to_owned(), file, length: text.len() as u64 })
     }
 }

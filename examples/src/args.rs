@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use counterpoint::Result;
 use counterpoint::config::RunConfig;
-use counterpoint::{Result, folder_of};
+use counterpoint::file::folder_of;
 use counterpoint_plugins::replace_rewards;
 
 use crate::{OutputMode, RunFolder, cores};

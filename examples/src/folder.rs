@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use counterpoint::checkpoint::latest;
 use counterpoint::config::RunConfig;
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Result, file};
 use image::RgbImage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,8 +109,7 @@ impl RunFolder {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io).
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let (path, part) = (self.path.join(name), self.path.join(format!(".{name}.part")));
-        fs::write(&part, text).and_then(|()| fs::rename(&part, &path)).map_err(|e| Error::io("cannot write", &path, e))
+        file::replace(&self.path.join(name), text.as_bytes())
     }
 
     /// Removes a file, if it is there.

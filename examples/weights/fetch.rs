@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
+use counterpoint::file::folder_of;
 use counterpoint::registry::BuildContext;
-use counterpoint::{Error, Result, device, folder_of};
+use counterpoint::{Error, Result, device};
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::hub::{Files, Place, Reference};
 use toml::{Table, Value};

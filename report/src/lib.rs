@@ -26,7 +26,6 @@
 
 mod chart;
 mod curves;
-mod file;
 mod gallery;
 mod machine;
 mod notes;

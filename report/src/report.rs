@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use counterpoint::Result;
 use counterpoint::metrics::Metrics;
+use counterpoint::{Result, file};
 
-use crate::{Gallery, Table, file, page};
+use crate::{Gallery, Table, page};
 
 /// Something that was checked, for the box on top of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]

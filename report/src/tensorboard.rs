@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use counterpoint::Result;
 use counterpoint::metrics::Metrics;
+use counterpoint::{Result, file};
 use prost::Message;
 
-use crate::{file, series};
+use crate::series;
 
 /// TensorBoard reads every file whose name holds `tfevents`.
 const NAME: &str = "events.out.tfevents.counterpoint";

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{checkpoints, step_of};
 use super::manifest::Manifest;
-use crate::{Error, ErrorKind, Result, folder_of};
+use crate::file::folder_of;
+use crate::{Error, ErrorKind, Result};
 
 /// A checkpoint whose files are all what its manifest says.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Keep, Lock, Writer, checkpoints, latest, set_aside, sync, unused};
+use crate::file::folder_of;
 use crate::metrics::{Metrics, MetricsLog};
-use crate::{Error, Result, folder_of};
+use crate::{Error, Result};
 
 const CHECKPOINTS: &str = "checkpoints";
 const METRICS: &str = "metrics.jsonl";

@@ -121,6 +121,17 @@ fn how_long_a_run_lasts_and_how_it_is_watched_may_change() {
 }
 
 #[test]
+fn data_may_have_moved_and_must_be_of_the_same_kind() {
+    let (mut before, mut now) = (state(), state());
+    before.config["data"] = json!({ "kind": "unictokens", "root": "old/place" });
+    now.config["data"] = json!({ "kind": "unictokens", "root": "new/place" });
+    before.check_same_run(&now).unwrap();
+    now.config["data"]["kind"] = json!("photographs");
+    let error = before.check_same_run(&now).unwrap_err().to_string();
+    assert!(error.contains("data.kind: expected unictokens as in the checkpoint, got photographs"), "{error}");
+}
+
+#[test]
 fn a_state_with_counters_and_fields_of_a_later_version_is_read() {
     let root = tempfile::tempdir().unwrap();
     let writer = Writer::begin(root.path(), 3).unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use burn::store::bridge;
 use burn::store::burn_pack::Tensor as Source;
 use burn::tensor::{DType, FloatDType};
+use counterpoint::file::atomically;
 use counterpoint::{Error, Result};
 
-use crate::atomic::atomically;
 use crate::entry::Entry;
 use crate::files::WeightFiles;
 use crate::format::Format;

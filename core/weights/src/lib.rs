@@ -20,7 +20,6 @@
 //! - `cuda`: NVIDIA GPUs.
 //! - `hf-hub`: what is not on this machine is fetched from the Hugging Face hub.
 
-mod atomic;
 mod burnpack;
 mod complaints;
 mod contents;

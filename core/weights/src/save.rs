@@ -6,9 +6,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot};
 use burn::tensor::{FloatDType, TensorData};
+use counterpoint::file::atomically;
 use counterpoint::{Error, Result};
 
-use crate::atomic::atomically;
 use crate::entry::Entry;
 use crate::{safetensors, torch};
 

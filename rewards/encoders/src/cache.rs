@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use counterpoint::{Error, Result, folder_of};
+use counterpoint::{Error, Result};
 use counterpoint_weights::{WeightFiles, save_tensors};
 use image::RgbImage;
 use serde::Serialize;
@@ -179,8 +179,6 @@ fn read(path: &Path) -> Option<Option<Vec<f32>>> {
 }
 
 fn write(path: &Path, embedding: Option<&[f32]>) -> Result<()> {
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
     let values = embedding.unwrap_or_default().to_vec();
     let shape = [values.len()];
     save_tensors(path, &[(TENSOR.to_owned(), TensorData::new(values, shape))], &HashMap::new())
