@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-use crate::{Learner, Result, Segment, Stream, Trajectory};
+use crate::{Learner, Result, Segment, Stream, Task, Trajectory};
 
 /// A **policy** owns parameters and a frozen reference, and re-scores recorded decisions.
 ///
@@ -35,7 +35,7 @@ use crate::{Learner, Result, Segment, Stream, Trajectory};
 ///
 /// impl Policy for Bandit {
 ///     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-///         let arms = match weights {
+///         let arms = match parameters {
 ///             Parameters::Current => self.learner.module().clone(),
 ///             Parameters::Detached => self.learner.module().valid(),
 ///             Parameters::Reference => self.reference.clone(),
@@ -167,6 +167,16 @@ pub trait Policy: Any + Send {
             Some(policy) => policy.training_log_probs(chunk, noise),
             None => self.log_probs(chunk, Parameters::Current),
         }
+    }
+
+    /// Refuses tasks that it could not work on as they are meant, such as those about a concept that it has no token for.
+    /// Asked before the first step about tasks that stand for all of the data
+    /// ([`TaskSource::survey`](crate::TaskSource::survey)); accepts everything by default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) with all that is wrong and what to do.
+    fn check(&self, tasks: &[Task]) -> Result<()> {
+        self.wrapped().map_or(Ok(()), |policy| policy.check(tasks))
     }
 
     /// The device that it computes on, with or without autodiff. None by default: not known. Rewards overlap with rollouts

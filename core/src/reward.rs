@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Result, Sample};
+use crate::{Result, Sample, Task};
 
 /// A **reward** scores a batch of samples.
 ///
@@ -70,6 +70,17 @@ pub trait Reward: Send {
     /// As [`score`](Reward::score).
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         self.score(previews)
+    }
+
+    /// Refuses tasks that it could not score as it should, such as a person of whom no reference shows a face. Asked before
+    /// the first step about all tasks that stand for the data and in whose class it has a weight
+    /// ([`TaskSource::survey`](crate::TaskSource::survey)); accepts everything by default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) with what is wrong and where.
+    fn check(&mut self, tasks: &[Task]) -> Result<()> {
+        let _ = tasks;
+        Ok(())
     }
 
     /// What it has to remember from one call to the next, for checkpoints. Nothing by default.

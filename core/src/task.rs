@@ -103,6 +103,16 @@ pub trait TaskSource: Send {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the task's files cannot be used.
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task>;
+
+    /// Tasks that stand for all that can be drawn, for checks before the first step: what the policy
+    /// ([`Policy::check`](crate::Policy::check)) or a reward ([`Reward::check`](crate::Reward::check)) cannot use is found
+    /// then, and so is a file that cannot be read. None by default: nothing is checked.
+    ///
+    /// # Errors
+    /// As [`task`](TaskSource::task).
+    fn survey(&self) -> Result<Vec<Task>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A function is a task source.

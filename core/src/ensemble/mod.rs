@@ -2,7 +2,7 @@
 
 mod member;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use self::member::{Member, What};
 use crate::config::nearest;
-use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
+use crate::{Error, ErrorKind, Result, Reward, Sample, Score, Task};
 
 /// Weights by concept class and reward name, such as `{"default": {"tier": 0.4, "ber": 0.3}, "person": {..}}`.
 ///
@@ -139,6 +139,32 @@ impl RewardEnsemble {
         for member in self.members.iter() {
             let restored = member.lock().restore(states.get(&member.name).unwrap_or(&Value::Null));
             restored.map_err(|e| e.at(format_args!("reward `{}`", member.name)))?;
+        }
+        Ok(())
+    }
+
+    /// Asks every reward whether it can score `tasks`, as far as it has a weight in their class, and warns of a reward
+    /// that has none anywhere and of a table that no task uses.
+    pub(crate) fn check(&mut self, tasks: &[Task]) -> Result<()> {
+        for member in self.members.iter() {
+            if self.weights.values().all(|table| table.get(&member.name).is_none_or(|weight| *weight == 0.0)) {
+                tracing::warn!(
+                    "rewards.{}: has no weight in any class (reward_weights), so it is no part of the reward",
+                    member.name
+                );
+            }
+            let asked = tasks.iter().filter(|task| self.weight(&task.class, &member.name) > 0.0);
+            let asked: Vec<Task> = asked.cloned().collect();
+            if !asked.is_empty() {
+                member.lock().check(&asked).map_err(|e| e.at(format_args!("reward `{}`", member.name)))?;
+            }
+        }
+        let classes: BTreeSet<&str> = tasks.iter().map(|task| task.class.as_str()).collect();
+        let unused = |class: &&String| !(classes.is_empty() || classes.contains(class.as_str()));
+        for class in self.weights.keys().filter(unused).filter(|class| *class != DEFAULT_CLASS) {
+            let known: Vec<&str> = classes.iter().copied().collect();
+            let known = known.join("`, `");
+            tracing::warn!("reward_weights.{class}: no task is of this class (classes of the data: `{known}`)");
         }
         Ok(())
     }

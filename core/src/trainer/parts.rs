@@ -63,8 +63,11 @@ impl Parts {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range, or the filter needs a surrogate and
-    /// there is none of that name.
-    pub fn split(self, config: &TrainerConfig, seed: u64) -> Result<(Rollouts, Updater)> {
+    /// there is none of that name; what policy or rewards say of tasks that they cannot use.
+    pub fn split(mut self, config: &TrainerConfig, seed: u64) -> Result<(Rollouts, Updater)> {
+        let tasks = self.tasks.survey()?;
+        self.policy.check(&tasks)?;
+        self.rewards.check(&tasks)?;
         let streams = Streams::new(seed);
         let rollouts = Rollouts::new(self.sampler, self.rewards, self.tasks, config, streams)?;
         let rollouts = rollouts.with_filter(self.filter, self.surrogate)?;
