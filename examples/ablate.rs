@@ -10,11 +10,11 @@ use std::time::Instant;
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::MetricsLog;
-use counterpoint::{Error, Result, device};
+use counterpoint::{Error, Judged, Result, device};
 use counterpoint_examples::{
     Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_signals,
 };
-use counterpoint_unifybench::{AblationTable, Arm, Judged};
+use counterpoint_unifybench::{AblationTable, Arm};
 use serde::Deserialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");

@@ -50,8 +50,10 @@ fn once(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, pr
     match recipe.run(folder, &Watch::Run(progress.clone()))? {
         Ended::Stopped(step) => progress.stopped(step, &args.resume_command("sync_r1")),
         Ended::Completed(run) => {
-            let table = HeldOutTable::of(&run.before, &run.after)?;
-            progress.table(&table, "shares in %, verified by the renderer's truth");
+            if !run.after.is_empty() {
+                let table = HeldOutTable::of(&run.before, &run.after)?;
+                progress.table(&table, table.unit());
+            }
             progress.done(run.folder.path());
         }
     }
@@ -84,9 +86,12 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
     let table = RepeatedTable::of(&runs)?;
     folder.write_json("repeated.json", &table)?;
     folder.write_json("agreement.json", &agreement)?;
-    let tables = [("Held-out half", table.cells(), TABLE), ("Rewards against the truth", agreement.cells(), AGREEMENT)];
+    let mut tables = vec![("Held-out half", table.cells(), TABLE)];
+    if !agreement.rows.is_empty() {
+        tables.push(("Rewards against the truth", agreement.cells(), AGREEMENT));
+        progress.table(&agreement, AGREEMENT);
+    }
     report_runs(&folder, &device, &config.to_toml()?, &tables)?;
-    progress.table(&agreement, AGREEMENT);
     progress.table(&table, TABLE);
     progress.done(folder.path());
     Ok(())

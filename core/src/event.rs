@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::metrics::Metrics;
-use crate::{Error, ErrorKind, Result, Rollout, Scored, Task};
+use crate::{Error, ErrorKind, Judged, Result, Rollout, Scored, Task};
 
 /// Sees every event of what is under way; an error ends that, and is its result.
 pub type Watch<'a> = &'a mut dyn FnMut(&Event<'_>) -> Result<()>;
@@ -86,6 +86,13 @@ pub enum Event<'a> {
         step: u64,
         /// What was not finite, and where.
         reason: &'a str,
+    },
+    /// The run's evaluator judged the policy between steps ([`Trainer::with_evaluator`](crate::Trainer::with_evaluator)).
+    Evaluated {
+        /// Steps completed.
+        step: u64,
+        /// Every sample, task by task.
+        samples: &'a [Judged],
     },
     /// A step is done and its metrics are written.
     Step(&'a StepReport),

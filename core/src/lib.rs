@@ -38,6 +38,7 @@ mod trajectory;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod evaluation;
 pub mod file;
 pub mod filter;
 pub mod metrics;
@@ -52,6 +53,7 @@ pub use {burn, image, inventory, rand, serde_json, toml};
 
 pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
 pub use error::{Error, ErrorKind, Result};
+pub use evaluation::{Evaluator, Judged};
 pub use event::{Event, StepReport, StopToken, Watch, unwatched};
 pub use filter::{
     DropZeroVariance, DynamicGroupScaling, DynamicGroupScalingConfig, GroupFilter, GroupOutcome, KeepAll, TopK,

@@ -9,8 +9,8 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use counterpoint::config::RunConfig;
-use counterpoint::{Error, Result};
-use counterpoint_examples::{HeldOut, parts};
+use counterpoint::{Error, Result, evaluation};
+use counterpoint_examples::{evaluator, parts};
 use counterpoint_showo::{MagvitV2, Showo, ShowoConfig, TextTokenizer};
 use counterpoint_unifybench::Metrics;
 use counterpoint_unifybench::metrics::splits;
@@ -113,15 +113,15 @@ pub fn evaluate(out: &Path) -> Result<()> {
     let out = out.canonicalize().map_err(|e| Error::io("cannot find", out, e))?;
     let config = RunConfig::load(&base.join("sync_r1.toml"), &[format!("policy.model='{}'", out.display())])?;
     let (mut rollouts, updater) = parts(&config, base, &Device::flex())?.split(&config.trainer, config.run.seed)?;
-    let samples = HeldOut::new(&config, base)?.evaluate(&mut rollouts, updater.policy(), || {})?.samples;
+    let Some(mut judge) = evaluator(&config, base, &Device::flex())? else { return Ok(()) };
+    let samples = evaluation::evaluate(judge.as_mut(), &mut rollouts, updater.policy(), &mut || {})?;
     for (split, samples) in splits(&samples) {
-        let scores = Metrics::of(samples.iter().map(|sample| &sample.right))?;
-        println!(
-            "{split}: reasoning {:.1} %, image {:.1} %, joint {:.1} %",
-            100.0 * scores.reasoning,
-            100.0 * scores.image,
-            100.0 * scores.joint
-        );
+        let scores = Metrics::of(samples)?;
+        let shown = ["reasoning", "image", "joint"].map(|name| {
+            let share = scores.get(name).unwrap_or_default();
+            format!("{name} {:.1} %", 100.0 * share)
+        });
+        println!("{split}: {}", shown.join(", "));
     }
     Ok(())
 }

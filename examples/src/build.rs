@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::config::RunConfig;
+use counterpoint::config::{NO_EVALUATION, RunConfig};
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Error, Parts, Result, RewardEnsemble};
-use counterpoint_unictokens::{KIND, PersonalTasks, PersonalTasksConfig, Split};
+use counterpoint::{Evaluator, Parts, Result, RewardEnsemble};
 
 /// Builds every component that `config` names; its relative paths are relative to `base`.
 ///
@@ -31,19 +30,15 @@ pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> 
     Ok(parts)
 }
 
-/// The tasks of one split of the config's personal concepts, whichever it trains on.
+/// Builds the evaluator that `config` names, none for `none`.
 ///
 /// # Errors
-/// [`Config`](counterpoint::ErrorKind::Config) when the data is of another kind; [`Data`](counterpoint::ErrorKind::Data) naming
-/// the file that cannot be used.
-pub fn tasks(config: &RunConfig, base: &Path, split: Split) -> Result<PersonalTasks> {
-    if config.data.kind != KIND {
-        return Err(Error::config(format!(
-            "data.kind: expected `{KIND}`, whose held-out half the recipes evaluate on, got `{}`",
-            config.data.kind
-        )));
+/// As [`parts`].
+pub fn evaluator(config: &RunConfig, base: &Path, device: &Device) -> Result<Option<Box<dyn Evaluator>>> {
+    let section = &config.evaluation;
+    if section.kind == NO_EVALUATION {
+        return Ok(None);
     }
-    let mut settings: PersonalTasksConfig = registry::settings("data", &config.data.settings)?;
-    settings.split = split;
-    settings.init(base)
+    let context = BuildContext::new(device.clone(), base).with_data(config.data.clone());
+    registry::evaluator(&section.kind, &section.settings, &context).map(Some)
 }

@@ -3,7 +3,6 @@
 
 mod args;
 mod build;
-mod evaluate;
 mod folder;
 mod grid;
 mod log;
@@ -15,9 +14,8 @@ mod run;
 mod signal;
 
 pub use args::RecipeArgs;
-pub use build::{parts, tasks};
+pub use build::{evaluator, parts};
 pub use counterpoint_plugins::run_if_child;
-pub use evaluate::{Evaluation, HeldOut};
 pub use folder::RunFolder;
 pub use grid::{Cell, save_grid};
 pub use log::show_warnings;
@@ -34,3 +32,5 @@ use counterpoint_der as _;
 use counterpoint_fer as _;
 use counterpoint_showo as _;
 use counterpoint_tier as _;
+use counterpoint_unictokens as _;
+use counterpoint_unifybench as _;

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use burn::tensor::Device;
 use counterpoint::metrics::{Metrics, MetricsLog};
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Judged, Result};
 use counterpoint_report::{Answer, Cell, Gallery, Report, Table, Verdict, machine, tensorboard};
-use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable, Judged};
+use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable};
 
 use crate::RunFolder;
 use crate::run::REPORT;
@@ -24,14 +24,19 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
         false => Vec::new(),
     };
     let mut report = Report::new(title(folder)).history(&history).config(folder.read("config.toml")?);
-    if let Some(after) = after {
+    if let Some(after) = after.filter(|after| !after.is_empty()) {
         let table = HeldOutTable::of(before, after)?;
+        let note = match table.shares {
+            true => "Shares in %, by the evaluator's own truth and not by a reward.",
+            false => "Means of the rewards alone: nothing that is not a reward has judged these samples.",
+        };
+        report = report.table(text("Held-out half", &table.cells()).note(note));
         let agreement = AgreementTable::of(before.iter().chain(after));
-        report = report
-            .table(text("Held-out half", &table.cells()).note("Shares in %, verified by the renderer's truth."))
-            .table(text("Rewards against the truth", &agreement.cells()).note(
+        if !agreement.rows.is_empty() {
+            report = report.table(text("Rewards against the truth", &agreement.cells()).note(
                 "Area under the ROC curve: how often a reward ranks a right sample above a wrong one; 0.5 is chance.",
             ));
+        }
     }
     let started = SystemTime::now().checked_sub(spent(&history)).unwrap_or(SystemTime::UNIX_EPOCH);
     tensorboard::write(folder.path(), started, &history)?;
@@ -88,8 +93,8 @@ fn gallery(folder: &RunFolder, before: &[Judged], after: &[Judged]) -> Result<Ga
     }
     Ok(Gallery {
         title: "Held-out tasks".to_owned(),
-        note: "The first of four samples of each task, drawn with the same random numbers before and after; verdicts are the \
-               renderer's truth."
+        note: "The first sample of each task, drawn with the same random numbers before and after; verdicts are the \
+               evaluator's."
             .to_owned(),
         cells,
     })
@@ -100,18 +105,17 @@ fn answer(folder: &RunFolder, when: &str, sample: &Judged) -> Result<Answer> {
     // A run that shares its evaluation with another has none of its own.
     let image = path.is_file().then(|| image::open(&path)).transpose();
     let image = image.map_err(|e| Error::io("cannot read", &path, std::io::Error::other(e)))?;
-    let right = sample.right;
-    let verdicts = [
-        ("reasoning", right.reasoning),
-        ("concept", right.concept),
-        ("place", right.place),
-        ("accessory", right.accessory),
-        ("colour", right.colour),
-    ];
+    // What follows from the others is left out.
+    let whole = |score: f64| score == 0.0 || score == 1.0;
+    let yes_or_no = sample
+        .scores
+        .iter()
+        .filter(|(what, score)| whole(*score) && !["attributes", "image", "joint"].contains(&what.as_str()));
+    let yes_or_no = yes_or_no.map(|(what, score)| (what.as_str(), score));
     Ok(Answer {
         reasoning: sample.response.clone(),
         image: image.map(image::DynamicImage::into_rgb8),
-        verdicts: verdicts.map(|(what, right)| Verdict::new(what, right)).to_vec(),
+        verdicts: yes_or_no.map(|(what, score)| Verdict::new(what, *score == 1.0)).collect(),
     })
 }
 

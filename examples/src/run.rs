@@ -6,10 +6,10 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::trainer::Outcome;
-use counterpoint::{Event, Journal, Result, StopToken, Trainer};
-use counterpoint_unifybench::{HeldOutTable, Judged};
+use counterpoint::{Event, Journal, Judged, Result, StopToken, Trainer};
+use counterpoint_unifybench::HeldOutTable;
 
-use crate::{Cell, Evaluation, HeldOut, Progress, RunFolder, Stage, parts, report_run, save_grid};
+use crate::{Cell, Progress, RunFolder, Stage, evaluator, parts, report_run, save_grid};
 
 /// The resolved config.
 const CONFIG: &str = "config.toml";
@@ -83,10 +83,13 @@ impl Recipe<'_> {
             return Ok(Ended::Completed(Run { folder, before, after }));
         }
 
-        let held_out = HeldOut::new(self.config, self.base)?;
         let parts = parts(self.config, self.base, self.device)?;
         let mut trainer = Trainer::new(parts, self.config.trainer.clone(), self.config.run.seed)?
             .with_run_config(&self.config.to_table()?)?;
+        if let Some(evaluator) = evaluator(self.config, self.base, self.device)? {
+            let section = &self.config.evaluation;
+            trainer = trainer.with_evaluator(evaluator, section.every, section.best.as_deref());
+        }
         let folder = folder.made(self.config)?;
         if let Some(checkpoint) = folder.checkpoint()? {
             trainer = trainer.with_folder(folder.path());
@@ -100,7 +103,7 @@ impl Recipe<'_> {
                 folder.remove(AFTER)?;
                 folder.remove(BEFORE)?;
                 folder.write(CONFIG, &config_text)?;
-                self.evaluate_before(&folder, &held_out, &mut trainer, watch)?;
+                self.evaluate_before(&folder, &mut trainer, watch)?;
             }
         }
 
@@ -115,56 +118,61 @@ impl Recipe<'_> {
             return Ok(Ended::Stopped(trainer.progress().step));
         }
 
-        let after = watch.evaluate("after", &held_out, &mut trainer)?;
-        folder.write("held_out.json", &HeldOutTable::of(&before, &after.samples)?.to_json()?)?;
+        let after = watch.evaluate("after", &mut trainer)?;
+        if !after.is_empty() {
+            folder.write("held_out.json", &HeldOutTable::of(&before, &after)?.to_json()?)?;
+        }
         folder.remove(AFTER)?;
         folder.remove(REPORT)?;
         folder.write(CONFIG, &config_text)?;
         keep(&folder, "after", &after)?;
-        report_run(&folder, self.device, &before, Some(&after.samples))?;
-        Ok(Ended::Completed(Run { folder, before, after: after.samples }))
+        report_run(&folder, self.device, &before, Some(&after))?;
+        Ok(Ended::Completed(Run { folder, before, after }))
     }
 
-    fn evaluate_before(
-        &self,
-        folder: &RunFolder,
-        held_out: &HeldOut,
-        trainer: &mut Trainer,
-        watch: &Watch,
-    ) -> Result<()> {
+    fn evaluate_before(&self, folder: &RunFolder, trainer: &mut Trainer, watch: &Watch) -> Result<()> {
         match self.before.filter(|other| other.has(BEFORE)) {
             Some(other) => folder.write(BEFORE, &other.read(BEFORE)?),
-            None => keep(folder, "before", &watch.evaluate("before", held_out, trainer)?),
+            None => keep(folder, "before", &watch.evaluate("before", trainer)?),
         }
     }
 }
 
 /// Keeps an evaluation in the run's folder: its images with prompt and reasoning, and its samples.
-fn keep(folder: &RunFolder, name: &str, evaluation: &Evaluation) -> Result<()> {
+fn keep(folder: &RunFolder, name: &str, samples: &[Judged]) -> Result<()> {
     let mut cells = Vec::new();
-    for (task, image) in &evaluation.images {
-        folder.write_image(&format!("samples/{name}/{task:03}.png"), image)?;
-        if let Some(sample) = evaluation.samples.iter().find(|sample| sample.task == *task) {
-            cells.push(Cell { image: image.clone(), caption: caption(sample) });
+    for of_task in samples.chunk_by(|a, b| a.task == b.task) {
+        // The first of each task.
+        let sample = &of_task[0];
+        if let Some(image) = &sample.image {
+            folder.write_image(&format!("samples/{name}/{:03}.png", sample.task), image)?;
+            cells.push(Cell { image: image.as_ref().clone(), caption: caption(sample) });
         }
     }
-    save_grid(&cells, COLUMNS, &folder.path().join("samples").join(format!("{name}.png")))?;
-    folder.write_json(&format!("{name}.json"), &evaluation.samples)
+    if !cells.is_empty() {
+        save_grid(&cells, COLUMNS, &folder.path().join("samples").join(format!("{name}.png")))?;
+    }
+    folder.write_json(&format!("{name}.json"), &samples)
 }
 
 fn caption(sample: &Judged) -> String {
-    let verdict = if sample.right.image() { "right" } else { "wrong" };
-    format!("{}\nIR: {}\ntruth: {}\nimage: {verdict}", sample.prompt, sample.response, sample.answer)
+    let verdict = match (sample.score("image"), sample.rewards.get("reward")) {
+        (Some(right), _) => format!("image: {}", if right == 1.0 { "right" } else { "wrong" }),
+        (None, Some(reward)) => format!("reward: {reward:.3}"),
+        (None, None) => "no reward".to_owned(),
+    };
+    format!("{}\nIR: {}\ntruth: {}\n{verdict}", sample.prompt, sample.response, sample.answer)
 }
 
 impl Watch {
-    fn evaluate(&self, name: &str, held_out: &HeldOut, trainer: &mut Trainer) -> Result<Evaluation> {
-        let stage = match self {
-            Self::Run(progress) => Some(progress.stage(name, held_out.len())),
-            Self::Count(_) => None,
+    /// No samples without an evaluator.
+    fn evaluate(&self, name: &str, trainer: &mut Trainer) -> Result<Vec<Judged>> {
+        let tasks = trainer.evaluator().map(|evaluator| evaluator.tasks().len() as u64);
+        let stage = match (self, tasks) {
+            (Self::Run(progress), Some(tasks)) => Some(progress.stage(name, tasks)),
+            _ => None,
         };
-        let (rollouts, policy) = trainer.rollouts_mut();
-        held_out.evaluate(rollouts, policy, || stage.iter().for_each(Stage::inc))
+        Ok(trainer.evaluate(&mut || stage.iter().for_each(Stage::inc))?.unwrap_or_default())
     }
 
     fn resumed(&self, checkpoint: &Path, step: u64) {

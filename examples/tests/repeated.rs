@@ -39,7 +39,7 @@ fn run(planned: &[Planned], jobs: usize, stop: &StopToken) -> Option<Vec<Run>> {
     repeat.run("runs", planned).unwrap()
 }
 
-fn samples(run: &Run) -> (&[counterpoint_unifybench::Judged], &[counterpoint_unifybench::Judged]) {
+fn samples(run: &Run) -> (&[counterpoint::Judged], &[counterpoint::Judged]) {
     (&run.before, &run.after)
 }
 

@@ -15,6 +15,7 @@
 
 mod concept;
 mod config;
+mod evaluator;
 mod json;
 mod pathway;
 mod picture;
@@ -22,6 +23,7 @@ mod tasks;
 
 pub use concept::{Concept, ConceptSet, Exchange};
 pub use config::{KIND, PersonalTasksConfig};
+pub use evaluator::{HeldOut, held_out};
 pub use pathway::{Pathway, concept_of};
 pub use picture::Picture;
 pub use tasks::{PersonalTasks, Split, Wording};

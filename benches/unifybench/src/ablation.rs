@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Judged, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cells, p_value, percent, seconds, signed};
-use crate::judged::Judged;
 use crate::metrics::Metrics;
 use crate::repeated::by_task;
 use crate::statistics::{Change, holm};
 
-/// The scores that are compared.
+/// The scores that are compared, where the evaluator gives them.
 const SCORES: [&str; 3] = ["reasoning", "attributes", "joint"];
+/// What is compared where it gives none.
+const TOTAL: &str = "reward";
 /// The split that is compared when there are several.
 const SPLIT: &str = "held-out, both";
 
@@ -33,7 +34,7 @@ pub struct Arm<'a> {
 pub struct AblationRow {
     /// What was changed.
     pub arm: String,
-    /// `reasoning`, `attributes` or `joint`.
+    /// `reasoning`, `attributes` or `joint`; `reward` where the rewards alone speak.
     pub score: String,
     /// Mean over runs, 0 to 1.
     pub mean: f64,
@@ -70,7 +71,12 @@ impl AblationTable {
     /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when an arm has not the seeds and tasks of `full`.
     pub fn of(full: Arm<'_>, arms: &[Arm<'_>]) -> Result<Self> {
         let mut rows = Vec::new();
-        for score in SCORES {
+        let given = |score: &&str| full.runs.iter().copied().flatten().any(|sample| sample.score(score).is_some());
+        let mut compared: Vec<&str> = SCORES.into_iter().filter(given).collect();
+        if compared.is_empty() {
+            compared.push(TOTAL);
+        }
+        for score in compared {
             let reference = scores(full, score)?;
             let mut compared = vec![row(full, score, &reference, &reference)?];
             for &arm in arms {
@@ -124,11 +130,13 @@ impl AblationTable {
 
 /// `score` of every task of every run.
 fn scores(arm: Arm<'_>, score: &str) -> Result<Vec<Vec<f64>>> {
-    let column = Metrics::NAMES.iter().position(|name| *name == score).unwrap_or_default();
     let of_run = |samples: &&[Judged]| {
         let mut splits = by_task(samples)?;
         let split = splits.remove(SPLIT).or_else(|| splits.pop_first().map(|(_, tasks)| tasks));
-        Ok(split.unwrap_or_default().iter().map(|task| task.values()[column]).collect())
+        let of_task = |task: &Metrics| {
+            task.get(score).ok_or_else(|| Error::data(format!("{}: expected a `{score}` of every task", arm.name)))
+        };
+        split.unwrap_or_default().iter().map(of_task).collect()
     };
     arm.runs.iter().map(of_run).collect()
 }
@@ -161,18 +169,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::judged::Right;
-    use counterpoint_unictokens::Pathway;
 
     /// Ten tasks with one sample each, of which `right` have the right reasoning.
     fn run(right: u64) -> Vec<Judged> {
         let sample = |task| Judged {
-            pathway: Pathway::Textual,
+            split: "textual".to_owned(),
             task,
-            prompt: String::new(),
-            response: String::new(),
-            answer: String::new(),
-            right: Right { reasoning: task < right, concept: true, place: true, accessory: true, colour: true },
-            rewards: Default::default(),
+            scores: Right { reasoning: task < right, concept: true, place: true, accessory: true, colour: true }
+                .scores(),
+            ..Judged::default()
         };
         (0..10).map(sample).collect()
     }

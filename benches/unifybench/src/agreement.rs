@@ -3,17 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use counterpoint::Judged;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Cells;
-use crate::judged::{Judged, Right};
 
-/// A question about a sample that the truth answers with yes or no.
-type Question = (&'static str, fn(&Right) -> bool);
-
-/// What rewards are compared with.
-const QUESTIONS: [Question; 3] =
-    [("reasoning", |right| right.reasoning), ("image", Right::image), ("joint", Right::joint)];
+/// Scores of 0 or 1 that rewards are compared with.
+const TRUTHS: [&str; 3] = ["reasoning", "image", "joint"];
 
 /// One reward against one truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,8 +39,8 @@ impl AgreementTable {
     /// Over all of `samples`; a sample that a reward gave no score does not count for that reward.
     pub fn of<'a>(samples: impl Iterator<Item = &'a Judged> + Clone) -> Self {
         let names: BTreeSet<&str> = samples.clone().flat_map(|s| s.rewards.keys().map(String::as_str)).collect();
-        let row = |reward: &str, (truth, question): Question| {
-            let scored = samples.clone().filter_map(|s| Some((*s.rewards.get(reward)?, question(&s.right))));
+        let row = |reward: &str, truth: &str| {
+            let scored = samples.clone().filter_map(|s| Some((*s.rewards.get(reward)?, s.score(truth)? == 1.0)));
             let (right, wrong): (Vec<_>, Vec<_>) = scored.partition(|(_, right)| *right);
             let scores = |of: &[(f64, bool)]| of.iter().map(|(score, _)| *score).collect::<Vec<_>>();
             AgreementRow {
@@ -55,7 +51,9 @@ impl AgreementTable {
                 auc: auc(&scores(&right), &scores(&wrong)),
             }
         };
-        Self { rows: names.iter().flat_map(|name| QUESTIONS.map(|question| row(name, question))).collect() }
+        let truths = TRUTHS.into_iter().filter(|truth| samples.clone().any(|sample| sample.score(truth).is_some()));
+        let truths: Vec<&str> = truths.collect();
+        Self { rows: names.iter().flat_map(|name| truths.iter().map(|truth| row(name, truth))).collect() }
     }
 }
 
@@ -96,7 +94,7 @@ impl fmt::Display for AgreementTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use counterpoint_unictokens::Pathway;
+    use crate::judged::Right;
 
     /// `scipy.stats.mannwhitneyu([.9, .4, .4], [.1, .4, .35, .8]).statistic / 12`, scipy 1.17.1; two ties.
     #[test]
@@ -108,13 +106,9 @@ mod tests {
     #[test]
     fn a_reward_is_judged_by_the_samples_it_scored() {
         let sample = |score: Option<f64>, reasoning| Judged {
-            pathway: Pathway::Textual,
-            task: 0,
-            prompt: String::new(),
-            response: String::new(),
-            answer: String::new(),
-            right: Right { reasoning, concept: true, place: true, accessory: true, colour: true },
+            scores: Right { reasoning, concept: true, place: true, accessory: true, colour: true }.scores(),
             rewards: score.map(|score| ("tier".to_owned(), score)).into_iter().collect(),
+            ..Judged::default()
         };
         let samples = [sample(Some(0.9), true), sample(Some(0.2), false), sample(None, false), sample(Some(0.1), true)];
         let table = AgreementTable::of(samples.iter());

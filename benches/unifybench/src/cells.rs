@@ -31,6 +31,11 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
+/// A number that is no share.
+pub(crate) fn number(value: f64) -> String {
+    format!("{value:.3}")
+}
+
 /// `share` in per cent with its sign.
 pub(crate) fn signed(share: f64) -> String {
     format!("{:+.1}", 100.0 * share)

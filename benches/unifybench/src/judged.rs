@@ -1,11 +1,7 @@
 //! One sample of a model, and what is right about it.
 
-use std::collections::BTreeMap;
-
 use counterpoint::Result;
-use counterpoint_unictokens::Pathway;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
 use crate::language::{fact, words};
 use crate::scene::Scene;
@@ -23,8 +19,7 @@ pub struct Item {
 }
 
 /// Which attributes of a sample are right, by the world's truth and never by a reward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Right {
     /// The reasoning is the fact, word for word.
     pub reasoning: bool,
@@ -61,24 +56,16 @@ impl Right {
     pub fn joint(&self) -> bool {
         self.reasoning && self.image()
     }
-}
 
-/// A sample of an evaluation: what was asked and said, what is right, and what the rewards made of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Judged {
-    /// How the reasoning was asked for.
-    pub pathway: Pathway,
-    /// Number of the task in the evaluation.
-    pub task: u64,
-    /// The base prompt.
-    pub prompt: String,
-    /// The reasoning IR that the model wrote.
-    pub response: String,
-    /// The right reasoning.
-    pub answer: String,
-    /// What is right.
-    pub right: Right,
-    /// Score of each reward that gave one.
-    pub rewards: BTreeMap<String, f64>,
+    /// What is right as scores of 0 or 1, by name, and the share of the image's four attributes that are.
+    pub fn scores(&self) -> Vec<(String, f64)> {
+        let score = |right: bool| f64::from(u8::from(right));
+        let image =
+            [("concept", self.concept), ("place", self.place), ("accessory", self.accessory), ("colour", self.colour)];
+        let attributes = image.iter().map(|(_, right)| score(*right)).sum::<f64>() / image.len() as f64;
+        let first = [("reasoning", score(self.reasoning)), ("attributes", attributes)];
+        let last = [("image", score(self.image())), ("joint", score(self.joint()))];
+        let all = first.into_iter().chain(image.map(|(name, right)| (name, score(right)))).chain(last);
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
+//! `TruthEvaluator` does so for a run;
 //! [`statistics`] and [`repeated`] say how sure a change is over several runs, [`ablation`] what its parts are worth, and
 //! [`agreement`] how far rewards can be trusted.
 
@@ -9,6 +10,7 @@ pub mod ablation;
 pub mod agreement;
 mod cells;
 pub mod dataset;
+mod evaluator;
 pub mod judged;
 pub mod language;
 pub mod metrics;
@@ -24,7 +26,8 @@ pub mod verify;
 pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
 pub use cells::Cells;
-pub use judged::{Item, Judged, Right};
+pub use evaluator::TruthEvaluator;
+pub use judged::{Item, Right};
 pub use metrics::{HeldOutTable, Metrics};
 pub use render::{Jitter, Renderer};
 pub use repeated::RepeatedTable;

@@ -1,84 +1,57 @@
 //! How well a model reasons and paints; the table of before and after.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use counterpoint::{Error, Result};
-use counterpoint_unictokens::Pathway;
+use counterpoint::evaluation::means;
+use counterpoint::{Error, Judged, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cells::{Cells, percent};
-use crate::judged::{Judged, Right};
+use crate::cells::{Cells, number, percent};
 
-/// Shares of items that are right, each 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Means of an evaluation's scores, or of the rewards where the evaluator gives none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// Number of items.
+    /// Number of samples.
     pub items: usize,
-    /// The reasoning is the fact, word for word.
-    pub reasoning: f64,
-    /// Attribute accuracy of images: the mean of the next four.
-    pub attributes: f64,
-    /// The image shows the concept.
-    pub concept: f64,
-    /// The image shows the place.
-    pub place: f64,
-    /// The image shows the accessory.
-    pub accessory: f64,
-    /// The accessory has the colour.
-    pub colour: f64,
-    /// The image is right in all four.
-    pub image: f64,
-    /// Reasoning and image are right.
-    pub joint: f64,
+    /// Name and mean of each score.
+    pub scores: Vec<(String, f64)>,
 }
 
 impl Metrics {
-    /// The names of [`values`](Self::values).
-    pub const NAMES: [&'static str; 8] =
-        ["reasoning", "attributes", "concept", "place", "accessory", "colour", "image", "joint"];
-
-    /// The shares over `items`.
+    /// The means over `samples`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when there are none.
-    pub fn of<'a>(items: impl IntoIterator<Item = &'a Right>) -> Result<Self> {
-        let items: Vec<&Right> = items.into_iter().collect();
-        if items.is_empty() {
+    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Judged>) -> Result<Self> {
+        let samples: Vec<&Judged> = samples.into_iter().collect();
+        if samples.is_empty() {
             return Err(Error::data("expected at least one item to score, got none"));
         }
-        let share = |right: fn(&Right) -> bool| items.iter().filter(|i| right(i)).count() as f64 / items.len() as f64;
-        let (concept, place) = (share(|right| right.concept), share(|right| right.place));
-        let (accessory, colour) = (share(|right| right.accessory), share(|right| right.colour));
-        Ok(Self {
-            items: items.len(),
-            reasoning: share(|right| right.reasoning),
-            attributes: (concept + place + accessory + colour) / 4.0,
-            concept,
-            place,
-            accessory,
-            colour,
-            image: share(Right::image),
-            joint: share(Right::joint),
-        })
+        Ok(Self { items: samples.len(), scores: means(samples) })
     }
 
-    /// The shares in the order of [`NAMES`](Self::NAMES).
-    pub fn values(&self) -> [f64; 8] {
-        let Self { items: _, reasoning, attributes, concept, place, accessory, colour, image, joint } = *self;
-        [reasoning, attributes, concept, place, accessory, colour, image, joint]
+    /// The mean of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.scores.iter().find(|(known, _)| known == name).map(|(_, mean)| *mean)
     }
 }
 
-/// The parts of an evaluation that are reported: each pathway that occurs, and both together.
+/// The parts of an evaluation that are reported: each split that occurs, in alphabetical order, and all together.
 pub fn splits(samples: &[Judged]) -> Vec<(String, Vec<&Judged>)> {
-    let of = |pathway: Pathway| samples.iter().filter(|s| s.pathway == pathway).collect::<Vec<_>>();
-    let both = ("held-out, both".to_owned(), samples.iter().collect());
-    let named = [("held-out, textual", of(Pathway::Textual)), ("held-out, visual", of(Pathway::Visual))];
-    let named = named.into_iter().map(|(name, of)| (name.to_owned(), of));
-    let found: Vec<_> = named.chain([both]).filter(|(_, of)| !of.is_empty()).collect();
-    // Of a single pathway there is no "both".
-    if found.len() == 2 { found.into_iter().take(1).collect() } else { found }
+    let names: BTreeSet<&str> = samples.iter().map(|sample| sample.split.as_str()).collect();
+    let of = |name: &str| samples.iter().filter(|sample| sample.split == name).collect();
+    let mut found: Vec<(String, Vec<&Judged>)> =
+        names.iter().map(|name| (format!("held-out, {name}"), of(name))).collect();
+    match names.len() {
+        0 => {}
+        // Of a single split there is no "all".
+        1 => found[0].0 = found[0].0.trim_end_matches(", ").to_owned(),
+        2 => found.push(("held-out, both".to_owned(), samples.iter().collect())),
+        _ => found.push(("held-out, all".to_owned(), samples.iter().collect())),
+    }
+    found
 }
 
 /// One row of a [`HeldOutTable`].
@@ -97,6 +70,8 @@ pub struct Row {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldOutTable {
+    /// Whether the scores are shares, shown in %, and not rewards.
+    pub shares: bool,
     /// The rows, in order.
     pub rows: Vec<Row>,
 }
@@ -107,6 +82,7 @@ impl HeldOutTable {
     /// # Errors
     /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when the two are not of the same pathways.
     pub fn of(before: &[Judged], after: &[Judged]) -> Result<Self> {
+        let shares = before.iter().any(|sample| !sample.scores.is_empty());
         let (before, after) = (splits(before), splits(after));
         let names = |of: &[(String, Vec<&Judged>)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         if names(&before) != names(&after) {
@@ -116,25 +92,44 @@ impl HeldOutTable {
                 names(&after)
             )));
         }
-        let metrics = |of: Vec<&Judged>| Metrics::of(of.into_iter().map(|s| &s.right));
         let rows = before.into_iter().zip(after);
-        let rows = rows.map(|((split, b), (_, a))| Ok(Row { split, before: metrics(b)?, after: metrics(a)? }));
-        Ok(Self { rows: rows.collect::<Result<_>>()? })
+        let rows = rows.map(|((split, b), (_, a))| Ok(Row { split, before: Metrics::of(b)?, after: Metrics::of(a)? }));
+        Ok(Self { shares, rows: rows.collect::<Result<_>>()? })
+    }
+
+    /// The scores that occur, in order.
+    fn names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for (name, _) in self.rows.iter().flat_map(|row| row.before.scores.iter().chain(&row.after.scores)) {
+            if !names.contains(&name.as_str()) {
+                names.push(name.as_str());
+            }
+        }
+        names
+    }
+
+    /// What the scores are in.
+    pub fn unit(&self) -> &'static str {
+        if self.shares { "shares in %" } else { "means of the rewards" }
     }
 
     /// As text: a line before and a line after for each row, shares in %.
     pub fn cells(&self) -> Cells {
+        let names = self.names();
         let mut rows = Vec::new();
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 let split = format!("{}, {when}", row.split);
-                rows.push(
-                    [split, metrics.items.to_string()].into_iter().chain(metrics.values().map(percent)).collect(),
-                );
+                let show = |name: &&str| metrics.get(name).map_or("-".to_owned(), |value| self.show(value));
+                rows.push([split, metrics.items.to_string()].into_iter().chain(names.iter().map(show)).collect());
             }
         }
-        let header = ["split", "items"].into_iter().chain(Metrics::NAMES).map(str::to_owned).collect();
+        let header = ["split", "items"].into_iter().chain(names).map(str::to_owned).collect();
         Cells { header, rows }
+    }
+
+    fn show(&self, value: f64) -> String {
+        if self.shares { percent(value) } else { number(value) }
     }
 
     /// The table as JSON, indented.
@@ -147,25 +142,28 @@ impl HeldOutTable {
 }
 
 impl fmt::Display for HeldOutTable {
-    /// Percentages: a line before, a line after and the difference for each row.
+    /// A line before, a line after and the difference for each row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.names();
         let wide = self.rows.iter().map(|r| r.split.chars().count()).max().unwrap_or(0).max("split".len());
         write!(f, "{:<wide$}  {:<6}  {:>5}", "split", "", "items")?;
-        for name in Metrics::NAMES {
+        for name in &names {
             write!(f, "  {name:>10}")?;
         }
         writeln!(f)?;
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 write!(f, "{:<wide$}  {when:<6}  {:>5}", row.split, metrics.items)?;
-                for value in metrics.values() {
-                    write!(f, "  {:>10.1}", 100.0 * value)?;
+                for name in &names {
+                    write!(f, "  {:>10}", metrics.get(name).map_or("-".to_owned(), |value| self.show(value)))?;
                 }
                 writeln!(f)?;
             }
             write!(f, "{:<wide$}  {:<6}  {:>5}", "", "change", "")?;
-            for (before, after) in row.before.values().into_iter().zip(row.after.values()) {
-                write!(f, "  {:>+10.1}", 100.0 * (after - before))?;
+            for name in &names {
+                let change = row.before.get(name).zip(row.after.get(name)).map(|(before, after)| after - before);
+                let sign = if change.is_some_and(|change| change >= 0.0) { "+" } else { "" };
+                write!(f, "  {:>10}", change.map_or("-".to_owned(), |change| format!("{sign}{}", self.show(change))))?;
             }
             writeln!(f)?;
         }
@@ -177,7 +175,7 @@ impl fmt::Display for HeldOutTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::judged::Item;
+    use crate::judged::{Item, Right};
     use crate::render::{Jitter, Renderer};
     use crate::scene::{Accessory, Colour, Concept, Place, Scene};
     use crate::verify::Truth;
@@ -196,32 +194,28 @@ mod tests {
             item("", None),
         ];
         let judged = |(i, item): (usize, &Item)| Judged {
-            pathway: if i < 2 { Pathway::Textual } else { Pathway::Visual },
-            task: 0,
-            prompt: String::new(),
+            split: if i < 2 { "textual" } else { "visual" }.to_owned(),
             response: item.response.clone(),
-            answer: String::new(),
-            right: Right::of(&truth, item).unwrap(),
-            rewards: Default::default(),
+            scores: Right::of(&truth, item).unwrap().scores(),
+            ..Judged::default()
         };
         items.iter().enumerate().map(judged).collect()
     }
 
     #[test]
     fn shares_are_counted_per_attribute_and_jointly() {
-        let m = Metrics::of(judged().iter().map(|j| &j.right)).unwrap();
-        let expected = Metrics {
-            items: 4,
-            reasoning: 0.5,
-            attributes: 0.6875,
-            concept: 0.75,
-            place: 0.75,
-            accessory: 0.75,
-            colour: 0.5,
-            image: 0.5,
-            joint: 0.25,
-        };
-        assert_eq!(m, expected);
+        let m = Metrics::of(&judged()).unwrap();
+        let expected = [
+            ("reasoning", 0.5),
+            ("attributes", 0.6875),
+            ("concept", 0.75),
+            ("place", 0.75),
+            ("accessory", 0.75),
+            ("colour", 0.5),
+            ("image", 0.5),
+            ("joint", 0.25),
+        ];
+        assert_eq!((m.items, m.scores), (4, expected.map(|(name, mean)| (name.to_owned(), mean)).to_vec()));
         assert!(Metrics::of([]).unwrap_err().to_string().contains("got none"));
     }
 
@@ -244,5 +238,12 @@ mod tests {
         assert_eq!(HeldOutTable::of(&samples[..2], &samples[..1]).unwrap().rows.len(), 1);
         let error = HeldOutTable::of(&samples, &samples[..1]).unwrap_err();
         assert!(error.to_string().contains("the same splits"), "{error}");
+    }
+    #[test]
+    fn rewards_alone_are_compared_as_they_are() {
+        let sample = |ber: f64| Judged { rewards: [("ber".to_owned(), ber)].into(), ..Judged::default() };
+        let table = HeldOutTable::of(&[sample(0.25)], &[sample(0.5)]).unwrap();
+        assert!(!table.shares && table.to_string().contains("+0.250"), "{table}");
+        assert_eq!(table.cells().rows[1], ["held-out, after", "1", "0.500"]);
     }
 }

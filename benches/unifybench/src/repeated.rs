@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Judged, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cells::{Cells, p_value, percent, signed};
-use crate::judged::Judged;
+use crate::cells::{Cells, number, p_value, percent};
 use crate::metrics::{Metrics, splits};
 use crate::statistics::{Change, Moments};
 
@@ -29,6 +28,8 @@ pub struct RepeatedRow {
 pub struct RepeatedTable {
     /// Number of runs.
     pub runs: usize,
+    /// Whether the scores are shares, shown in %, and not rewards.
+    pub shares: bool,
     /// The rows: split by split, score by score.
     pub rows: Vec<RepeatedRow>,
 }
@@ -41,12 +42,15 @@ impl RepeatedTable {
     pub fn of(runs: &[(&[Judged], &[Judged])]) -> Result<Self> {
         let before = runs.iter().map(|(before, _)| by_task(before)).collect::<Result<Vec<_>>>()?;
         let after = runs.iter().map(|(_, after)| by_task(after)).collect::<Result<Vec<_>>>()?;
-        let names = before.first().map(|run| run.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let splits = before.first().map(|run| run.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         let mut rows = Vec::new();
-        for split in names {
-            for (column, score) in Metrics::NAMES.into_iter().enumerate() {
+        for split in splits {
+            let tasks = || before.iter().chain(&after).filter_map(|run| run.get(&split)).flatten();
+            let first = tasks().next().map(|task| task.scores.clone()).unwrap_or_default();
+            // A reward that abstained from a whole task has no mean there.
+            for (score, _) in first.iter().filter(|(name, _)| tasks().all(|task| task.get(name).is_some())) {
                 let of = |runs: &[ByTask]| {
-                    let scores = |run: &ByTask| Some(run.get(&split)?.iter().map(|m| m.values()[column]).collect());
+                    let scores = |run: &ByTask| run.get(&split)?.iter().map(|m| m.get(score)).collect();
                     runs.iter().map(scores).collect::<Option<Vec<Vec<f64>>>>()
                 };
                 let both = of(&before).zip(of(&after));
@@ -56,7 +60,8 @@ impl RepeatedTable {
                 rows.push(RepeatedRow { split: split.clone(), score: score.to_owned(), change });
             }
         }
-        Ok(Self { runs: runs.len(), rows })
+        let shares = runs.iter().any(|(before, _)| before.iter().any(|sample| !sample.scores.is_empty()));
+        Ok(Self { runs: runs.len(), shares, rows })
     }
 }
 
@@ -65,9 +70,9 @@ pub(crate) type ByTask = BTreeMap<String, Vec<Metrics>>;
 
 pub(crate) fn by_task(samples: &[Judged]) -> Result<ByTask> {
     let tasks = |samples: Vec<&Judged>| {
-        let mut tasks: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+        let mut tasks: BTreeMap<u64, Vec<&Judged>> = BTreeMap::new();
         for sample in samples {
-            tasks.entry(sample.task).or_default().push(&sample.right);
+            tasks.entry(sample.task).or_default().push(sample);
         }
         tasks.into_values().map(Metrics::of).collect::<Result<Vec<_>>>()
     };
@@ -75,10 +80,12 @@ pub(crate) fn by_task(samples: &[Judged]) -> Result<ByTask> {
 }
 
 impl RepeatedTable {
-    /// As text, shares in %.
+    /// As text: shares in %, rewards as they are.
     pub fn cells(&self) -> Cells {
         let row = |RepeatedRow { split, score, change }: &RepeatedRow| {
-            let moments = |of: Moments| format!("{} ± {}", percent(of.mean), percent(of.std));
+            let show = |value| if self.shares { percent(value) } else { number(value) };
+            let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, show(value));
+            let moments = |of: Moments| format!("{} ± {}", show(of.mean), show(of.std));
             let [low, high] = change.interval;
             [
                 split.clone(),
@@ -106,18 +113,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::judged::Right;
-    use counterpoint_unictokens::Pathway;
 
     /// Four samples of each of two tasks, of which `right` have the right reasoning.
     fn evaluation(right: usize) -> Vec<Judged> {
         let sample = |i: usize| Judged {
-            pathway: Pathway::Textual,
+            split: "textual".to_owned(),
             task: (i % 2) as u64,
-            prompt: String::new(),
-            response: String::new(),
-            answer: String::new(),
-            right: Right { reasoning: i < right, concept: true, place: true, accessory: true, colour: false },
-            rewards: BTreeMap::new(),
+            scores: Right { reasoning: i < right, concept: true, place: true, accessory: true, colour: false }.scores(),
+            ..Judged::default()
         };
         (0..8).map(sample).collect()
     }

@@ -13,7 +13,7 @@ mod typed;
 
 pub use chunk::{Chunk, MemoryBudget};
 pub use overlap::Overlap;
-pub use run::{Component, FilterSection, RunConfig, RunSection};
+pub use run::{Component, EvaluationSection, FilterSection, NO_EVALUATION, RunConfig, RunSection};
 pub use trainer::TrainerConfig;
 pub(crate) use typed::join;
 pub use typed::{nearest, typed};

@@ -34,6 +34,9 @@ pub struct RunConfig {
     pub reward_weights: BTreeMap<String, BTreeMap<String, f64>>,
     /// `[data]`: where tasks come from.
     pub data: Component,
+    /// `[evaluation]`: how the policy is judged. Default: `kind = "none"`.
+    #[serde(default)]
+    pub evaluation: EvaluationSection,
     /// `[trainer]`: the training loop.
     #[serde(default)]
     pub trainer: TrainerConfig,
@@ -76,6 +79,24 @@ pub struct FilterSection {
     pub settings: Table,
 }
 
+/// `[evaluation]`: an [`Evaluator`](crate::Evaluator) chosen by name, and when it is asked besides before and after the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
+pub struct EvaluationSection {
+    /// The name under which the evaluator is registered, or `none`. Default: `none`.
+    pub kind: String,
+    /// Steps from one evaluation to the next during training; 0 for none. Default: 0.
+    pub every: u64,
+    /// Metric of the evaluation, such as `reasoning` or `reward`, by which the best checkpoint is known
+    /// (`trainer.keep_best`). Default: none, so that the reward of the step decides.
+    pub best: Option<String>,
+    /// The rest of the table, which the evaluator itself gives a type.
+    pub settings: Table,
+}
+
+/// The kind of an evaluation that is none.
+pub const NO_EVALUATION: &str = "none";
+
 fn sync_grpo() -> Component {
     Component { kind: "sync_grpo".to_owned(), settings: Table::new() }
 }
@@ -87,6 +108,38 @@ fn runs() -> PathBuf {
 impl Default for FilterSection {
     fn default() -> Self {
         Self { kind: "dgs".to_owned(), surrogate: None, settings: Table::new() }
+    }
+}
+
+impl Default for EvaluationSection {
+    fn default() -> Self {
+        Self { kind: NO_EVALUATION.to_owned(), every: 0, best: None, settings: Table::new() }
+    }
+}
+
+impl TryFrom<Table> for EvaluationSection {
+    type Error = String;
+
+    fn try_from(mut settings: Table) -> Result<Self, String> {
+        let kind = take_string(&mut settings, "kind")?.unwrap_or_else(|| Self::default().kind);
+        let best = take_string(&mut settings, "best")?;
+        let every = match settings.remove("every") {
+            None => 0,
+            Some(Value::Integer(every)) if every >= 0 => every as u64,
+            Some(other) => return Err(format!("expected a number of steps, 0 or more, as `every`, got `{other}`")),
+        };
+        Ok(Self { kind, every, best, settings })
+    }
+}
+
+impl From<EvaluationSection> for Table {
+    fn from(section: EvaluationSection) -> Self {
+        let mut table = Table::from(Component { kind: section.kind, settings: section.settings });
+        table.insert("every".to_owned(), Value::Integer(i64::try_from(section.every).unwrap_or(i64::MAX)));
+        if let Some(best) = section.best {
+            table.insert("best".to_owned(), Value::String(best));
+        }
+        table
     }
 }
 
@@ -144,7 +197,28 @@ impl RunConfig {
         if let Some(surrogate) = &self.filter.surrogate {
             self.reward_known("filter.surrogate", surrogate)?;
         }
+        self.check_evaluation()?;
         self.check_weights()
+    }
+
+    fn check_evaluation(&self) -> Result<(), Problem> {
+        let EvaluationSection { kind, every, best, .. } = &self.evaluation;
+        let asked = *every > 0 || best.is_some();
+        Problem::unless(
+            kind != NO_EVALUATION || !asked,
+            "evaluation.kind",
+            "an evaluator, for `every` or `best`",
+            "none",
+        )?;
+        let checkpoints = self.trainer.checkpoint_every;
+        Problem::unless(
+            best.is_none() || (*every > 0 && checkpoints > 0 && checkpoints.is_multiple_of(*every)),
+            "evaluation.every",
+            &format!(
+                "a divisor of trainer.checkpoint_every ({checkpoints}), so that `best` is known of every checkpoint"
+            ),
+            every,
+        )
     }
 
     fn check_weights(&self) -> Result<(), Problem> {

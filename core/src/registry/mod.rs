@@ -1,4 +1,4 @@
-//! Policies, samplers, rewards, filters, objectives and task sources by name, so that a config can select them.
+//! Policies, samplers, rewards, filters, objectives, task sources and evaluators by name, so that a config can select them.
 //!
 //! A crate registers a constructor with [`inventory::submit!`] (re-exported as [`crate::inventory`]):
 //!
@@ -19,7 +19,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{Error, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score, TaskSource};
+use crate::config::Component;
+use crate::{
+    Error, Evaluator, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score, Task, TaskSource,
+};
 
 /// What a constructor may need besides its own settings.
 #[derive(Debug, Clone)]
@@ -29,12 +32,20 @@ pub struct BuildContext {
     pub device: Device,
     /// Folder that relative paths of the config are relative to.
     pub base: PathBuf,
+    /// The run's `[data]`, for an evaluator that works on the half which is kept from training.
+    pub data: Option<Component>,
 }
 
 impl BuildContext {
     /// A context in which models compute on `device` and relative paths are relative to `base`.
     pub fn new(device: Device, base: impl Into<PathBuf>) -> Self {
-        Self { device, base: base.into() }
+        Self { device, base: base.into(), data: None }
+    }
+
+    /// The same of a run with this `[data]`.
+    pub fn with_data(mut self, data: Component) -> Self {
+        self.data = Some(data);
+        self
     }
 
     /// `path` itself when absolute, else relative to [`base`](BuildContext::base).
@@ -106,6 +117,8 @@ registry! {
     ObjectiveEntry "objective" objective objectives -> Box<dyn Objective>;
     /// A registered [`TaskSource`].
     TaskSourceEntry "task source" task_source task_sources -> Box<dyn TaskSource>;
+    /// A registered [`Evaluator`].
+    EvaluatorEntry "evaluator" evaluator evaluators -> Box<dyn Evaluator>;
 }
 
 /// Builds the reward that the table `[rewards.<name>]` of a config describes: the one that is registered as its `kind`, or
@@ -144,6 +157,10 @@ impl Reward for Named {
 
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         self.reward.preview(previews)
+    }
+
+    fn check(&mut self, tasks: &[Task]) -> Result<()> {
+        self.reward.check(tasks)
     }
 
     fn state(&self) -> serde_json::Value {

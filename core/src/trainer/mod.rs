@@ -1,5 +1,6 @@
 //! The loop: one [`Trainer`] composes rollouts, updater and journal, and advances them step by step.
 
+mod evaluation;
 mod observer;
 mod parts;
 mod resume;
@@ -12,6 +13,7 @@ pub use state::{Progress, TrainerState};
 
 use std::path::PathBuf;
 
+use self::evaluation::Evaluation;
 use self::observer::{Audience, Sees};
 use crate::checkpoint::Keep;
 use crate::config::TrainerConfig;
@@ -86,6 +88,7 @@ pub struct Trainer {
     /// The rest of the run's config, kept in checkpoints.
     run_config: serde_json::Value,
     progress: Progress,
+    evaluation: Option<Evaluation>,
     /// A step that is done while its metrics could not be written.
     unwritten: Option<StepReport>,
 }
@@ -106,6 +109,7 @@ impl Trainer {
             seed,
             run_config: serde_json::Value::Null,
             progress: Progress::default(),
+            evaluation: None,
             unwritten: None,
         })
     }

@@ -19,10 +19,13 @@ const LISTED: usize = 4;
 
 /// Keys that may change when a run is resumed: they change how long it lasts, where it writes and how it is watched, not what a
 /// step computes. (A change of `trainer.steps` or `trainer.warmup_steps` stretches the learning-rate schedule from there on.)
-const FREE: [&str; 13] = [
+const FREE: [&str; 16] = [
     "run.name",
     "run.output",
     "data.root",
+    "evaluation.kind",
+    "evaluation.every",
+    "evaluation.best",
     "trainer.steps",
     "trainer.warmup_steps",
     "trainer.chunk",

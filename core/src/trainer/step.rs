@@ -51,6 +51,13 @@ impl Trainer {
         self.audience.notes.drain(..).for_each(|note| report.metrics.note(note));
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
+        match self.evaluate_if_due(self.progress.step) {
+            Ok(found) => report.metrics.extend(found.unwrap_or_default()),
+            Err(error) => {
+                self.unwritten = Some(report);
+                return Err(error);
+            }
+        }
         for observer in &mut self.audience.observers {
             if let Err(error) = observer.metrics(report.step, &mut report.metrics) {
                 self.unwritten = Some(report);
@@ -70,7 +77,11 @@ impl Trainer {
         }
         self.audience.announce(&Event::Step(&report))?;
         if self.config.checkpoint_every > 0 && self.progress.step.is_multiple_of(self.config.checkpoint_every) {
-            self.save_ranked(report.metrics.get("reward"))?;
+            let rank = match &self.evaluation {
+                Some(evaluation) => evaluation.rank(&report.metrics),
+                None => report.metrics.get("reward"),
+            };
+            self.save_ranked(rank)?;
         }
         let Progress { idle_in_a_row: idle, .. } = self.progress;
         if self.config.max_idle > 0 && idle >= self.config.max_idle as u64 {

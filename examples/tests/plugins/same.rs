@@ -4,10 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
-use counterpoint::registry::{BuildContext, named_reward};
+use counterpoint::registry::{BuildContext, named_reward, task_source};
 use counterpoint::{ErrorKind, Reward, Sample, Score};
 use counterpoint_plugins::replace_rewards;
-use counterpoint_unictokens::Split;
 
 use crate::support::{base, config, install, train};
 
@@ -41,11 +40,13 @@ fn from_plugins(mut config: RunConfig, folder: &Path, isolation: &str) -> RunCon
 
 /// Samples of every kind: with and without image, references, facts and words.
 fn samples() -> Vec<Sample> {
-    let tasks = counterpoint_examples::tasks(&config(1, &[]), &base(), Split::Train).unwrap();
+    let data = config(1, &[]).data;
+    let context = BuildContext::new(Device::flex(), base());
+    let tasks = task_source(&data.kind, &data.settings, &context).unwrap();
     let streams = counterpoint::Streams::new(3);
     let mut samples = Vec::new();
     for cursor in 0..6 {
-        let task = counterpoint::TaskSource::task(&tasks, 0, cursor, &streams).unwrap();
+        let task = tasks.task(0, cursor, &streams).unwrap();
         let image = task.references.first().cloned();
         for (i, words) in ["", "beach red hat.", "\u{1f600}\0 a lake"].iter().enumerate() {
             let prompt = format!("{} {words}", task.base_prompt);

@@ -1,0 +1,92 @@
+//! The held-out half, judged by the renderer's truth and never by a reward.
+
+use counterpoint::registry::{BuildContext, EvaluatorEntry, settings};
+use counterpoint::{Error, Evaluator, Result, Sample, Task, inventory};
+use counterpoint_unictokens::{HeldOut, Pathway, concept_of, held_out};
+use serde::Deserialize;
+
+use crate::{Concept, Item, Right, Scene, Truth, language};
+
+inventory::submit! {
+    EvaluatorEntry::new("unifybench", |table, context| {
+        settings::<Nothing>("evaluation", table)?;
+        Ok(Box::new(TruthEvaluator::new(held_out(context)?)?))
+    })
+}
+
+inventory::submit! { EvaluatorEntry::new("auto", auto) }
+
+/// It has no settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// The renderer's truth where every held-out task is a scene of it, the rewards alone elsewhere.
+fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box<dyn Evaluator>> {
+    settings::<Nothing>("evaluation", table)?;
+    let tasks = held_out(context)?;
+    Ok(match tasks.iter().all(|task| scene(task).is_ok()) {
+        true => Box::new(TruthEvaluator::new(tasks)?),
+        false => Box::new(HeldOut::new(tasks, 0)),
+    })
+}
+
+/// Scores reasoning and image of scenes that UnifyBench knows: whether the reasoning is the fact, word for word, and which
+/// attributes the image shows ([`Right`]).
+pub struct TruthEvaluator {
+    tasks: Vec<Task>,
+    truth: Truth,
+}
+
+impl TruthEvaluator {
+    /// Of `tasks`, one for each scene and pathway: several images and wordings ask about one fact.
+    ///
+    /// # Errors
+    /// [`Data`](counterpoint::ErrorKind::Data) when a task is about what no scene of UnifyBench shows.
+    pub fn new(tasks: Vec<Task>) -> Result<Self> {
+        let mut found: Vec<(Option<Pathway>, Scene, Task)> = Vec::new();
+        for mut task in tasks {
+            let (pathway, scene) = (Pathway::of(&task), scene(&task)?);
+            if !found.iter().any(|(p, s, _)| (*p, *s) == (pathway, scene)) {
+                task.id = found.len() as u64;
+                found.push((pathway, scene, task));
+            }
+        }
+        Ok(Self { tasks: found.into_iter().map(|(.., task)| task).collect(), truth: Truth::new()? })
+    }
+}
+
+impl Evaluator for TruthEvaluator {
+    fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    fn split(&self, task: &Task) -> String {
+        Pathway::of(task).map(|pathway| pathway.to_string()).unwrap_or_default()
+    }
+
+    fn judge(&mut self, task: &Task, samples: &[Sample]) -> Result<Vec<Vec<(String, f64)>>> {
+        let scene = scene(task)?;
+        let judge = |sample: &Sample| {
+            let image = sample.image.as_deref().cloned();
+            Ok(Right::of(&self.truth, &Item { scene, response: sample.response.clone(), image })?.scores())
+        };
+        samples.iter().map(judge).collect()
+    }
+}
+
+/// The scene that a task's right answer describes.
+fn scene(task: &Task) -> Result<Scene> {
+    let answer = task.params["answer"].as_str().unwrap_or_default();
+    let token = concept_of(task).unwrap_or_default();
+    let unknown = || {
+        Error::data(format!(
+            "task {}: {token} {answer:?} is no scene of UnifyBench, so its renderer cannot judge it; set evaluation.kind = \
+             \"rewards\" or \"none\"",
+            task.id
+        ))
+    };
+    let (place, accessory, colour) = language::parse_fact(answer).ok_or_else(unknown)?;
+    let concept = Concept::ALL.iter().copied().find(|c| c.token() == token).ok_or_else(unknown)?;
+    Ok(Scene { concept, place, accessory, colour })
+}
