@@ -127,7 +127,18 @@ fn configs() -> impl Strategy<Value = RunConfig> {
             let names: Vec<&String> = rewards.keys().collect();
             let surrogate = surrogate.map(|pick| names[pick as usize % names.len()].clone());
             let filter = FilterSection { kind: filter.kind, surrogate, settings: filter.settings };
-            RunConfig { run, policy, sampler, filter, objective, rewards, reward_weights, data, trainer }
+            RunConfig {
+                run,
+                policy,
+                sampler,
+                filter,
+                objective,
+                rewards,
+                reward_weights,
+                data,
+                evaluation: Default::default(),
+                trainer,
+            }
         },
     )
 }

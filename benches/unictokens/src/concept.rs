@@ -1,6 +1,6 @@
 //! Concepts of a data set in the UniCTokens layout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use counterpoint::{Error, Result};
@@ -22,8 +22,10 @@ pub struct Exchange {
 pub struct Concept {
     /// The bare name, such as `ada`.
     pub name: String,
-    /// The class, such as `person`.
+    /// What it is (`class`), such as `young woman`.
     pub class: String,
+    /// Its `conversation_type`, such as `human`, where the data say one.
+    pub conversation_type: Option<String>,
     /// What it is, in a sentence; may be empty.
     pub info: String,
     /// The facts (`extra_info`).
@@ -54,9 +56,13 @@ pub struct ConceptSet {
     train_images: BTreeMap<String, Vec<String>>,
 }
 
+/// The questions that are about no image.
+const TEXT_ONLY: &str = "text_only";
+
 #[derive(Deserialize)]
 struct Info {
     class: String,
+    conversation_type: Option<String>,
     #[serde(default)]
     info: String,
     #[serde(default)]
@@ -86,7 +92,17 @@ impl ConceptSet {
                 root.display()
             )));
         }
-        let names = names.iter().map(|n| bare(n).to_owned()).collect();
+        if let Some(twice) = twice(&names) {
+            return Err(Error::data(format!("{}: expected every concept once, got <{twice}> twice", list.display())));
+        }
+        let names: Vec<String> = names.iter().map(|n| bare(n).to_owned()).collect();
+        if let Some(name) = names.iter().find(|name| !is_name(name)) {
+            return Err(Error::data(format!(
+                "{}: expected names of concepts (folders of concept/train, without `/`, `<`, `>`, line breaks, and spaces at \
+                 the ends), got {name:?}",
+                list.display()
+            )));
+        }
         let train_images = json::read_if_present(&root.join("concept/train/train_images.json"))?.unwrap_or_default();
         Ok(Self { root: root.to_owned(), names, train_images })
     }
@@ -141,6 +157,7 @@ impl ConceptSet {
         Ok(Concept {
             name: name.to_owned(),
             class: info.class,
+            conversation_type: info.conversation_type,
             info: info.info,
             training_facts: facts.len() - held_out,
             facts,
@@ -182,11 +199,37 @@ impl ConceptSet {
 /// The images with the questions that `file`, if there is one, has about them; `text_only` questions are not about any.
 fn pictures(paths: Vec<PathBuf>, file: &Path) -> Result<Vec<Picture>> {
     let questions: BTreeMap<String, Vec<Exchange>> = json::read_if_present(file)?.unwrap_or_default();
+    let folder = file.parent().unwrap_or(file);
+    // An image that is there and not in the list, as train_images.json may have it, is only left out.
+    let there = |key: &str| {
+        let named = |path: &PathBuf| path.file_stem() == Path::new(key).file_stem();
+        paths.iter().any(named) || folder.join(key).is_file()
+    };
+    if let Some(key) = questions.keys().find(|key| *key != TEXT_ONLY && !there(key)) {
+        return Err(Error::data(format!(
+            "{}: `{key}`: expected questions about an image that is in {}, got some about one that is not; add the image or \
+             remove its questions",
+            file.display(),
+            folder.display()
+        )));
+    }
     let about = |path: &Path| {
         let key = questions.iter().find(|(key, _)| Path::new(key).file_stem() == path.file_stem());
         key.map(|(_, q)| q.clone()).unwrap_or_default()
     };
     Ok(paths.into_iter().map(|path| Picture { questions: about(&path), path }).collect())
+}
+
+/// Whether a folder and a token can be called so.
+fn is_name(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || ['<', '>', '/', '\\'].contains(&c);
+    !name.is_empty() && name.trim() == name && name != "." && name != ".." && !name.contains(bad)
+}
+
+/// A name that is in the list twice, with or without its brackets.
+pub(crate) fn twice(names: &[String]) -> Option<&str> {
+    let mut seen = HashSet::new();
+    names.iter().map(|name| bare(name)).find(|name| !seen.insert(*name))
 }
 
 fn bare(name: &str) -> &str {

@@ -6,7 +6,9 @@ use counterpoint::registry::{TaskSourceEntry, settings};
 use counterpoint::{Error, Result, inventory};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConceptSet, PersonalTasks, Split, Wording};
+use crate::classes::default_rules;
+use crate::concept::twice;
+use crate::{ClassRule, ClassRules, ConceptSet, PersonalTasks, Split, Wording};
 
 /// The name under which [`PersonalTasks`] are registered.
 pub const KIND: &str = "unictokens";
@@ -32,15 +34,26 @@ pub struct PersonalTasksConfig {
     /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
     #[serde(default = "half")]
     pub visual_share: f64,
-    /// How questions are put.
+    /// How questions and prompts are put.
     #[serde(default)]
     pub wording: Wording,
+    /// `[data.classes.<class>]`: which concepts are of that class, and so use its table of reward weights; the others are of
+    /// the class that their `info.json` says. Default: `person = { conversation_type = "human" }`.
+    #[serde(default = "default_rules")]
+    pub classes: ClassRules,
 }
 
 impl PersonalTasksConfig {
     /// Every concept in the folder `root`, for training, both pathways equally often.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), split: train(), concepts: None, visual_share: half(), wording: Wording::default() }
+        Self {
+            root: root.into(),
+            split: train(),
+            concepts: None,
+            visual_share: half(),
+            wording: Wording::default(),
+            classes: default_rules(),
+        }
     }
 
     /// Checks the ranges.
@@ -56,7 +69,15 @@ impl PersonalTasksConfig {
             let expected = "data.concepts: expected 1 or more concepts (leave it out for all), got an empty array";
             return Err(Error::config(expected));
         }
-        Ok(())
+        if let Some(twice) = self.concepts.as_deref().and_then(twice) {
+            return Err(Error::config(format!("data.concepts: expected every concept once, got <{twice}> twice")));
+        }
+        let empty = |rule: &ClassRule| rule.conversation_type.is_none() && rule.nouns.is_empty();
+        if let Some((class, _)) = self.classes.iter().find(|(_, rule)| empty(rule)) {
+            let message = format!("data.classes.{class}: expected `conversation_type` or `nouns`, got neither");
+            return Err(Error::config(message));
+        }
+        self.wording.validate()
     }
 
     /// Reads the concepts and makes tasks of them; a relative `root` is relative to `base`.
@@ -68,7 +89,8 @@ impl PersonalTasksConfig {
         let set = ConceptSet::open(&base.join(&self.root))?;
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
-        Ok(PersonalTasks::new(concepts, self.split, self.visual_share)?.with_wording(self.wording))
+        let tasks = PersonalTasks::new(concepts, self.split, self.visual_share)?;
+        Ok(tasks.with_wording(self.wording).with_classes(self.classes))
     }
 }
 

@@ -13,6 +13,7 @@
 //! A program that says `use counterpoint_unictokens as _;` can select it in a config: `[data] kind = "unictokens"`, with the
 //! settings of [`PersonalTasksConfig`]. One that needs no config builds a [`PersonalTasks`].
 
+mod classes;
 mod concept;
 mod config;
 mod evaluator;
@@ -20,10 +21,13 @@ mod json;
 mod pathway;
 mod picture;
 mod tasks;
+mod wording;
 
+pub use classes::{ClassRule, ClassRules};
 pub use concept::{Concept, ConceptSet, Exchange};
 pub use config::{KIND, PersonalTasksConfig};
 pub use evaluator::{HeldOut, held_out};
 pub use pathway::{Pathway, concept_of};
 pub use picture::Picture;
-pub use tasks::{PersonalTasks, Split, Wording};
+pub use tasks::{PersonalTasks, Split};
+pub use wording::Wording;

@@ -1,10 +1,11 @@
 //! Image files of a concept: found by number, decoded when they are needed.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use counterpoint::{Error, Result};
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
 
 use crate::Exchange;
 
@@ -28,7 +29,8 @@ impl Picture {
     /// - Of 16 bits the upper 8 are taken. (PIL does the same but for grey without alpha, which it clips at 255 instead, so
     ///   that nearly all of such an image is white.)
     /// - CMYK and YCCK are converted without a colour profile; profiles and gamma of other images are not looked at either.
-    /// - The EXIF orientation is not applied: a photograph that relies on it stays on its side.
+    /// - The EXIF orientation is applied, as viewers do: a photograph that a camera stored on its side stands upright. (The
+    ///   originals do not look at it.)
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when the file is missing, empty, damaged or cut off, or is not an image
@@ -50,7 +52,11 @@ impl Picture {
         if format == ImageFormat::Jpeg && is_cut_off(&bytes) {
             return Err(bad("the file is cut off: its data do not end".into()));
         }
-        let decoded = image::load_from_memory_with_format(&bytes, format).map_err(|e| bad(e.into()))?;
+        let reader = ImageReader::with_format(Cursor::new(&bytes), format);
+        let mut decoder = reader.into_decoder().map_err(|e| bad(e.into()))?;
+        let orientation = decoder.orientation().map_err(|e| bad(e.into()))?;
+        let mut decoded = DynamicImage::from_decoder(decoder).map_err(|e| bad(e.into()))?;
+        decoded.apply_orientation(orientation);
         Ok(Arc::new(rgb8(decoded)))
     }
 }
@@ -85,18 +91,25 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
 }
 
 /// The images `0.png`, `1.jpg`, ... of `folder`, by number; of several endings of one number, the first of png, jpg, jpeg.
+/// Where no image has a number, all of them, by name.
 pub(crate) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .map_err(|e| Error::data(format!("cannot read the folder {}", folder.display())).with_source(e))?;
-    let mut found = Vec::new();
+    let (mut found, mut named) = (Vec::new(), Vec::new());
     for entry in entries {
         let path = entry.map_err(|e| Error::io("cannot read the folder", folder, e))?.path();
         let number = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u64>().ok());
         let ending = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
         let rank = ending.and_then(|e| ENDINGS.iter().position(|known| *known == e));
-        if let (Some(number), Some(rank)) = (number, rank) {
-            found.push((number, rank, path));
+        match (number, rank) {
+            (Some(number), Some(rank)) => found.push((number, rank, path)),
+            (None, Some(_)) => named.push(path),
+            _ => {}
         }
+    }
+    if found.is_empty() {
+        named.sort();
+        return Ok(named);
     }
     found.sort();
     found.dedup_by_key(|f| f.0);

@@ -7,8 +7,10 @@ use counterpoint::{Error, Key, Result, Stream, Streams, Task, TaskSource};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{class_of, default_rules};
 use crate::pathway::{CONCEPT, PATHWAY};
-use crate::{Concept, Pathway, Picture};
+use crate::wording::fill;
+use crate::{ClassRules, Concept, Pathway, Picture, Wording};
 
 /// Which half of the data tasks are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,26 +35,6 @@ impl FromStr for Split {
     }
 }
 
-/// How questions are put. `{concept}`, `{facts}` and `{prompt}` stand for the concept as `<name>`, all its facts
-/// joined by spaces, and the reasoning prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Wording {
-    /// The question of Textual Attribute Reasoning.
-    pub textual_question: String,
-    /// The base prompt of Visual Instruct Reasoning. That of the textual pathway is the reasoning prompt itself.
-    pub visual_base_prompt: String,
-}
-
-impl Default for Wording {
-    fn default() -> Self {
-        Self {
-            textual_question: "information about {concept}: {facts} which fits: {prompt}".to_owned(),
-            visual_base_prompt: "a photo of {concept}.".to_owned(),
-        }
-    }
-}
-
 /// Tasks about personal concepts.
 ///
 /// Each cursor draws a concept, a pathway and then a fact or a question, all equally likely. A concept that has nothing
@@ -66,11 +48,15 @@ impl Default for Wording {
 /// - on the visual pathway the distinct answers to the questions about the task's image, in the order of the questions.
 ///   Where they are fewer than two there is nothing to tell the right one from: then all facts of the concept, with the
 ///   answer appended where it is none of them.
+///
+/// Besides, `noun` is what the concept is (`class` in info.json) and `conversation_type` its type, where info.json says one.
+/// The task's class, which selects reward weights, follows from [`ClassRules`].
 pub struct PersonalTasks {
     concepts: Vec<Known>,
     split: Split,
     visual_share: f64,
     wording: Wording,
+    classes: ClassRules,
 }
 
 /// A concept with its decoded reference images.
@@ -104,7 +90,8 @@ impl PersonalTasks {
             Ok(Known { references, concept })
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
-        let tasks = Self { concepts, split, visual_share, wording: Wording::default() };
+        let (wording, classes) = (Wording::default(), default_rules());
+        let tasks = Self { concepts, split, visual_share, wording, classes };
         let wanted = [(Pathway::Visual, visual_share > 0.0), (Pathway::Textual, visual_share < 1.0)];
         for (pathway, wanted) in wanted {
             if wanted && tasks.able(pathway).next().is_none() {
@@ -117,6 +104,12 @@ impl PersonalTasks {
     /// The same tasks in other words.
     pub fn with_wording(mut self, wording: Wording) -> Self {
         self.wording = wording;
+        self
+    }
+
+    /// The same tasks under other rules of which class a concept is.
+    pub fn with_classes(mut self, classes: ClassRules) -> Self {
+        self.classes = classes;
         self
     }
 
@@ -172,18 +165,23 @@ impl PersonalTasks {
         let concept = &known.concept;
         let token = concept.token();
         let mut facts = concept.facts.clone();
+        let wording = &self.wording;
+        let always = [("concept", token.as_str()), ("noun", &concept.class), ("info", &concept.info)];
         let (image, question, base_prompt, target, prompt) = match pathway {
             Pathway::Textual => {
                 let first = if self.split == Split::Train { 0 } else { concept.training_facts };
                 let target = first + index;
                 let prompt = &concept.prompts[target];
-                let question = self.wording.textual_question.replace("{concept}", &token);
-                let question = question.replace("{facts}", &facts.join(" ")).replace("{prompt}", prompt);
-                (None, question, prompt.clone(), target, Some(prompt))
+                let all = facts.join(" ");
+                let values = [&always[..], &[("facts", all.as_str()), ("prompt", prompt)]].concat();
+                let question = fill(&wording.textual_question, &values);
+                (None, question, fill(&wording.textual_base_prompt, &values), target, Some(prompt))
             }
             Pathway::Visual => {
-                let mut questions = self.pictures(concept).iter().flat_map(|p| p.questions.iter().map(move |q| (p, q)));
-                let (picture, exchange) = questions.nth(index).ok_or_else(|| {
+                let pictures = self.pictures(concept);
+                let mut questions =
+                    pictures.iter().enumerate().flat_map(|(i, p)| p.questions.iter().map(move |q| (i, p, q)));
+                let (i, picture, exchange) = questions.nth(index).ok_or_else(|| {
                     Error::data(format!("concept {token}: expected more than {index} questions about images"))
                 })?;
                 let mut answers = Vec::new();
@@ -194,9 +192,19 @@ impl PersonalTasks {
                     facts = answers;
                 }
                 let target = index_of(&mut facts, &exchange.answer);
-                let base = self.wording.visual_base_prompt.replace("{concept}", &token);
-                (Some(picture.load()?), exchange.query.clone(), base, target, None)
+                let values = [&always[..], &[("question", exchange.query.as_str())]].concat();
+                let question = fill(&wording.visual_question, &values);
+                // Training images are the references, which are decoded already.
+                let image = match self.split {
+                    Split::Train => Arc::clone(&known.references[i]),
+                    Split::HeldOut => picture.load()?,
+                };
+                (Some(image), question, fill(&wording.visual_base_prompt, &values), target, None)
             }
+        };
+        let question = match wording.info && !concept.info.is_empty() {
+            true => format!("{} {question}", concept.info),
+            false => question,
         };
         let references = match &image {
             Some(image) => vec![Arc::clone(image)],
@@ -204,12 +212,16 @@ impl PersonalTasks {
         };
         let mut params = serde_json::json!({
             "facts": facts, "target": target, "answer": facts[target], CONCEPT: token, PATHWAY: pathway,
+            "noun": concept.class,
         });
+        if let Some(conversation_type) = &concept.conversation_type {
+            params["conversation_type"] = conversation_type.as_str().into();
+        }
         if let Some(prompt) = prompt {
             params["prompt"] = prompt.as_str().into();
         }
         let mut task = Task::new(id, question)
-            .with_class(concept.class.clone())
+            .with_class(class_of(concept, &self.classes))
             .with_base_prompt(base_prompt)
             .with_references(references)
             .with_params(params);
@@ -235,5 +247,14 @@ impl TaskSource for PersonalTasks {
         let known = able[stream.below(able.len())];
         let index = stream.below(self.count(known, pathway));
         self.build(cursor, known, pathway, index)
+    }
+
+    /// Every task of the pathways that are drawn from.
+    fn survey(&self) -> Result<Vec<Task>> {
+        let mut tasks = if self.visual_share < 1.0 { self.all(Pathway::Textual)? } else { Vec::new() };
+        if self.visual_share > 0.0 {
+            tasks.extend(self.all(Pathway::Visual)?);
+        }
+        Ok(tasks)
     }
 }

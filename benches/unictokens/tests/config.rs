@@ -62,7 +62,7 @@ fn a_wrong_setting_is_refused_with_its_full_key() {
         ("root = 'x'\nvisual_share = 'all'", "data.visual_share: expected a number, got string \"all\""),
         (
             "root = 'x'\nvisual_shares = 1",
-            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, visual_share, wording)",
+            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, visual_share, wording, classes)",
         ),
         (
             "root = 'x'\nsplit = 'tain'",
@@ -76,7 +76,7 @@ fn a_wrong_setting_is_refused_with_its_full_key() {
         (
             "root = 'x'\nwording.textual_questions = ''",
             "data.wording.textual_questions: unknown key; did you mean `textual_question`? (known: textual_question, \
-             visual_base_prompt)",
+             textual_base_prompt, visual_question, visual_base_prompt, info)",
         ),
         ("split = 'train'", "data.root: missing; it has no default, add it"),
     ] {
@@ -119,6 +119,6 @@ fn add(digest: &mut Sha256, task: &Task) {
         digest.update(image.as_raw());
     }
     let mut params = task.params.as_object().unwrap().clone();
-    params.retain(|key, _| key != "concept" && key != "pathway");
+    params.retain(|key, _| !["concept", "pathway", "noun", "conversation_type"].contains(&key.as_str()));
     digest.update(serde_json::to_string(&params).unwrap());
 }

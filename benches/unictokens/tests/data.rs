@@ -273,8 +273,11 @@ fn pathways_are_drawn_in_the_proportion_asked_for() {
 #[test]
 fn wording_can_be_changed() {
     let folder = folder();
-    let wording =
-        Wording { textual_question: "{prompt}? {facts}".to_owned(), visual_base_prompt: "draw {concept}".to_owned() };
+    let wording = Wording {
+        textual_question: "{prompt}? {facts}".to_owned(),
+        visual_base_prompt: "draw {concept}".to_owned(),
+        ..Wording::default()
+    };
     let tasks = PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap().with_wording(wording);
     assert_eq!(tasks.all(Pathway::Textual).unwrap()[0].question, "p a? fact a. fact b. fact c. fact d.");
     assert_eq!(tasks.all(Pathway::Visual).unwrap()[0].base_prompt, "draw <ada>");

@@ -72,10 +72,10 @@ fn jpegs_of_every_kind_are_those_of_pil_but_for_the_rounding_of_the_decoder() {
 }
 
 #[test]
-fn an_orientation_in_the_file_is_not_applied() {
+fn a_photograph_that_was_stored_on_its_side_stands_upright() {
     let file = std::fs::read(fixture("rotated.jpg")).unwrap();
     assert!(file.windows(4).any(|w| w == b"Exif"));
-    assert_eq!(load(&fixture("rotated.jpg")).unwrap().dimensions(), (24, 16));
+    assert_eq!(load(&fixture("rotated.jpg")).unwrap().dimensions(), (16, 24));
 }
 
 #[test]

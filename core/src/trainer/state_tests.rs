@@ -128,7 +128,7 @@ fn data_may_have_moved_and_must_be_of_the_same_kind() {
     before.check_same_run(&now).unwrap();
     now.config["data"]["kind"] = json!("photographs");
     let error = before.check_same_run(&now).unwrap_err().to_string();
-    assert!(error.contains("data.kind: expected unictokens as in the checkpoint, got photographs"), "{error}");
+    assert!(error.contains("data.kind: expected \"unictokens\" as in the checkpoint, got \"photographs\""), "{error}");
 }
 
 #[test]

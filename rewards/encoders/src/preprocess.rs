@@ -12,17 +12,16 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
+use counterpoint_pictures::{Filter, Pixels, resize};
 use image::RgbImage;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 mod config;
 mod plan;
-mod resample;
 
 pub use config::{ImageProcessorConfig, Size};
 use plan::{Plan, crop_sides};
-use resample::{Filter, Pixels, resize};
 
 /// Turns images into the pixel values of a tower.
 #[derive(Debug, Clone)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use counterpoint::{Error, Result};
+use counterpoint_pictures::Filter;
 use serde::{Deserialize, Serialize};
 
 use super::ImageProcessor;
-use super::resample::Filter;
 use crate::files;
 
 /// File name of an image processor's settings.

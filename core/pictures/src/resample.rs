@@ -20,18 +20,24 @@ const RGB: usize = 3;
 
 /// A filter of Pillow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filter {
+pub enum Filter {
+    /// `NEAREST`.
     Nearest,
+    /// `LANCZOS`, of three lobes.
     Lanczos,
+    /// `BILINEAR`.
     Bilinear,
+    /// `BICUBIC`, a = -0.5.
     Bicubic,
+    /// `BOX`.
     Box,
+    /// `HAMMING`.
     Hamming,
 }
 
 impl Filter {
     /// Pillow's number of it.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
+    pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             0 => Self::Nearest,
             1 => Self::Lanczos,
@@ -79,14 +85,17 @@ fn sinc(x: f64) -> f64 {
 
 /// RGB bytes, row by row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pixels<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) width: usize,
-    pub(super) height: usize,
+pub struct Pixels<'a> {
+    /// `height * width * 3` of them.
+    pub bytes: &'a [u8],
+    /// Columns, 1 or more.
+    pub width: usize,
+    /// Rows, 1 or more.
+    pub height: usize,
 }
 
 /// The columns and rows `window` of `image` at `width` x `height`, neither 0. Only what the window needs is computed.
-pub(super) fn resize<'a>(
+pub fn resize<'a>(
     image: Pixels<'a>,
     [width, height]: [usize; 2],
     [columns, rows]: [Range<usize>; 2],

@@ -1,0 +1,152 @@
+//! A researcher's own concepts: facts in plain English, photographs of odd sizes, names with quirks, and what may be wrong.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use counterpoint::{ErrorKind, Streams, Task, TaskSource};
+use counterpoint_unictokens::{
+    ClassRule, ClassRules, ConceptSet, Pathway, PersonalTasks, PersonalTasksConfig, Wording, concept_of,
+};
+
+fn concepts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/concepts")
+}
+
+fn tasks(change: impl FnOnce(&mut PersonalTasksConfig)) -> PersonalTasks {
+    let mut config = PersonalTasksConfig::new(concepts());
+    change(&mut config);
+    config.init(Path::new(".")).unwrap()
+}
+
+fn of<'a>(tasks: &'a [Task], concept: &str, pathway: Pathway) -> &'a Task {
+    tasks.iter().find(|task| concept_of(task) == Some(concept) && Pathway::of(task) == Some(pathway)).unwrap()
+}
+
+fn classes(rules: Option<ClassRules>) -> Vec<String> {
+    let tasks = tasks(|config| config.classes = rules.unwrap_or_else(|| config.classes.clone())).survey().unwrap();
+    ["<vera>", "<miso>", "<kona>"].map(|name| of(&tasks, name, Pathway::Textual).class.clone()).to_vec()
+}
+
+#[test]
+fn the_weight_table_of_a_concept_follows_from_rules() {
+    assert_eq!(classes(None), ["person", "cat", "coffee cup"]);
+    assert_eq!(classes(Some(ClassRules::new())), ["young woman", "cat", "coffee cup"]);
+    let nouns = ClassRule { conversation_type: None, nouns: vec!["cat".to_owned(), "dog".to_owned()] };
+    assert_eq!(classes(Some([("animal".to_owned(), nouns)].into())), ["young woman", "animal", "coffee cup"]);
+}
+
+#[test]
+fn everything_that_can_be_drawn_is_in_the_survey_and_photographs_keep_their_size() {
+    let source = tasks(|_| {});
+    let survey = source.survey().unwrap();
+    let key = |task: &Task| (task.question.clone(), task.params["target"].clone());
+    let known: Vec<_> = survey.iter().map(key).collect();
+    for cursor in 0..200 {
+        assert!(known.contains(&key(&source.task(0, cursor, &Streams::new(1)).unwrap())));
+    }
+    let miso = of(&survey, "<miso>", Pathway::Visual);
+    assert_eq!(miso.image.as_ref().unwrap().dimensions(), (451, 300));
+    assert_eq!(
+        (miso.params["noun"].as_str(), miso.params["conversation_type"].as_str()),
+        (Some("cat"), Some("animal"))
+    );
+    let only = tasks(|config| config.visual_share = 0.0).survey().unwrap();
+    assert!(only.iter().all(|task| Pathway::of(task) == Some(Pathway::Textual)));
+}
+
+#[test]
+fn the_words_are_those_of_the_config() {
+    let wording = Wording {
+        textual_question: "You know of {concept}, a {noun}: {facts} What is it in {prompt}".to_owned(),
+        textual_base_prompt: "{prompt} In detail:".to_owned(),
+        visual_question: "Look at the {noun}. {question}".to_owned(),
+        visual_base_prompt: "A photo of {concept}, a {noun}.".to_owned(),
+        info: true,
+    };
+    let survey = tasks(|config| config.wording = wording).survey().unwrap();
+    let textual = of(&survey, "<kona>", Pathway::Textual);
+    assert_eq!(
+        textual.question,
+        "<kona> is a brown coffee cup on a matching saucer. You know of <kona>, a coffee cup: <kona> belongs to a barista \
+         who ties a striped apron. <kona> is always served with a wooden spoon. <kona> stands on a round marble table. What is \
+         it in A photo of the barista with <kona> in a café."
+    );
+    assert_eq!(textual.base_prompt, "A photo of the barista with <kona> in a café. In detail:");
+    let visual = of(&survey, "<kona>", Pathway::Visual);
+    assert!(visual.question.ends_with("saucer. Look at the coffee cup. What is in <kona>?"), "{}", visual.question);
+    assert_eq!(visual.base_prompt, "A photo of <kona>, a coffee cup.");
+
+    let textual = Wording { textual_question: "{prompt}".to_owned(), ..Wording::default() };
+    let visual = Wording { visual_question: "{question} {fact}".to_owned(), ..Wording::default() };
+    for (wording, words) in
+        [(textual, "textual_question: expected {facts}"), (visual, "{info}, {question}, got {fact}")]
+    {
+        let mut config = PersonalTasksConfig::new(concepts());
+        config.wording = wording;
+        let error = config.init(Path::new(".")).err().unwrap();
+        assert!(error.kind() == ErrorKind::Config && error.to_string().contains(words), "{error}");
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|e| (e.path(), e.file_name())).unwrap();
+        if path.is_dir() {
+            copy_all(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// A copy of the concepts that may be spoiled.
+fn copy() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_all(&concepts(), folder.path());
+    folder
+}
+
+fn refused(change: impl FnOnce(&Path), words: &[&str]) {
+    let folder = copy();
+    change(folder.path());
+    let error = PersonalTasksConfig::new(folder.path()).init(Path::new(".")).err().unwrap();
+    let text = format!("{error:#}");
+    assert!(error.kind() == ErrorKind::Data && words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+}
+
+#[test]
+fn bad_data_are_found_with_file_and_key() {
+    let write = |file: &'static str, text: &'static str| move |root: &Path| fs::write(root.join(file), text).unwrap();
+    let without_images = |root: &Path| {
+        (0..4).for_each(|i| fs::remove_file(root.join(format!("concept/train/miso/{i}.jpg"))).unwrap());
+    };
+    refused(without_images, &["missing image", "miso"]);
+    let prompts = r#"{"personalized_driven_generation": ["A", "B"]}"#;
+    refused(write("concept/test/kona/t2i_conditions.json", prompts), &["<kona>", "2 prompts", "3 facts"]);
+    let questions = r#"{"9.jpg": [{"query": "?", "answer": "!"}]}"#;
+    refused(write("concept/train/vera/conversations.json", questions), &["vera/conversations.json", "`9.jpg`"]);
+    refused(write("concept/train/vera/2.jpg", "no image"), &["cannot decode", "vera/2.jpg"]);
+    refused(write("concepts_list.json", r#"["vera", "<vera>"]"#), &["concepts_list.json", "<vera> twice"]);
+    refused(write("concepts_list.json", r#"["a>b"]"#), &["names of concepts", "a>b"]);
+}
+
+#[test]
+fn names_with_spaces_apostrophes_capitals_and_umlauts_and_photographs_of_any_name_work() {
+    let folder = copy();
+    let name = "Mia O'Zöe";
+    for half in ["train", "test"] {
+        let place = |name: &str| folder.path().join("concept").join(half).join(name);
+        fs::rename(place("miso"), place(name)).unwrap();
+    }
+    let photos = folder.path().join("concept/train").join(name);
+    for i in 0..4 {
+        fs::rename(photos.join(format!("{i}.jpg")), photos.join(format!("IMG {i}.JPG"))).unwrap();
+    }
+    fs::remove_file(photos.join("conversations.json")).unwrap();
+    fs::write(folder.path().join("concepts_list.json"), format!(r#"["{name}"]"#)).unwrap();
+    let set = ConceptSet::open(folder.path()).unwrap();
+    let concept = set.concept(name).unwrap();
+    assert_eq!((concept.token(), concept.train.len()), (format!("<{name}>"), 4));
+}
