@@ -27,6 +27,7 @@ const OVERLAP: &str = "time/overlap";
 /// |---|---|
 /// | `reward`, `reward_std` | mean and standard deviation of the total reward over all candidates that have one, redraws included |
 /// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward over the same; the last two are counts |
+/// | `prompt/cut` | share of compound prompts that did not fit the model whole, over all finished candidates (samplers of models that read prompts of a limited length) |
 /// | `frac_reward_zero_std` | share of groups whose rewards are all equal, of the last draw of each that has two rewards or more |
 /// | `groups_dropped` | groups that nothing is learned from |
 /// | `advantage_std` | standard deviation of the advantages |

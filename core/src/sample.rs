@@ -25,6 +25,8 @@ pub struct Sample {
     pub references: Vec<Arc<RgbImage>>,
     /// The task's parameters for rewards.
     pub params: Arc<serde_json::Value>,
+    /// Why no reward is to judge it, if none is: all abstain, and it is dropped from its group.
+    pub withheld: Option<String>,
 }
 
 impl Sample {
@@ -38,7 +40,14 @@ impl Sample {
             image,
             references: task.references.clone(),
             params: Arc::clone(&task.params),
+            withheld: None,
         }
+    }
+
+    /// The same, which no reward is to judge.
+    pub fn withhold(mut self, why: impl Into<String>) -> Self {
+        self.withheld = Some(why.into());
+        self
     }
 }
 

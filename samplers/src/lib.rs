@@ -13,4 +13,4 @@ mod unified;
 pub use maskgit::{Canvas, ImageModel, MaskGit, MaskGitConfig, least_confident};
 pub use schedule::MaskSchedule;
 pub use text::{Autoregressive, AutoregressiveConfig, Continuation, TextModel};
-pub use unified::{UnifiedConfig, UnifiedModel, UnifiedSampler};
+pub use unified::{Overflow, Reasoning, UnifiedConfig, UnifiedModel, UnifiedSampler};

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use counterpoint::{Candidate, Draft, Policy, Result, Rollout, Sample, Segment, Task, Trajectory, TypedSampler};
+use counterpoint::{Candidate, Draft, Error, Policy, Result, Rollout, Sample, Segment, Task, Trajectory, TypedSampler};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,15 @@ pub trait UnifiedModel: TextModel + ImageModel {
     /// Ids of a generation prompt.
     ///
     /// # Errors
-    /// When the prompt does not fit the model.
+    /// When it is no text of the model.
     fn generation_prompt(&self, prompt: &str) -> Result<Vec<u32>>;
+
+    /// How many of the ids of a generation prompt the model leaves out, because it reads no more. By default it reads
+    /// everything.
+    fn cut(&self, prompt: &[u32]) -> usize {
+        let _ = prompt;
+        0
+    }
 
     /// Text of ids, special tokens left out.
     ///
@@ -49,8 +56,36 @@ pub trait UnifiedModel: TextModel + ImageModel {
 pub struct UnifiedConfig {
     /// How the reasoning is written.
     pub text: AutoregressiveConfig,
+    /// Where the reasoning ends, besides its end-of-text token. Default: `end_of_text`, nowhere.
+    pub reasoning: Reasoning,
+    /// What becomes of a candidate whose compound prompt does not fit the model. Default: `cut`.
+    pub overflow: Overflow,
     /// How the image is painted.
     pub image: MaskGitConfig,
+}
+
+/// Where a reasoning ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    /// At its end-of-text token or after `text.max_new_tokens`.
+    #[default]
+    EndOfText,
+    /// After its first sentence: what follows is neither said nor learned from.
+    FirstSentence,
+}
+
+/// What becomes of a candidate whose compound prompt does not fit the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The model reads what fits; the metric `prompt/cut` counts it.
+    #[default]
+    Cut,
+    /// As `cut`, and every reward abstains: nothing is learned from the candidate.
+    Abstain,
+    /// The run ends.
+    Error,
 }
 
 impl UnifiedConfig {
@@ -59,7 +94,8 @@ impl UnifiedConfig {
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) naming the key that is out of range.
     pub fn init<P: Policy + UnifiedModel>(self) -> Result<UnifiedSampler<P>> {
-        Ok(UnifiedSampler { text: self.text.init()?, image: self.image.init()?, policy: PhantomData })
+        let Self { text, reasoning, overflow, image } = self;
+        Ok(UnifiedSampler { text: text.init()?, reasoning, overflow, image: image.init()?, policy: PhantomData })
     }
 }
 
@@ -67,6 +103,8 @@ impl UnifiedConfig {
 /// compound prompt CP = base prompt + IR.
 pub struct UnifiedSampler<P> {
     text: Autoregressive,
+    reasoning: Reasoning,
+    overflow: Overflow,
     image: MaskGit,
     policy: PhantomData<fn(P)>,
 }
@@ -78,6 +116,8 @@ pub struct InTheMaking<T> {
     response: String,
     prompt: String,
     prompt_ids: Vec<u32>,
+    /// Ids of the prompt that the model does not read.
+    cut: usize,
     canvas: Canvas,
     /// Its prompts, once its painting has begun.
     prompts: Option<T>,
@@ -96,13 +136,25 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
         let question = policy.question(task)?;
         let texts = self.text.generate(policy, &question, candidates)?;
         let mut states = Vec::with_capacity(texts.len());
-        for text in texts {
+        for mut text in texts {
+            if self.reasoning == Reasoning::FirstSentence {
+                end_at_sentence(policy, &mut text)?;
+            }
             let response = policy.text(&text.tokens)?.trim().to_owned();
             let prompt = policy.compound_prompt(task, &response);
             let prompt_ids = policy.generation_prompt(&prompt)?;
+            let cut = policy.cut(&prompt_ids);
+            if cut > 0 && self.overflow == Overflow::Error {
+                return Err(Error::data(format!(
+                    "task {}: expected a compound prompt that the model can read, got one with {cut} tokens too many: \
+                     {prompt:?}; shorten what is said (sampler.text.max_new_tokens, sampler.reasoning) or set \
+                     sampler.overflow to \"cut\" or \"abstain\"",
+                    task.id
+                )));
+            }
             let question = question.clone();
             let canvas = Canvas::default();
-            states.push(InTheMaking { question, text, response, prompt, prompt_ids, canvas, prompts: None });
+            states.push(InTheMaking { question, text, response, prompt, prompt_ids, cut, canvas, prompts: None });
         }
         let checkpoint = if previews { self.image.checkpoint_step() } else { 0 };
         self.paint(policy, candidates, &mut states, checkpoint)?;
@@ -129,6 +181,31 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
             .map(|((state, image), candidate)| self.rollout(policy, task, candidate.key.candidate, state, image))
             .collect())
     }
+}
+
+/// Ends `text` with the first token after which it is a sentence: a decision by what was written before alone, so that what is
+/// left is what a model with that rule would have written.
+fn end_at_sentence<M: UnifiedModel>(model: &M, text: &mut Continuation) -> Result<()> {
+    for length in 1..text.tokens.len() {
+        if is_sentence(&model.text(&text.tokens[..length])?) {
+            text.tokens.truncate(length);
+            text.log_probs.truncate(length);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Short forms that end with a full stop and end no sentence.
+const SHORT: [&str; 9] = ["Mr", "Mrs", "Ms", "Dr", "St", "vs", "etc", "e.g", "i.e"];
+
+/// Whether `text` ends as a sentence does: not after a number or an initial, whose full stop may be none.
+fn is_sentence(text: &str) -> bool {
+    let text = text.trim_end().trim_end_matches(['"', '\'', '\u{201d}', ')']);
+    let Some(before) = text.strip_suffix('.') else { return text.ends_with(['!', '?']) };
+    let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
+    let is_initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
+    !(word.is_empty() || word.ends_with(|c: char| c.is_ascii_digit()) || is_initial || SHORT.contains(&word))
 }
 
 impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
@@ -186,9 +263,26 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
             .with_guidance(self.image.config().guidance_scale);
-        Rollout::new(
-            Trajectory::new(candidate, vec![understanding, generation]),
-            Sample::new(task, candidate, state.prompt, state.response, image),
-        )
+        let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
+        if state.cut > 0 && self.overflow == Overflow::Abstain {
+            sample = sample.withhold(format!("{} tokens of the compound prompt do not fit the model", state.cut));
+        }
+        let cut = f64::from(u8::from(state.cut > 0));
+        Rollout::new(Trajectory::new(candidate, vec![understanding, generation]), sample).with_metric("prompt/cut", cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sentence;
+
+    #[test]
+    fn sentences_end_with_a_word_and_a_mark() {
+        for whole in ["<vera> keeps a silver telescope.", "Where?", "She said \"no.\"", "It rains!", "beach red hat."] {
+            assert!(is_sentence(whole), "{whole}");
+        }
+        for part in ["", ".", "It is 3.", "Dr.", "by J.", "for a cat", "e.g."] {
+            assert!(!is_sentence(part), "{part}");
+        }
     }
 }

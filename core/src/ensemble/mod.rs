@@ -197,8 +197,12 @@ impl RewardEnsemble {
     pub(crate) fn judge(&self, samples: &[Sample]) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); samples.len()];
         for member in self.members.iter() {
-            let asked: Vec<usize> =
-                (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &member.name) > 0.0).collect();
+            let weighed = (0..samples.len()).filter(|&i| self.weight(&samples[i].class, &member.name) > 0.0);
+            let (withheld, asked): (Vec<usize>, Vec<usize>) = weighed.partition(|&i| samples[i].withheld.is_some());
+            for i in withheld {
+                let why = samples[i].withheld.clone().unwrap_or_default();
+                scored[i].parts.push((member.name.clone(), Score::Abstain(why)));
+            }
             let scores = if asked.len() == samples.len() {
                 self.ask(member, samples, What::Finals)?
             } else {

@@ -163,6 +163,7 @@ impl Rollouts {
             rollout.trajectory.validate()?;
         }
         group.drawn.finished += rollouts.len();
+        group.drawn.measured.extend(rollouts.iter().flat_map(|rollout| rollout.metrics.iter().copied()));
         group.rollouts = rollouts;
         Ok(())
     }

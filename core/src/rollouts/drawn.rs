@@ -1,5 +1,7 @@
 //! What a task came to, and its metrics.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Metrics, mean_std};
@@ -46,6 +48,8 @@ pub struct Drawn {
     pub attempts: usize,
     /// Candidates that were finished, redraws included.
     pub finished: usize,
+    /// Named numbers of these, candidate by candidate ([`Rollout::metrics`]).
+    pub measured: Vec<(&'static str, f64)>,
     /// Drafts that were drawn.
     pub drafted: usize,
     /// Of which the filter admitted.
@@ -69,6 +73,7 @@ impl Drawn {
             flat: None,
             attempts: 0,
             finished: 0,
+            measured: Vec::new(),
             drafted: 0,
             admitted: 0,
             ledger: Ledger::default(),
@@ -89,6 +94,10 @@ impl Drawn {
         for (name, value) in RewardStatistics::of(&scores).iter().flat_map(RewardStatistics::metrics) {
             metrics.insert(name, value);
         }
+        let mut measured: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, value) in drawn.iter().flat_map(|d| &d.measured) {
+            measured.entry(name).or_default().push(*value);
+        }
         let mut mean = |name: &str, values: Vec<f64>| {
             if let Some((mean, _)) = mean_std(&values) {
                 metrics.insert(name, mean);
@@ -100,6 +109,9 @@ impl Drawn {
         );
         let drafted = drawn.iter().filter(|d| d.drafted > 0);
         mean("dgs/pass_rate", drafted.map(|d| d.admitted as f64 / d.drafted as f64).collect());
+        for (name, values) in measured {
+            mean(name, values);
+        }
         mean("dgs/attempts", drawn.iter().map(|d| d.attempts as f64).collect());
         let mut sum = |name: &str, of: fn(&Self) -> f64| metrics.insert(name, drawn.iter().map(of).sum());
         sum("groups_dropped", |d| f64::from(u8::from(d.dropped.is_some())));

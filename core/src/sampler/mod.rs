@@ -116,11 +116,19 @@ pub struct Rollout {
     pub trajectory: Trajectory,
     /// What rewards see of it.
     pub sample: Sample,
+    /// Named numbers of it; the mean of each over the finished candidates of a step is a metric.
+    pub metrics: Vec<(&'static str, f64)>,
 }
 
 impl Rollout {
     /// A candidate that decided `trajectory`, which rewards see as `sample`.
     pub fn new(trajectory: Trajectory, sample: Sample) -> Self {
-        Self { trajectory, sample }
+        Self { trajectory, sample, metrics: Vec::new() }
+    }
+
+    /// The same with a number of this name.
+    pub fn with_metric(mut self, name: &'static str, value: f64) -> Self {
+        self.metrics.push((name, value));
+        self
     }
 }

@@ -127,6 +127,40 @@ impl ConceptTokens {
         })
     }
 
+    /// Fresh rows for `model` from photographs of the concept: the name is the mean embedding of all their `codes`
+    /// (`[images][N]`), each soft token that of one of as many equal stretches of positions, from the top of the image to its
+    /// bottom. Weights and biases of the head as in [`from_words`](Self::from_words).
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) when there is no image, or there are more tokens than positions or image
+    /// codes.
+    pub fn from_images(concept: Concept, config: &ShowoConfig, model: &Showo, codes: &[Vec<u32>]) -> Result<Self> {
+        let (tokens, positions) = (concept.tokens(), config.num_vq_tokens);
+        if codes.is_empty() || tokens - 1 > positions || tokens > config.codebook_size {
+            return Err(Error::config(format!(
+                "concept {}: expected 1 or more images and at most {} soft tokens, got {} and {}",
+                concept.name,
+                positions.min(config.codebook_size - 1),
+                codes.len(),
+                tokens - 1
+            )));
+        }
+        let ids = codes.iter().map(|row| row.iter().map(|code| code + config.image_token_offset).collect());
+        let ids: Vec<Vec<u32>> = ids.collect();
+        // [N, H]: what stands at each position, on average over the images.
+        let seen = model.embed(crate::tokens::to_tensor(&ids, &model.device())).mean_dim(0).squeeze_dim::<2>(0);
+        let start = |k: usize| k * positions / (tokens - 1).max(1);
+        let stretch = |k: usize| seen.clone().slice([start(k)..start(k + 1)]).mean_dim(0);
+        let rows = std::iter::once(seen.clone().mean_dim(0)).chain((0..tokens - 1).map(stretch)).collect();
+        let (_, weight, bias) = model.token_rows(config.image_token_offset as usize, tokens)?;
+        Ok(Self {
+            concept,
+            embed: Tensor::cat(rows, 0).into_data(),
+            lm_head_weight: weight.into_data(),
+            lm_head_bias: bias.into_data(),
+        })
+    }
+
     /// The rows of a concept of a model.
     ///
     /// # Errors

@@ -18,7 +18,8 @@ pub const GENERATION_TOKENS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Concept {
-    /// Name without `<` and `>`: letters, digits, `-` and `_`.
+    /// Name without `<` and `>`, as the data write it: any letters, spaces inside and apostrophes too; no `<`, `>`, `/`, `\`
+    /// and line breaks.
     pub name: String,
     /// K.
     #[serde(default = "understanding_tokens")]
@@ -78,7 +79,7 @@ impl ShowoConfig {
     /// The same model with the tokens of `concepts` after those it has: image codes and mask move back.
     ///
     /// # Errors
-    /// [`Config`](counterpoint::ErrorKind::Config) for a name that is taken or not made of letters, digits, `-` and `_`.
+    /// [`Config`](counterpoint::ErrorKind::Config) for a name that is taken or has what no name may have.
     pub fn with_concepts(&self, concepts: &[Concept]) -> Result<Self> {
         let more: usize = concepts.iter().map(Concept::tokens).sum();
         let mut config = self.clone();
@@ -143,10 +144,11 @@ pub(crate) fn validate(concepts: &[Concept], tokens: usize) -> Result<()> {
     let mut taken = std::collections::HashSet::new();
     for concept in concepts {
         let name = &concept.name;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(allowed) {
+        let forbidden = |c: char| c.is_control() || ['<', '>', '/', '\\'].contains(&c);
+        if name.is_empty() || name.trim() != name || name.contains(forbidden) {
             return Err(Error::config(format!(
-                "concept name: expected letters, digits, `-` and `_` without angle brackets, got {name:?}"
+                "concept name: expected a name without `<`, `>`, `/`, `\\` and line breaks, and without spaces at its ends, got \
+                 {name:?}"
             )));
         }
         if concept.understanding + concept.generation > 1024 {

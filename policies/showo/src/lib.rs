@@ -6,6 +6,7 @@
 mod attention;
 mod blocks;
 mod cache;
+mod check;
 mod concept_rows;
 mod concept_tokens;
 mod concepts;

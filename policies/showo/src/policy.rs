@@ -7,9 +7,11 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, gradients,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, Task,
+    gradients,
 };
 
+use crate::check::check;
 use crate::image_prompts::ImagePrompts;
 use crate::lora::dropped_out;
 use crate::memory::chunk_bytes;
@@ -316,6 +318,10 @@ impl Policy for ShowoPolicy {
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn check(&self, tasks: &[Task]) -> Result<()> {
+        check(self, tasks)
     }
 
     fn learner(&mut self) -> &mut dyn Learner {

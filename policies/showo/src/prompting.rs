@@ -22,7 +22,12 @@ pub fn t2i_prompt(config: &ShowoConfig, text: &[u32]) -> Vec<u32> {
 
 /// Whether [`t2i_prompt`] keeps all of `text`.
 pub fn fits_t2i(config: &ShowoConfig, text: &[u32]) -> bool {
-    with_bos(config, text).count() + 2 <= config.t2i_prompt_length()
+    cut_t2i(config, text) == 0
+}
+
+/// How many tokens of `text` [`t2i_prompt`] leaves out.
+pub fn cut_t2i(config: &ShowoConfig, text: &[u32]) -> usize {
+    (with_bos(config, text).count() + 2).saturating_sub(config.t2i_prompt_length())
 }
 
 /// A whole text-to-image sequence; `image` holds vocabulary ids (see [`image_ids`] and [`masked_image`]).

@@ -54,7 +54,7 @@ struct Settings {
     fast: FastPaths,
 }
 
-/// One concept: from `files` of `epoch`, else fresh: from `words`, else random from `seed`.
+/// One concept: from `files` of `epoch`, else fresh: from `words` or `images`, else random from `seed`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConceptSettings {
@@ -62,6 +62,7 @@ struct ConceptSettings {
     files: Option<PathBuf>,
     epoch: Option<u32>,
     words: Option<Vec<String>>,
+    images: Option<Vec<PathBuf>>,
     seed: Option<u64>,
     understanding: Option<usize>,
     generation: Option<usize>,
@@ -126,19 +127,24 @@ impl ConceptSettings {
         let understanding = self.understanding.unwrap_or(UNDERSTANDING_TOKENS);
         let generation = self.generation.unwrap_or(GENERATION_TOKENS);
         let name = self.name.clone();
-        match (&self.files, self.epoch, &self.words, self.seed) {
-            (Some(folder), Some(epoch), None, None) => {
+        let from = [self.words.is_some(), self.images.is_some(), self.seed.is_some()];
+        let others = from.into_iter().filter(|given| *given).count();
+        match (&self.files, self.epoch) {
+            (Some(folder), Some(epoch)) if others == 0 => {
                 let folder = context.resolve(Path::new(folder));
                 files.concepts.push(ConceptFiles { name, files: folder, epoch, understanding, generation });
                 Ok(())
             }
-            (None, None, words, seed) if words.is_none() || seed.is_none() => {
+            (None, None) if others <= 1 => {
                 let concept = Concept { name, understanding, generation };
-                files.fresh.push(FreshConcept { concept, words: words.clone(), seed: seed.unwrap_or(0) });
+                let images = self.images.iter().flatten().map(|path| context.resolve(path)).collect();
+                let (words, seed) = (self.words.clone(), self.seed.unwrap_or(0));
+                files.fresh.push(FreshConcept { concept, words, images, seed });
                 Ok(())
             }
             _ => Err(Error::config(
-                "expected `files` and `epoch`, or `words` that describe a new concept, or `seed` for a random one",
+                "expected one of: `files` and `epoch`, `words` that describe a new concept, `images` of it, `seed` for a random \
+                 one",
             )),
         }
     }

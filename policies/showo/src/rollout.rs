@@ -126,7 +126,11 @@ impl UnifiedModel for ShowoPolicy {
     }
 
     fn generation_prompt(&self, prompt: &str) -> Result<Vec<u32>> {
-        self.text_tokenizer()?.encode(prompt)
+        self.text_tokenizer()?.encode_prompt(prompt)
+    }
+
+    fn cut(&self, prompt: &[u32]) -> usize {
+        prompting::cut_t2i(self.config(), prompt)
     }
 
     fn text(&self, ids: &[u32]) -> Result<String> {

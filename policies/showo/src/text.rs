@@ -1,6 +1,6 @@
 //! Text to token ids and back: a `tokenizer.json` checked against the model's config.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use counterpoint::{Error, Result};
@@ -118,6 +118,43 @@ impl TextTokenizer {
             }
         }
         self.with_soft(&text)
+    }
+
+    /// Token ids of a compound prompt: as [`encode`](Self::encode), with the soft tokens of each concept once, where it is
+    /// named first. That is in the base prompt, which the originals expand alone; a reasoning that names the concept again
+    /// takes no more room.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>> {
+        let mut prompt = self.renamed(prompt);
+        for concept in &self.concepts {
+            if !prompt.contains(&concept.soft(1)) {
+                prompt = prompt.replacen(&concept.token(), &concept.expansion(), 1);
+            }
+        }
+        let mut named = HashSet::new();
+        let mut ids = Vec::new();
+        for id in self.pieces(&prompt)? {
+            if named.insert(id) {
+                ids.extend(self.soft.get(&id).into_iter().flatten());
+            }
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// The characters of `text` that no token can write: the model would not see them.
+    pub fn unwritable(&self, text: &str) -> Vec<char> {
+        let mut lost: Vec<char> = text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        let whole = |c: &char| {
+            let text = c.to_string();
+            self.pieces(&text).and_then(|ids| self.decode(&ids)).is_ok_and(|back| back.contains(*c))
+        };
+        lost.retain(|c| !whole(c));
+        lost
     }
 
     /// Token ids of a question in the model's template, preceded by what is known of the concepts it names.

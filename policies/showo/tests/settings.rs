@@ -38,9 +38,17 @@ fn a_model_folder_with_parts_from_elsewhere_and_concepts() {
     );
     built(&folder, &parts).unwrap();
     refused(&folder, &parts.replace("'mo'", "'bo'"), &["concept bo: the token <bo> is there already"]);
-    refused(&folder, &parts.replace("epoch = 15", "epoch = 15, seed = 1"), &["policy.concepts bo", "expected `files`"]);
+    refused(
+        &folder,
+        &parts.replace("epoch = 15", "epoch = 15, seed = 1"),
+        &["policy.concepts bo", "expected one of: `files`"],
+    );
     refused(&folder, &parts.replace(", epoch = 15", ""), &["policy.concepts bo", "`epoch`"]);
-    refused(&folder, &parts.replace("seed = 1", "seed = 1, words = []"), &["policy.concepts x", "expected `files`"]);
+    refused(
+        &folder,
+        &parts.replace("seed = 1", "seed = 1, words = []"),
+        &["policy.concepts x", "expected one of: `files`"],
+    );
     refused(&folder, &parts.replace("['cat']", "[]"), &["concept mo: expected words"]);
 }
 
@@ -50,7 +58,7 @@ fn fresh_concepts_depend_on_their_seed() {
     let with = |seed: u64| {
         let mut files = ModelFiles::in_folder(&folder.path("")).unwrap();
         let concept = counterpoint_showo::Concept::new("x");
-        files.fresh.push(counterpoint_showo::FreshConcept { concept, words: None, seed });
+        files.fresh.push(counterpoint_showo::FreshConcept { concept, words: None, images: Vec::new(), seed });
         files.load(&Folder::device()).unwrap()
     };
     let rows = |policy: &ShowoPolicy| {

@@ -37,6 +37,9 @@ pub struct FreshConcept {
     /// Words that describe it, its class first, for [`ConceptTokens::from_words`](crate::ConceptTokens::from_words);
     /// without them its rows are random.
     pub words: Option<Vec<String>>,
+    /// Photographs of it, for [`ConceptTokens::from_images`](crate::ConceptTokens::from_images); with them `words` are not
+    /// looked at.
+    pub images: Vec<PathBuf>,
     /// Seed of random rows.
     pub seed: u64,
 }

@@ -1,10 +1,13 @@
 //! A policy from the files of a model.
 
 use burn::tensor::Device;
-use counterpoint::{Key, Result, Streams};
+use counterpoint::{Error, Key, Result, Streams, image};
+use counterpoint_pictures::fit;
 
 use super::files::{ConceptFiles, FreshConcept, ModelFiles};
-use crate::{ConceptTokens, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable};
+use crate::{
+    ConceptTokens, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable, picture, tokens,
+};
 
 impl ModelFiles {
     /// The policy of these files. `device` is without autodiff.
@@ -32,20 +35,30 @@ impl ModelFiles {
         let text = TextTokenizer::load(&self.tokenizer, &config)?;
         let storage = if trainable.keeps_base() { precision } else { Precision::F32 };
         let mut decoder = Showo::load_in(&base, &self.weights, device, storage)?;
+        let image = MagvitV2::load(&config.magvitv2, &self.image_tokenizer, device)?;
         for fresh in &self.fresh {
-            concepts.push(fresh.rows(&base, &decoder, &text)?);
+            concepts.push(fresh.rows(&base, &decoder, &text, &image)?);
         }
         if !concepts.is_empty() {
             decoder = decoder.with_concepts(&base, &concepts)?.1;
         }
-        let image = MagvitV2::load(&config.magvitv2, &self.image_tokenizer, device)?;
         ShowoPolicy::assemble(config, decoder, Some(text), image, device, precision, trainable)
     }
 }
 
 impl FreshConcept {
-    fn rows(&self, config: &ShowoConfig, model: &Showo, text: &TextTokenizer) -> Result<ConceptTokens> {
+    fn rows(
+        &self,
+        config: &ShowoConfig,
+        model: &Showo,
+        text: &TextTokenizer,
+        image: &MagvitV2,
+    ) -> Result<ConceptTokens> {
         let concept = self.concept.clone();
+        if !self.images.is_empty() {
+            let codes = self.codes(config, image, &model.device())?;
+            return ConceptTokens::from_images(concept, config, model, &codes);
+        }
         match &self.words {
             Some(words) => ConceptTokens::from_words(concept, config, model, text, words),
             None => {
@@ -54,6 +67,28 @@ impl FreshConcept {
                 Ok(ConceptTokens::random(concept, model, &mut noise))
             }
         }
+    }
+}
+
+impl FreshConcept {
+    /// Image codes of its photographs, `[images][N]`.
+    fn codes(&self, config: &ShowoConfig, tokenizer: &MagvitV2, device: &Device) -> Result<Vec<Vec<u32>>> {
+        let side = config.image_size();
+        let mut codes = Vec::new();
+        for path in &self.images {
+            let cannot = |e: image::ImageError| {
+                Error::data(format!(
+                    "cannot decode {}: expected a photograph of <{}>",
+                    path.display(),
+                    self.concept.name
+                ))
+                .with_source(e)
+            };
+            let photo = image::open(path).map_err(cannot)?.into_rgb8();
+            let pixels = picture::pixels(&[fit(&photo, side as u32)], side, device)?;
+            codes.extend(tokens::to_rows(tokenizer.encode(pixels)?)?);
+        }
+        Ok(codes)
     }
 }
 

@@ -1,0 +1,76 @@
+//! Whether tasks can be worked on as they are meant, before the first step.
+
+use std::collections::BTreeMap;
+
+use counterpoint::{Error, Result, Task};
+
+use crate::{ShowoPolicy, TextTokenizer, prompting};
+
+/// Refuses tasks about concepts that are no tokens of the policy, and those whose question or base prompt is too long for it.
+/// Warns of characters that its tokenizer cannot write.
+pub(crate) fn check(policy: &ShowoPolicy, tasks: &[Task]) -> Result<()> {
+    let (Ok(text), false) = (policy.text_tokenizer(), tasks.is_empty()) else { return Ok(()) };
+    concepts(text, tasks)?;
+    for task in tasks {
+        lengths(policy, text, task)?;
+    }
+    let all: String = tasks.iter().flat_map(|task| [task.question.as_str(), &task.base_prompt, answer(task)]).collect();
+    let lost = text.unwritable(&all);
+    if !lost.is_empty() {
+        let lost = lost.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" ");
+        tracing::warn!("data: the policy's tokenizer cannot write {lost}; it reads the texts without them");
+    }
+    Ok(())
+}
+
+fn answer(task: &Task) -> &str {
+    task.params.get("answer").and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// Every concept of the tasks is one token.
+fn concepts(text: &TextTokenizer, tasks: &[Task]) -> Result<()> {
+    let param = |task: &Task, key: &str| task.params.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let named = tasks.iter().filter_map(|task| Some((param(task, "concept")?, param(task, "noun"))));
+    let named: BTreeMap<String, Option<String>> = named.collect();
+    let missing: Vec<(&str, Option<&str>)> = named
+        .iter()
+        .filter(|(token, _)| text.concept_id(token).is_err())
+        .map(|(token, noun)| (token.trim_start_matches('<').trim_end_matches('>'), noun.as_deref()))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = |(name, noun): &(&str, Option<&str>)| {
+        let words = noun.map(|noun| format!(", words = [{noun:?}]")).unwrap_or_default();
+        format!("    {{ name = {name:?}{words} }},\n")
+    };
+    let names = missing.iter().map(|(name, _)| format!("<{name}>")).collect::<Vec<_>>().join(", ");
+    Err(Error::data(format!(
+        "expected a token of the policy for every concept of the data, got none for {names}; add to [policy] of the config, \
+         with `files` and `epoch` where they were personalised before:\n\nconcepts = [\n{}]\n",
+        missing.iter().map(line).collect::<String>()
+    )))
+}
+
+/// Question and base prompt fit the model.
+fn lengths(policy: &ShowoPolicy, text: &TextTokenizer, task: &Task) -> Result<()> {
+    let config = policy.config();
+    let at = |what: &str| {
+        let concept = task.params.get("concept").and_then(serde_json::Value::as_str).unwrap_or("task");
+        format!("{concept} (task {}), {what}", task.id)
+    };
+    let codes = vec![0; config.num_vq_tokens];
+    let question = text.encode_question(&task.question)?;
+    prompting::mmu_prompt(config, &codes, &question)
+        .map_err(|e| e.at(at(&format!("the question {:?}", task.question))))?;
+    let cut = prompting::cut_t2i(config, &text.encode_prompt(&task.base_prompt)?);
+    if cut > 0 {
+        return Err(Error::data(format!(
+            "{}: expected a prompt that leaves room for a reasoning in {} tokens, got one with {cut} too many; shorten it, or \
+             give the concept fewer soft tokens (policy.concepts: understanding, generation)",
+            at(&format!("the base prompt {:?}", task.base_prompt)),
+            config.t2i_prompt_length(),
+        )));
+    }
+    Ok(())
+}
