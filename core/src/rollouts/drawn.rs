@@ -1,8 +1,10 @@
 //! What a task came to, and its metrics.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Metrics, mean_std};
+use crate::metrics::{GROUP_STD, Metrics, mean_std};
 use crate::{RewardStatistics, Rollout, Scored, Task};
 
 /// Sampling steps spent, in candidates x steps.
@@ -89,6 +91,11 @@ impl Drawn {
         for (name, value) in RewardStatistics::of(&scores).iter().flat_map(RewardStatistics::metrics) {
             metrics.insert(name, value);
         }
+        for (name, spreads) in spreads(drawn) {
+            if let Some((mean, _)) = mean_std(&spreads) {
+                metrics.insert(format!("rewards/{name}/{GROUP_STD}"), mean);
+            }
+        }
         let mut mean = |name: &str, values: Vec<f64>| {
             if let Some((mean, _)) = mean_std(&values) {
                 metrics.insert(name, mean);
@@ -108,4 +115,19 @@ impl Drawn {
         sum("dgs/steps_saved", |d| d.ledger.saved as f64);
         metrics
     }
+}
+
+/// Per reward, the standard deviation of its values in each group that has two or more.
+fn spreads(drawn: &[Drawn]) -> BTreeMap<&str, Vec<f64>> {
+    let mut spreads: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for group in drawn {
+        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, score) in group.scores.iter().flat_map(|scored| &scored.parts) {
+            values.entry(name).or_default().extend(score.value());
+        }
+        for (name, values) in values.into_iter().filter(|(_, values)| values.len() > 1) {
+            spreads.entry(name).or_default().extend(mean_std(&values).map(|(_, std)| std));
+        }
+    }
+    spreads
 }

@@ -3,6 +3,7 @@
 mod observer;
 mod parts;
 mod resume;
+mod spread;
 mod state;
 mod step;
 
@@ -13,6 +14,7 @@ pub use state::{Progress, TrainerState};
 use std::path::PathBuf;
 
 use self::observer::{Audience, Sees};
+use self::spread::Spreads;
 use crate::checkpoint::Keep;
 use crate::config::TrainerConfig;
 use crate::{
@@ -81,6 +83,7 @@ pub struct Trainer {
     updater: Updater,
     journal: Option<Journal>,
     audience: Audience,
+    spreads: Spreads,
     config: TrainerConfig,
     seed: u64,
     /// The rest of the run's config, kept in checkpoints.
@@ -102,6 +105,7 @@ impl Trainer {
             updater,
             journal: None,
             audience: Audience::default(),
+            spreads: Spreads::default(),
             config,
             seed,
             run_config: serde_json::Value::Null,

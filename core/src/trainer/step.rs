@@ -51,6 +51,7 @@ impl Trainer {
         self.audience.notes.drain(..).for_each(|note| report.metrics.note(note));
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
+        self.spreads.see(&report.metrics);
         for observer in &mut self.audience.observers {
             if let Err(error) = observer.metrics(report.step, &mut report.metrics) {
                 self.unwritten = Some(report);
