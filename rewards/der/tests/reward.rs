@@ -196,7 +196,7 @@ fn the_settings_choose_which_references_count() {
     near(&first, [b, c, b, c, b]);
     near(&max, [b, c, b.max(c), b.max(c), 1.0]);
     let error = registry::reward("der", &toml::toml! { weights = "." references = "all" }, &context).err().unwrap();
-    assert!(format!("{error:#}").contains("`first`"), "{error:#}");
+    assert!(format!("{error:#}").contains("known: mean, max, first"), "{error:#}");
 
     // The others are not even embedded.
     let cache = dir.path().join("cache");

@@ -264,5 +264,5 @@ fn the_settings_choose_how_to_normalise() {
     assert!(value(toml::toml! { weights = "." normalise = "centre" }) > plain + 0.1);
     assert_ne!(value(toml::toml! { weights = "." normalise = "sum" }), plain);
     let error = registry::reward("tier", &toml::toml! { weights = "." normalise = "mean" }, &context).err().unwrap();
-    assert!(format!("{error:#}").contains("`centre`"), "{error:#}");
+    assert!(format!("{error:#}").contains("known: none, centre, sum"), "{error:#}");
 }
