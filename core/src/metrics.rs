@@ -19,6 +19,9 @@ const NOTES: &str = "notes";
 const TIMINGS: [&str; 2] = ["time/", "throughput/"];
 const OVERLAP: &str = "time/overlap";
 
+/// End of the name of a reward's spread within groups.
+pub(crate) const GROUP_STD: &str = "group_std";
+
 /// The named numbers of one step, in alphabetical order, and notes on what cannot be a number.
 ///
 /// Where there is nothing to take a mean of, there is no metric.
@@ -28,6 +31,7 @@ const OVERLAP: &str = "time/overlap";
 /// | `reward`, `reward_std` | mean and standard deviation of the total reward over all candidates that have one, redraws included |
 /// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward over the same; the last two are counts |
 /// | `prompt/cut` | share of compound prompts that did not fit the model whole, over all finished candidates (samplers of models that read prompts of a limited length) |
+/// | `rewards/<name>/group_std` | of one reward, mean over groups of the standard deviation within a group, of those with two values or more, redraws included: what it has to teach; near 0 for 10 steps it is warned of |
 /// | `frac_reward_zero_std` | share of groups whose rewards are all equal, of the last draw of each that has two rewards or more |
 /// | `groups_dropped` | groups that nothing is learned from |
 /// | `advantage_std` | standard deviation of the advantages |

@@ -113,7 +113,7 @@ pub trait Reward: Send {
 pub enum Score {
     /// A finite score; higher is better.
     Value(f64),
-    /// This reward does not apply to the sample (no face in the image, no facts given). The remaining weights are
+    /// This reward does not apply to the sample (no reference image, no facts given). The remaining weights are
     /// renormalised for it.
     Abstain(String),
     /// Scoring this sample failed. The sample is dropped from its group and counted.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Metrics, mean_std};
+use crate::metrics::{GROUP_STD, Metrics, mean_std};
 use crate::{RewardStatistics, Rollout, Scored, Task};
 
 /// Sampling steps spent, in candidates x steps.
@@ -98,6 +98,11 @@ impl Drawn {
         for (name, value) in drawn.iter().flat_map(|d| &d.measured) {
             measured.entry(name).or_default().push(*value);
         }
+        for (name, spreads) in spreads(drawn) {
+            if let Some((mean, _)) = mean_std(&spreads) {
+                metrics.insert(format!("rewards/{name}/{GROUP_STD}"), mean);
+            }
+        }
         let mut mean = |name: &str, values: Vec<f64>| {
             if let Some((mean, _)) = mean_std(&values) {
                 metrics.insert(name, mean);
@@ -120,4 +125,19 @@ impl Drawn {
         sum("dgs/steps_saved", |d| d.ledger.saved as f64);
         metrics
     }
+}
+
+/// Per reward, the standard deviation of its values in each group that has two or more.
+fn spreads(drawn: &[Drawn]) -> BTreeMap<&str, Vec<f64>> {
+    let mut spreads: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for group in drawn {
+        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, score) in group.scores.iter().flat_map(|scored| &scored.parts) {
+            values.entry(name).or_default().extend(score.value());
+        }
+        for (name, values) in values.into_iter().filter(|(_, values)| values.len() > 1) {
+            spreads.entry(name).or_default().extend(mean_std(&values).map(|(_, std)| std));
+        }
+    }
+    spreads
 }

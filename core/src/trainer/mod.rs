@@ -4,6 +4,7 @@ mod evaluation;
 mod observer;
 mod parts;
 mod resume;
+mod spread;
 mod state;
 mod step;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use self::evaluation::Evaluation;
 use self::observer::{Audience, Sees};
+use self::spread::Spreads;
 use crate::checkpoint::Keep;
 use crate::config::TrainerConfig;
 use crate::{
@@ -83,6 +85,7 @@ pub struct Trainer {
     updater: Updater,
     journal: Option<Journal>,
     audience: Audience,
+    spreads: Spreads,
     config: TrainerConfig,
     seed: u64,
     /// The rest of the run's config, kept in checkpoints.
@@ -105,6 +108,7 @@ impl Trainer {
             updater,
             journal: None,
             audience: Audience::default(),
+            spreads: Spreads::default(),
             config,
             seed,
             run_config: serde_json::Value::Null,

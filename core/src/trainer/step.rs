@@ -51,6 +51,7 @@ impl Trainer {
         self.audience.notes.drain(..).for_each(|note| report.metrics.note(note));
         self.progress.step += 1;
         self.progress.cursor += self.config.tasks_per_step as u64;
+        self.spreads.see(&report.metrics);
         match self.evaluate_if_due(self.progress.step) {
             Ok(found) => report.metrics.extend(found.unwrap_or_default()),
             Err(error) => {

@@ -41,6 +41,7 @@ fn rollouts(policy: &ShowoPolicy) -> Vec<Trajectory> {
     let config = UnifiedConfig {
         text: AutoregressiveConfig { max_new_tokens: 6, ..Default::default() },
         image: MaskGitConfig { timesteps: 5, guidance_scale: 2.0, checkpoint_step: 2, ..Default::default() },
+        ..UnifiedConfig::default()
     };
     let mut sampler = config.init::<ShowoPolicy>().unwrap();
     let mut drafts = sampler.draft(policy, &task(), &candidates(0..4), true).unwrap();

@@ -1,12 +1,15 @@
 //! BER, the BLIP-2 expert reward: does the image show what the compound prompt says?
 //!
 //! The cosine of BLIP-2's image-text contrastive head, that of the best query, higher is better; or the probability of its
-//! matching head. The prompt is brought into one form first, see [`counterpoint_encoders::text::normalise`].
+//! matching head. The prompt is brought into one form first, see [`counterpoint_encoders::text::normalise`], and says what the
+//! concept is instead of its name, see [`BerConfig::concept_noun`].
 
 mod files;
+mod noun;
 
 pub use files::FILES;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use burn::tensor::activation::softmax;
@@ -43,6 +46,11 @@ pub struct BerConfig {
     /// Which head gives the score. Previews are always scored by the contrastive head. Default: `contrastive`.
     #[serde(default)]
     pub head: Head,
+    /// Whether the concept's name in the prompt (`params.concept`, such as `<vera>`) is replaced by what it is
+    /// (`params.noun`, such as `young woman`), for previews too: a published tower has never read the name. Where the task says
+    /// no noun, the prompt stays as it is. Default: true; false for a tower that was trained on the names.
+    #[serde(default = "concept_noun")]
+    pub concept_noun: bool,
     /// Most samples of one forward pass, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
@@ -72,12 +80,17 @@ fn batch() -> usize {
     64
 }
 
+fn concept_noun() -> bool {
+    true
+}
+
 impl BerConfig {
     /// The expert with the tower at `weights`, all else by default.
     pub fn new(weights: impl Into<PathBuf>) -> Self {
         Self {
             weights: weights.into(),
             head: Head::default(),
+            concept_noun: concept_noun(),
             batch: batch(),
             device: None,
             dtype: Precision::default(),
@@ -108,7 +121,16 @@ impl BerConfig {
         }
         let tower = Blip2Config::load(&self.weights, self.dtype, &device)?;
         let texts = TextMemo::new(tokenizer.clone(), longest, TEXTS, device.clone());
-        Ok(Ber { tower, tokenizer, texts, processor, head: self.head, batch: self.batch, device })
+        Ok(Ber {
+            tower,
+            tokenizer,
+            texts,
+            processor,
+            head: self.head,
+            concept_noun: self.concept_noun,
+            batch: self.batch,
+            device,
+        })
     }
 }
 
@@ -120,6 +142,7 @@ pub struct Ber {
     texts: TextMemo,
     processor: ImageProcessor,
     head: Head,
+    concept_noun: bool,
     batch: usize,
     device: Device,
 }
@@ -164,7 +187,7 @@ impl Ber {
         let (mut places, mut images, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, sample) in samples.iter().enumerate() {
             let Some(image) = sample.image.as_deref() else { continue };
-            let text = normalise(&sample.prompt);
+            let text = normalise(&if self.concept_noun { noun::told(sample) } else { Cow::from(&sample.prompt) });
             if text.is_empty() {
                 scores[place] = Score::Abstain("no prompt to compare".into());
                 continue;

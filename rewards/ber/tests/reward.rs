@@ -168,3 +168,40 @@ fn a_device_or_a_precision_that_is_not_there_is_named() {
     assert!(error(toml::toml! { weights = "hf:nobody/nothing" }).contains("preprocessor_config.json"));
     assert!(registry::reward("ber", &toml::toml! { weights = "." dtype = "bf16" device = "flex" }, &context).is_ok());
 }
+
+#[test]
+fn the_concepts_noun_is_read_where_the_prompt_has_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path(), 16);
+    let told = |prompt: &str, params: serde_json::Value| {
+        let task = Task::new(0, "").with_params(params);
+        Sample::new(&task, 0, prompt.into(), String::new(), picture(250).map(Arc::new))
+    };
+    let prompt = "a photo of <ada> at the beach. <ada>";
+    let ada = json!({ "concept": "<ada>", "noun": "red hat" });
+    let samples = [
+        told(prompt, ada.clone()),
+        told("a photo of red hat at the beach. red hat", json!({})),
+        told(prompt, json!({ "concept": "<ada>" })),
+        told(prompt, json!({ "concept": "<ada>", "noun": " " })),
+        told(prompt, json!({ "concept": "<leo>", "noun": "red hat" })),
+        told(prompt, json!({})),
+    ];
+    let context = BuildContext::new(Device::flex(), dir.path());
+    let scores = |table: toml::Table| {
+        let mut expert = registry::reward("ber", &table, &context).unwrap();
+        let values = |scores: Vec<Score>| scores.iter().map(|s| s.value().unwrap()).collect::<Vec<f64>>();
+        (values(expert.score(&samples).unwrap()), values(expert.preview(&samples).unwrap()))
+    };
+    for table in [toml::toml! { weights = "." }, toml::toml! { weights = "." head = "matching" }] {
+        let (finals, previews) = scores(table);
+        for s in [finals, previews] {
+            assert!((s[0] - s[1]).abs() < 1e-6 && (s[0] - s[5]).abs() > 1e-5, "the noun is read: {s:?}");
+            assert!(s[2..].iter().all(|x| (x - s[5]).abs() < 1e-6), "without a noun the prompt is as it is: {s:?}");
+        }
+    }
+    let (finals, previews) = scores(toml::toml! { weights = "." concept_noun = false });
+    for s in [finals, previews] {
+        assert!((s[0] - s[5]).abs() < 1e-6, "the name is read where the settings say so: {s:?}");
+    }
+}

@@ -1,14 +1,16 @@
 //! DER, the DINOv2 expert reward: does the image show the concept of the reference images?
 //!
 //! The patch features of an image (the patch tokens after the last norm) are averaged, all alike or those of the foreground
-//! alone; the score is the cosine of the generated image's with a reference's, averaged over the references. Averaging first
-//! makes the score independent of where in the image the concept is.
+//! alone; the score is the cosine of the generated image's with a reference's, averaged over the references or as
+//! [`References`] says. Averaging first makes the score independent of where in the image the concept is.
 
 mod files;
 mod pooling;
+mod references;
 
 pub use files::FILES;
 pub use pooling::Pooling;
+pub use references::References;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +47,9 @@ pub struct DerConfig {
     /// How the patches of an image become one vector: `mean` or `foreground`. Default: `mean`.
     #[serde(default)]
     pub pooling: Pooling,
+    /// Which references count, where there are several: `mean`, `max` or `first`. Default: `mean`.
+    #[serde(default)]
+    pub references: References,
     /// Most images of one forward pass, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
@@ -70,6 +75,7 @@ impl DerConfig {
         Self {
             weights: weights.into(),
             pooling: Pooling::default(),
+            references: References::default(),
             batch: batch(),
             cache: None,
             device: None,
@@ -111,7 +117,11 @@ impl DerConfig {
             batch: self.batch,
             device,
         };
-        Ok(Der { embedder, references: EmbeddingCache::new(fingerprint, self.cache.clone()) })
+        Ok(Der {
+            embedder,
+            compared: self.references,
+            references: EmbeddingCache::new(fingerprint, self.cache.clone()),
+        })
     }
 }
 
@@ -119,6 +129,8 @@ impl DerConfig {
 #[derive(Debug)]
 pub struct Der {
     embedder: Embedder,
+    /// Which references count.
+    compared: References,
     references: EmbeddingCache,
 }
 
@@ -168,15 +180,17 @@ impl Reward for Der {
         let mut rows = self.embedder.embed(&images)?.into_iter();
         // Each in a batch of its own: an embedding that is kept depends on its image alone.
         let alone = |image: &RgbImage| Ok(self.embedder.embed(&[image])?.pop());
-        let references = self.references.all(used().flat_map(|(sample, _)| &sample.references), alone)?;
+        let compared = self.compared;
+        let wanted = used().flat_map(|(sample, _)| compared.of(&sample.references));
+        let references = self.references.all(wanted, alone)?;
         let score = |(sample, image): (&Sample, Result<_, Score>)| {
             if let Err(score) = image {
                 return score;
             }
             let row = rows.next().unwrap_or_default();
-            let cosines =
-                sample.references.iter().map(|reference| dot(&row, references.of(reference).unwrap_or_default()));
-            match cosines.sum::<f64>() / sample.references.len() as f64 {
+            let cosine = |reference| dot(&row, references.of(reference).unwrap_or_default());
+            let cosines: Vec<f64> = compared.of(&sample.references).iter().map(cosine).collect();
+            match compared.score(&cosines) {
                 s if s.is_finite() => Score::Value(s),
                 s => Score::Fail(format!("expected a finite cosine, got {s}")),
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score, Task};
-use counterpoint_der::{DerConfig, Pooling};
+use counterpoint_der::{DerConfig, Pooling, References};
 use counterpoint_encoders::preprocess::Size;
 use counterpoint_encoders::{Dinov2Config, ImageProcessorConfig};
 use image::{Rgb, RgbImage};
@@ -159,4 +159,48 @@ fn the_foreground_is_compared_where_the_settings_say_so() {
         assert!((all[0] - 1.0).abs() < 1e-5 && (all[2] - 1.0).abs() < 1e-5 && all[1] < 0.9999, "{all:?}");
     }
     assert!((mean[1] - foreground[1]).abs() > 1e-5, "{mean:?} {foreground:?}");
+}
+
+#[test]
+fn the_settings_choose_which_references_count() {
+    let (cosines, none): ([f64; 3], [f64; 0]) = ([0.25, 0.75, -0.25], []);
+    assert_eq!(References::Mean.score(&cosines), 0.25);
+    assert_eq!(References::Max.score(&cosines), 0.75);
+    assert_eq!(References::First.score(References::First.of(&cosines)), 0.25);
+    assert!(References::First.of(&none).is_empty());
+    for how in [References::Mean, References::Max, References::First] {
+        assert!(how.score(&[f64::NAN, 0.5]).is_nan() && how.score(&none).is_nan(), "{how:?}");
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let context = BuildContext::new(Device::flex(), dir.path());
+    let (a, b, c) = (picture(0), picture(130), picture(255));
+    let samples = [vec![&b], vec![&c], vec![&b, &c], vec![&c, &b], vec![&b, &a]]
+        .map(|references| sample(Some(a.clone()), references.into_iter().cloned().collect()));
+    let scores = |table: toml::Table| -> Vec<f64> {
+        let mut expert = registry::reward("der", &table, &context).unwrap();
+        expert.score(&samples).unwrap().iter().map(|s| s.value().unwrap()).collect()
+    };
+    let mean = scores(toml::toml! { weights = "." references = "mean" });
+    assert_eq!(mean, scores(toml::toml! { weights = "." }), "the default");
+    let (first, max) = (
+        scores(toml::toml! { weights = "." references = "first" }),
+        scores(toml::toml! { weights = "." references = "max" }),
+    );
+    let (b, c) = (mean[0], mean[1]);
+    let near = |got: &[f64], expected: [f64; 5]| {
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "expected {expected:?}, got {got:?}");
+    };
+    near(&mean, [b, c, (b + c) / 2.0, (b + c) / 2.0, (b + 1.0) / 2.0]);
+    near(&first, [b, c, b, c, b]);
+    near(&max, [b, c, b.max(c), b.max(c), 1.0]);
+    let error = registry::reward("der", &toml::toml! { weights = "." references = "all" }, &context).err().unwrap();
+    assert!(format!("{error:#}").contains("known: mean, max, first"), "{error:#}");
+
+    // The others are not even embedded.
+    let cache = dir.path().join("cache");
+    let config = DerConfig { references: References::First, cache: Some(cache.clone()), ..DerConfig::new(dir.path()) };
+    config.init(&Device::flex()).unwrap().score(&samples[2..3]).unwrap();
+    assert_eq!(files(&cache), 1);
 }

@@ -2,8 +2,9 @@
 //!
 //! MTCNN finds the faces, the largest of each image is cut out, and FaceNet turns it into a unit vector. The vectors of
 //! several references are averaged; the score is the cosine of the image's vector with that average. References without
-//! a face are left out.
+//! a face are left out. An image without a face scores 0, or hiding the face would pay.
 
+mod check;
 mod files;
 
 pub use files::{DETECTOR_FILES, WEIGHTS_FILES};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Result, Reward, Sample, Score, Task, device, inventory};
 use counterpoint_encoders::cache::Embedded;
 use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
 use counterpoint_encoders::{EmbeddingCache, Fingerprint};
@@ -43,6 +44,13 @@ pub struct FerConfig {
     pub detector: PathBuf,
     /// FaceNet: a folder or file as [`FaceEmbedder::load`] takes it, see [`WEIGHTS_FILES`]; or `hf:OWNER/NAME`.
     pub weights: PathBuf,
+    /// What an image without a face gets: `zero` or `abstain`. Default: `zero`.
+    #[serde(default)]
+    pub no_face: NoFace,
+    /// Pixels of a crop that lie beyond the face's box, both sides together, of the detector's `image_size` (160): the `margin`
+    /// of facenet-pytorch. References are cut alike. Default: what the detector's `config.json` says, else 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<usize>,
     /// Most faces of one forward pass of FaceNet, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
@@ -59,6 +67,18 @@ pub struct FerConfig {
     pub dtype: Precision,
 }
 
+/// What an image without a face gets, where a reference shows one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoFace {
+    /// The score 0, that of a stranger. An abstention would leave the candidate with the mean of its other rewards, which a poor
+    /// likeness lowers: turning away would pay.
+    #[default]
+    Zero,
+    /// An abstention: for tasks that ask for images without a face too.
+    Abstain,
+}
+
 fn batch() -> usize {
     64
 }
@@ -69,6 +89,8 @@ impl FerConfig {
         Self {
             detector: detector.into(),
             weights: weights.into(),
+            no_face: NoFace::default(),
+            margin: None,
             batch: batch(),
             cache: None,
             device: None,
@@ -85,7 +107,10 @@ impl FerConfig {
             return Err(Error::config("fer: expected batch of 1 or more, got 0"));
         }
         let device = device::named_or(self.device.as_deref(), default)?;
-        let detector = MtcnnConfig::load(&self.detector, &device)?;
+        let mut detector = MtcnnConfig::load(&self.detector, &device)?;
+        if let Some(margin) = self.margin {
+            detector = detector.with_margin(margin).map_err(|e| e.at("fer: margin"))?;
+        }
         let tower = FaceEmbedder::load(&self.weights, self.dtype, &device)?;
         let fingerprint = match self.cache {
             Some(_) => {
@@ -95,15 +120,18 @@ impl FerConfig {
             None => Fingerprint::in_memory(),
         };
         let references = EmbeddingCache::new(fingerprint, self.cache.clone());
-        Ok(Fer { faces: Faces { detector, tower, batch: self.batch }, references, device })
+        Ok(Fer { faces: Faces { detector, tower, batch: self.batch }, no_face: self.no_face, references, device })
     }
 }
 
-/// The FER reward, in -1..=1. It abstains from a sample without an image, without a reference, or without a face in the
-/// image or in any reference.
+/// The FER reward, in -1..=1. It abstains from a sample without an image, without a reference, or without a face in any
+/// reference; what a sample without a face in the image gets is a setting, [`NoFace`].
+///
+/// Tasks of whose references none shows a face are refused before the first step ([`Reward::check`]).
 #[derive(Debug)]
 pub struct Fer {
     faces: Faces,
+    no_face: NoFace,
     references: EmbeddingCache,
     device: Device,
 }
@@ -186,7 +214,7 @@ impl Reward for Fer {
         let usable = samples.iter().filter(|sample| unusable(sample).is_none());
         let references =
             self.references.all(usable.flat_map(|sample| &sample.references), |image| self.faces.vector(image))?;
-        let judge = |sample| judge(&self.faces, sample, &references);
+        let judge = |sample| judge(&self.faces, sample, &references, self.no_face);
         let judged: Vec<Judged> = samples.iter().map(judge).collect::<Result<_>>()?;
         let faces: Vec<&RgbImage> = judged
             .iter()
@@ -201,6 +229,12 @@ impl Reward for Fer {
             Judged::Face(_, person) => cosine(&rows.next().unwrap_or_default(), &person),
         };
         Ok(judged.into_iter().map(score).collect())
+    }
+
+    fn check(&mut self, tasks: &[Task]) -> Result<()> {
+        let references = tasks.iter().flat_map(|task| &task.references);
+        let references = self.references.all(references, |image| self.faces.vector(image))?;
+        check::faces(tasks, |image| references.of(image).is_some())
     }
 
     fn device(&self) -> Option<String> {
@@ -218,15 +252,18 @@ fn unusable(sample: &Sample) -> Option<Score> {
     empty.then(|| Score::Fail("expected images, got one without pixels".into()))
 }
 
-fn judge(faces: &Faces, sample: &Sample, references: &Embedded) -> Result<Judged> {
+fn judge(faces: &Faces, sample: &Sample, references: &Embedded, no_face: NoFace) -> Result<Judged> {
     let abstain = |why: &str| Ok(Judged::Score(Score::Abstain(why.into())));
     if let Some(score) = unusable(sample) {
         return Ok(Judged::Score(score));
     }
     let Some(person) = person(&sample.references, references) else { return abstain("no face in any reference") };
     let face = sample.image.as_deref().map(|image| faces.largest(image)).transpose()?.flatten();
-    let Some(face) = face else { return abstain("no face in the image") };
-    Ok(Judged::Face(face, person))
+    match (face, no_face) {
+        (Some(face), _) => Ok(Judged::Face(face, person)),
+        (None, NoFace::Zero) => Ok(Judged::Score(Score::Value(0.0))),
+        (None, NoFace::Abstain) => abstain("no face in the image"),
+    }
 }
 
 fn cosine(a: &[f32], b: &[f64]) -> Score {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Reward, Sample, Score, Task};
-use counterpoint_fer::{Fer, FerConfig};
+use counterpoint::{ErrorKind, Reward, Sample, Score, Task};
+use counterpoint_encoders::face::MtcnnConfig;
+use counterpoint_fer::{Fer, FerConfig, NoFace};
 use image::imageops::overlay;
 use image::{Rgb, RgbImage};
 use serde_json::json;
@@ -111,7 +112,7 @@ fn the_largest_of_several_faces_is_judged() {
 }
 
 #[test]
-fn what_is_missing_is_abstained_from_with_the_reason() {
+fn what_is_missing_is_abstained_from_with_the_reason_and_a_missing_face_scores_0() {
     let context = BuildContext::new(Device::flex(), bench().join("assets/towers"));
     let table = toml::toml! { detector = "fer/detector"
     weights = "fer/embedding" };
@@ -134,11 +135,76 @@ fn what_is_missing_is_abstained_from_with_the_reason() {
     let abstained = |why: &str| Score::Abstain(why.into());
     assert_eq!(scores[0], abstained("no image to compare"));
     assert_eq!(scores[1], abstained("no reference image"));
-    assert_eq!(scores[2..5], [(); 3].map(|()| abstained("no face in the image")));
+    assert_eq!(scores[2..5], [(); 3].map(|()| Score::Value(0.0)), "hiding the face must not pay");
     assert_eq!(scores[5], abstained("no face in any reference"));
     assert!(matches!(scores[6], Score::Fail(_)));
     assert!(scores[7].value().is_some());
     assert!(fer.score(&[]).unwrap().is_empty());
+
+    let mut lenient = FerConfig { no_face: NoFace::Abstain, ..config() }.init(&Device::flex()).unwrap();
+    let scores = lenient.score(&samples[2..6]).unwrap();
+    assert_eq!(scores[..3], [(); 3].map(|()| abstained("no face in the image")));
+    assert_eq!(scores[3], abstained("no face in any reference"));
+}
+
+/// A task about `concept` of unifybench-mini with its training images as references.
+fn task(concept: &str) -> Task {
+    let params = json!({ "concept": format!("<{concept}>") });
+    Task::new(3, "").with_class("person").with_references(references(concept)).with_params(params)
+}
+
+#[test]
+fn tasks_without_a_face_in_any_reference_are_refused_with_their_concept() {
+    let mut fer = fer();
+    fer.check(&[]).unwrap();
+    fer.check(&[task("ada"), task("eve")]).unwrap();
+    // One face is enough.
+    let mixed = [references("joe"), references("ada")[..1].to_vec()].concat();
+    fer.check(&[task("joe").with_references(mixed)]).unwrap();
+
+    let nameless = Task::new(9, "").with_class("person");
+    let error = fer.check(&[task("ada"), task("joe"), task("joe"), nameless]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    let said = error.to_string();
+    assert_eq!(said.matches("<joe>").count(), 1, "{said}");
+    let parts =
+        ["concept <joe> (class person, references looked at: 4)", "task 9 (class person, references looked at: 0)"];
+    assert!(parts.iter().all(|part| said.contains(part)) && !said.contains("<ada>"), "{said}");
+    assert!(said.contains("another photograph") && said.contains("class"), "{said}");
+}
+
+#[test]
+fn references_are_embedded_once_for_the_check_and_the_scores() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = FerConfig { cache: Some(dir.path().join("cache")), ..config() };
+    let files = || std::fs::read_dir(dir.path().join("cache")).map_or(0, Iterator::count);
+    let mut fer = config.init(&Device::flex()).unwrap();
+    fer.check(&[task("ada")]).unwrap();
+    assert_eq!(files(), 4);
+    value(&mut fer, &picture("test", "ada", 0), &references("ada"));
+    assert_eq!(files(), 4);
+}
+
+#[test]
+fn the_margin_is_a_setting_and_by_default_the_detectors() {
+    let with = |margin| FerConfig { margin, ..config() }.init(&Device::flex());
+    let image = picture("test", "ada", 0);
+    let cut = |fer: &Fer| fer.face(&image).unwrap().unwrap().dimensions();
+    let (plain, none, wide) = (cut(&with(None).unwrap()), cut(&with(Some(0)).unwrap()), cut(&with(Some(40)).unwrap()));
+    assert_eq!(plain, none, "config.json says 0");
+    assert!(wide.0 > plain.0 && wide.1 > plain.1, "{plain:?} {wide:?}");
+    let size = MtcnnConfig::read(&config().detector).unwrap().image_size;
+    let error = with(Some(size)).unwrap_err().to_string();
+    assert!(error.contains("margin") && error.contains(&format!("got {size}")), "{error}");
+
+    // Vectors of another margin are other vectors, also in a cache that is shared.
+    let dir = tempfile::tempdir().unwrap();
+    let score = |margin| {
+        let config = FerConfig { margin, cache: Some(dir.path().to_owned()), ..config() };
+        value(&mut config.init(&Device::flex()).unwrap(), &image, &references("ada"))
+    };
+    assert_ne!(score(None), score(Some(40)));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 8);
 }
 
 #[test]

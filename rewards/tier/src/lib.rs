@@ -1,13 +1,16 @@
 //! TIER, the text-image-entity reasoning reward: does the reasoning say the fact that fits?
 //!
 //! Sentence embeddings (ERNIE 3.0) of the reasoning IR and of each candidate fact `E_k` give a vector of cosines
-//! `S`; with `d = ||S - onehot(target)||_2`, `TIER = clamp((2 - d) / 2, 0, 1)`.
+//! `S`; with `d = ||S - onehot(target)||_2`, `TIER = clamp((2 - d) / 2, 0, 1)`. Where an encoder's embeddings crowd, `S` is
+//! taken from centred ones: [`Normalise`].
 //!
 //! All texts are brought into one form first, see [`counterpoint_encoders::text::normalise`].
 
 mod files;
+mod normalise;
 
 pub use files::FILES;
+pub use normalise::Normalise;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use counterpoint::registry::{RewardEntry, settings};
 use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::text::normalise;
-use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer, dot};
+use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer};
 use counterpoint_weights::Precision;
 use counterpoint_weights::hub::Locate as _;
 use serde::{Deserialize, Serialize};
@@ -45,6 +48,9 @@ pub struct TierConfig {
     /// How tokens become one vector. Default: what `1_Pooling/config.json` in the folder says, else their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
+    /// How cosines that crowd are spread: `none`, `centre` or `sum`. Default: `none`, the paper's formula.
+    #[serde(default)]
+    pub normalise: Normalise,
     /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -60,7 +66,14 @@ fn batch() -> usize {
 impl TierConfig {
     /// The expert with the encoder at `weights`, all else by default.
     pub fn new(weights: impl Into<PathBuf>) -> Self {
-        Self { weights: weights.into(), batch: batch(), pooling: None, device: None, dtype: Precision::default() }
+        Self {
+            weights: weights.into(),
+            batch: batch(),
+            pooling: None,
+            normalise: Normalise::default(),
+            device: None,
+            dtype: Precision::default(),
+        }
     }
 
     /// Loads the encoder; it computes on `default` unless the settings name another device.
@@ -82,7 +95,7 @@ impl TierConfig {
         };
         let tower = BertConfig::load(&self.weights, self.dtype, &device)?;
         let texts = TextMemo::new(tokenizer, longest, self.batch, device.clone());
-        Ok(Tier { tower, pooling, texts, device })
+        Ok(Tier { tower, pooling, normalise: self.normalise, texts, device })
     }
 }
 
@@ -94,6 +107,7 @@ impl TierConfig {
 pub struct Tier {
     tower: BertEncoder,
     pooling: Pooling,
+    normalise: Normalise,
     texts: TextMemo,
     device: Device,
 }
@@ -128,14 +142,14 @@ impl Reward for Tier {
                 texts.extend(std::iter::once(reasoning).chain(facts).map(String::as_str));
             }
         }
+        let how = self.normalise;
         let mut rows = self.embed(&texts)?.into_iter();
         let mut next = |count| rows.by_ref().take(count).collect::<Vec<_>>();
         let mut score = |question: &Question| match question {
             Question::Settled(score) => score.clone(),
             Question::Score { facts, target, .. } => {
                 let (reasoning, facts) = (next(1), next(facts.len()));
-                let cosines: Vec<f64> = facts.iter().map(|fact| dot(&reasoning[0], fact)).collect();
-                match tier(&cosines, *target) {
+                match tier(&how.similarities(&reasoning[0], &facts), *target) {
                     value if value.is_finite() => Score::Value(value),
                     value => Score::Fail(format!("expected finite embeddings, got a score of {value}")),
                 }
@@ -151,7 +165,8 @@ impl Reward for Tier {
 
 /// `clamp((2 - ||S - onehot(target)||) / 2, 0, 1)`; NaN when a cosine is.
 ///
-/// `cosines` is `S`, the cosine of the reasoning with each fact; `target` below its length is the fact that fits.
+/// `cosines` is `S`, the cosine of the reasoning with each fact, as [`Normalise::similarities`] gives it; `target` below its
+/// length is the fact that fits.
 pub fn tier(cosines: &[f64], target: usize) -> f64 {
     let squares = cosines.iter().enumerate().map(|(k, s)| (s - if k == target { 1.0 } else { 0.0 }).powi(2));
     ((2.0 - squares.sum::<f64>().sqrt()) / 2.0).clamp(0.0, 1.0)

@@ -8,7 +8,7 @@ use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_encoders::BertConfig;
 use counterpoint_encoders::bert::Pooling;
-use counterpoint_tier::{Tier, TierConfig, tier};
+use counterpoint_tier::{Normalise, Tier, TierConfig, tier};
 use serde_json::json;
 
 const FACTS: [&str; 3] = ["a red hat at the beach.", "a blue kite at the park.", "a pink ball at the lake."];
@@ -193,4 +193,76 @@ fn pooling_comes_from_the_settings_or_from_the_folder_and_precision_rounds() {
     says(r#"{"pooling_mode_max_tokens": true}"#);
     let error = TierConfig::new(dir.path()).init(&Device::flex()).unwrap_err().to_string();
     assert!(error.contains("max"), "{error}");
+}
+
+/// `count` unit vectors, of which any two have the cosine `common`.
+fn crowded(count: usize, common: f64) -> Vec<Vec<f32>> {
+    let vector = |k: usize| {
+        let own = (0..count).map(|i| if i == k { (1.0 - common).sqrt() as f32 } else { 0.0 });
+        std::iter::once(common.sqrt() as f32).chain(own).collect()
+    };
+    (0..count).map(vector).collect()
+}
+
+fn near(got: &[f64], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len());
+    assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "expected {expected:?}, got {got:?}");
+}
+
+#[test]
+fn a_perfect_answer_among_eight_facts_with_cosines_near_0_8_scores_1_once_they_are_centred() {
+    let facts = crowded(8, 0.8);
+    let score = |how: Normalise, answer: usize| tier(&how.similarities(&facts[answer], &facts), 0);
+    // d = sqrt(7 * 0.8^2) = 2.1166 is beyond 2.
+    assert_eq!(score(Normalise::None, 0), 0.0);
+    // Centred: the one-hot vectors of the right fact and of another one, sqrt(2) apart.
+    near(&[score(Normalise::Centre, 0), score(Normalise::Centre, 1)], &[1.0, 1.0 - 0.5_f64.sqrt()]);
+    // Shares of 1 + 7 * 0.8 = 6.6: d^2 = (5.6 / 6.6)^2 + 7 * (0.8 / 6.6)^2 = 35.84 / 43.56 for the right one, and
+    // (5.8^2 + 1 + 6 * 0.64) / 43.56 = 38.48 / 43.56 for another one.
+    let by_hand = [35.84_f64, 38.48].map(|squares| (2.0 - (squares / 43.56).sqrt()) / 2.0);
+    near(&[score(Normalise::Sum, 0), score(Normalise::Sum, 1)], &by_hand);
+}
+
+#[test]
+fn each_way_to_normalise_gives_the_numbers_of_its_formula() {
+    let facts = [[0.6, 0.8], [0.8, -0.6], [-1.0, 0.0_f32]];
+    let answer = [0.6, -0.8_f32];
+    let all = |how: Normalise| how.similarities(&answer, &facts);
+    near(&all(Normalise::None), &[-0.28, 0.96, -0.6]);
+    near(&all(Normalise::Sum), &[0.0, 1.0, 0.0]);
+    // m = (2/15, 1/15). Times 15: r - m = (7, -13), e_k - m = (7, 11), (10, -10), (-17, -1); S_k = (1 + 2 cos) / 3.
+    let cosines = [
+        (49.0 - 143.0) / (218.0_f64 * 170.0).sqrt(),
+        (70.0 + 130.0) / (218.0_f64 * 200.0).sqrt(),
+        (-119.0 + 13.0) / (218.0_f64 * 290.0).sqrt(),
+    ];
+    near(&all(Normalise::Centre), &cosines.map(|c| (1.0 + 2.0 * c) / 3.0));
+
+    // Two facts: 1 and 0 for either of them.
+    near(&Normalise::Centre.similarities(&facts[0], &facts[..2]), &[1.0, 0.0]);
+    // Nothing to tell it from, nothing that tells them apart, no cosine above 0.
+    near(&Normalise::Centre.similarities(&answer, &facts[..1]), &[-0.28]);
+    near(&Normalise::Centre.similarities(&answer, &[facts[0]; 3]), &[1.0 / 3.0; 3]);
+    near(&Normalise::Sum.similarities(&answer, &[facts[0], facts[2]]), &[0.0, 0.0]);
+    for how in [Normalise::None, Normalise::Centre, Normalise::Sum] {
+        assert!(tier(&how.similarities(&[f32::NAN, 0.0], &facts), 0).is_nan(), "{how:?}");
+    }
+}
+
+#[test]
+fn the_settings_choose_how_to_normalise() {
+    let dir = tempfile::tempdir().unwrap();
+    tower(dir.path());
+    let context = BuildContext::new(Device::flex(), dir.path());
+    let value = |table: toml::Table| {
+        let mut reward = registry::reward("tier", &table, &context).unwrap();
+        reward.score(&[asked(FACTS[1], 1)]).unwrap()[0].value().unwrap()
+    };
+    let plain = value(toml::toml! { weights = "." });
+    assert_eq!(plain, value(toml::toml! { weights = "." normalise = "none" }));
+    // Embeddings of random weights crowd too.
+    assert!(value(toml::toml! { weights = "." normalise = "centre" }) > plain + 0.1);
+    assert_ne!(value(toml::toml! { weights = "." normalise = "sum" }), plain);
+    let error = registry::reward("tier", &toml::toml! { weights = "." normalise = "mean" }, &context).err().unwrap();
+    assert!(format!("{error:#}").contains("known: none, centre, sum"), "{error:#}");
 }

@@ -56,6 +56,22 @@ impl Mtcnn {
         &self.config
     }
 
+    /// The same detector, whose crops reach `margin` pixels beyond a face's box, both sides together, of the
+    /// [`image_size`](MtcnnConfig::image_size) that a crop has.
+    ///
+    /// # Errors
+    /// When the margin leaves no pixel for the face.
+    pub fn with_margin(mut self, margin: usize) -> Result<Self> {
+        let size = self.config.image_size;
+        if margin >= size {
+            return Err(Error::config(format!(
+                "mtcnn: expected a margin below the {size} pixels of a crop (image_size), got {margin}"
+            )));
+        }
+        self.config.margin = margin;
+        Ok(self)
+    }
+
     /// All faces of `image`, in the order that the settings ask for. What comes out depends on this image alone.
     pub fn detect(&self, image: &RgbImage) -> Vec<Face> {
         let proposed = self.propose(image);
