@@ -12,6 +12,7 @@ mod repeat;
 mod report;
 mod run;
 mod signal;
+mod weights;
 
 pub use args::RecipeArgs;
 pub use build::{evaluator, parts};
@@ -25,6 +26,7 @@ pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
 pub use signal::stop_on_signals;
+pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;

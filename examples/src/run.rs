@@ -9,10 +9,12 @@ use counterpoint::trainer::Outcome;
 use counterpoint::{Event, Journal, Judged, Result, StopToken, Trainer};
 use counterpoint_unifybench::HeldOutTable;
 
-use crate::{Cell, Progress, RunFolder, Stage, evaluator, parts, report_run, save_grid};
+use crate::{Cell, Progress, RunFolder, Stage, evaluator, loaded, parts, report_run, save_grid};
 
 /// The resolved config.
 const CONFIG: &str = "config.toml";
+/// The weight files that it began from, with their revisions and hashes.
+const WEIGHTS: &str = "weights.json";
 /// The samples before training.
 const BEFORE: &str = "before.json";
 /// The samples after training; where it is, the run is done.
@@ -103,6 +105,7 @@ impl Recipe<'_> {
                 folder.remove(AFTER)?;
                 folder.remove(BEFORE)?;
                 folder.write(CONFIG, &config_text)?;
+                folder.write_json(WEIGHTS, &loaded(self.config, self.base)?)?;
                 self.evaluate_before(&folder, &mut trainer, watch)?;
             }
         }

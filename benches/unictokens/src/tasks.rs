@@ -202,9 +202,9 @@ impl PersonalTasks {
                 (Some(image), question, fill(&wording.visual_base_prompt, &values), target, None)
             }
         };
-        let question = match wording.info && !concept.info.is_empty() {
-            true => format!("{} {question}", concept.info),
-            false => question,
+        let base_prompt = match wording.info && !concept.info.is_empty() {
+            true => format!("{base_prompt} {}", concept.info),
+            false => base_prompt,
         };
         let references = match &image {
             Some(image) => vec![Arc::clone(image)],

@@ -17,7 +17,8 @@ pub struct Wording {
     pub visual_question: String,
     /// The base prompt of the same.
     pub visual_base_prompt: String,
-    /// Whether the sentence about the concept goes before both questions.
+    /// Whether the sentence about the concept ends both base prompts, so that it goes before the reasoning in the compound
+    /// prompt, as in the public release.
     pub info: bool,
 }
 

@@ -68,14 +68,21 @@ fn the_words_are_those_of_the_config() {
     let textual = of(&survey, "<kona>", Pathway::Textual);
     assert_eq!(
         textual.question,
-        "<kona> is a brown coffee cup on a matching saucer. You know of <kona>, a coffee cup: <kona> belongs to a barista \
+        "You know of <kona>, a coffee cup: <kona> belongs to a barista \
          who ties a striped apron. <kona> is always served with a wooden spoon. <kona> stands on a round marble table. What is \
          it in A photo of the barista with <kona> in a café."
     );
-    assert_eq!(textual.base_prompt, "A photo of the barista with <kona> in a café. In detail:");
+    assert_eq!(
+        textual.base_prompt,
+        "A photo of the barista with <kona> in a café. In detail: <kona> is a brown coffee cup on a matching saucer."
+    );
     let visual = of(&survey, "<kona>", Pathway::Visual);
-    assert!(visual.question.ends_with("saucer. Look at the coffee cup. What is in <kona>?"), "{}", visual.question);
-    assert_eq!(visual.base_prompt, "A photo of <kona>, a coffee cup.");
+    assert_eq!(visual.question, "Look at the coffee cup. What is in <kona>?");
+    assert!(
+        visual.base_prompt.starts_with("A photo of <kona>, a coffee cup. <kona> is a brown"),
+        "{}",
+        visual.base_prompt
+    );
 
     let textual = Wording { textual_question: "{prompt}".to_owned(), ..Wording::default() };
     let visual = Wording { visual_question: "{question} {fact}".to_owned(), ..Wording::default() };

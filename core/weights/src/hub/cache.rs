@@ -4,14 +4,21 @@ use std::path::PathBuf;
 
 use hf_hub::Cache;
 
+use crate::hub::source::Repository;
+
 /// The cache; none where no variable names a folder and the user has no home.
 pub(super) fn shared() -> Option<Cache> {
     folder(variable, std::env::home_dir()).map(Cache::new)
 }
 
-/// The newest snapshot of the repository `name`, complete or not.
-pub(super) fn snapshot(cache: &Cache, name: &str) -> Option<PathBuf> {
-    let folder = cache.model(name.to_owned()).get("")?;
+/// The snapshot of `repository` at its revision, the newest without one; complete or not.
+pub(super) fn snapshot(cache: &Cache, repository: &Repository) -> Option<PathBuf> {
+    let repo = repository.repo();
+    let named = cache.repo(repo.clone()).get("");
+    // A commit has a folder of its own, whether or not a client noted it as a name.
+    let commit =
+        repository.revision.as_ref().map(|commit| cache.path().join(repo.folder_name()).join("snapshots").join(commit));
+    let folder = named.or_else(|| commit.filter(|folder| folder.is_dir()))?;
     // Without the separator that the empty name leaves at its end.
     Some(folder.components().collect())
 }
@@ -54,12 +61,13 @@ mod tests {
     fn a_snapshot_is_that_of_the_main_branch() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().into());
-        assert_eq!(snapshot(&cache, "owner/name"), None);
+        let newest = Repository { name: "owner/name".to_owned(), revision: None };
+        assert_eq!(snapshot(&cache, &newest), None);
         let repository = folder.path().join("models--owner--name");
         cache.model("owner/name".into()).create_ref("abc").unwrap();
-        assert_eq!(snapshot(&cache, "owner/name"), None);
+        assert_eq!(snapshot(&cache, &newest), None);
         std::fs::create_dir_all(repository.join("snapshots/abc")).unwrap();
-        let found = snapshot(&cache, "owner/name").unwrap();
+        let found = snapshot(&cache, &newest).unwrap();
         assert_eq!(found.as_os_str(), repository.join("snapshots/abc").as_os_str());
     }
 }

@@ -16,7 +16,7 @@ use crate::hub::{cache, network};
 pub enum Place {
     /// At the path that was given.
     Path,
-    /// In `weights/OWNER/NAME` under the config's folder.
+    /// In `weights/OWNER/NAME` (`weights/OWNER/NAME@REVISION` of one that is pinned) under the config's folder.
     Beside,
     /// In the cache of the hub's clients.
     Cache,
@@ -44,25 +44,26 @@ pub fn locate(source: &Source, files: &Files, base: &Path) -> Result<Found> {
 }
 
 fn locate_in(cache: Option<Cache>, source: &Source, files: &Files, base: &Path) -> Result<Found> {
-    let name = match source {
+    let repository = match source {
         Source::Path(path) => return Ok(Found { folder: base.join(path), place: Place::Path }),
-        Source::Hub(name) => name,
+        Source::Hub(repository) => repository,
     };
-    let beside = base.join("weights").join(name);
+    // A folder that says no revision is of none that can be told.
+    let beside = base.join("weights").join(repository.to_string());
     let missing = files.missing_in(&beside);
     if missing.is_empty() {
         return Ok(Found { folder: beside, place: Place::Beside });
     }
-    if let Some(folder) = cache.as_ref().and_then(|cache| cache::snapshot(cache, name))
+    if let Some(folder) = cache.as_ref().and_then(|cache| cache::snapshot(cache, repository))
         && files.missing_in(&folder).is_empty()
     {
         return Ok(Found { folder, place: Place::Cache });
     }
-    network::fetched(cache, name, files).map(|folder| Found { folder, place: Place::Network }).map_err(|why| {
+    network::fetched(cache, repository, files).map(|folder| Found { folder, place: Place::Network }).map_err(|why| {
         Error::weights(format!(
-            "{name} is not on this machine and {why}: put its {} (from {}) into {}",
+            "{repository} is not on this machine and {why}: put its {} (from {}) into {}",
             listed(&missing),
-            address(name),
+            address(&repository.name),
             beside.display()
         ))
     })
@@ -101,5 +102,11 @@ mod tests {
             std::fs::write(base.path().join("weights/owner/name").join(name), "").unwrap();
         }
         assert_eq!(locate().unwrap().place, Place::Beside);
+        let pinned = |revision: &str| {
+            let source = Source::parse(format!("hf:owner/name@{revision}")).unwrap();
+            locate_in(Some(Cache::new(cache.path().into())), &source, &FILES, base.path())
+        };
+        assert_eq!(pinned("abc").unwrap().place, Place::Cache, "a commit that is in the cache");
+        assert!(pinned("def").unwrap_err().to_string().contains("owner/name@def is not on this machine"));
     }
 }

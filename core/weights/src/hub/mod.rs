@@ -1,9 +1,10 @@
 //! Files of published models: where a setting says that they are, which of them a component needs, and where they lie.
 //!
-//! A setting such as `weights` is a path, or `hf:OWNER/NAME`: a repository of the Hugging Face hub. The component says
+//! A setting such as `weights` is a path, or `hf:OWNER/NAME`: a repository of the Hugging Face hub, at its newest revision or,
+//! as `hf:OWNER/NAME@REVISION`, at a branch, tag or commit. The component says
 //! which [`Files`] it needs and gets the folder that has them ([`locate`]):
 //!
-//! 1. `weights/OWNER/NAME` under the config's folder,
+//! 1. `weights/OWNER/NAME`, or `weights/OWNER/NAME@REVISION`, under the config's folder,
 //! 2. the cache of the hub's clients: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`,
 //! 3. with the feature `hf-hub` the network (`HF_ENDPOINT`), from where they go into that cache;
 //!
@@ -40,4 +41,4 @@ pub use context::Locate;
 pub use files::{Files, Need};
 pub use locate::{Found, Place, locate};
 pub use reference::Reference;
-pub use source::Source;
+pub use source::{Repository, Source};

@@ -7,26 +7,27 @@ use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 
 use crate::hub::files::Files;
+use crate::hub::source::Repository;
 #[cfg(feature = "hf-hub")]
 use crate::hub::{cache, listed::listed};
 
 #[cfg(not(feature = "hf-hub"))]
-pub(super) fn fetched(_cache: Option<Cache>, _name: &str, _files: &Files) -> Result<PathBuf, String> {
+pub(super) fn fetched(_cache: Option<Cache>, _repository: &Repository, _files: &Files) -> Result<PathBuf, String> {
     Err("this program was built without the feature hf-hub".to_owned())
 }
 
 /// The folder of `cache` into which `files` of the repository `name` were fetched, or why they were not.
 #[cfg(feature = "hf-hub")]
-pub(super) fn fetched(cache: Option<Cache>, name: &str, files: &Files) -> Result<PathBuf, String> {
+pub(super) fn fetched(cache: Option<Cache>, repository: &Repository, files: &Files) -> Result<PathBuf, String> {
     let failed = |e: ApiError| format!("it cannot be fetched ({e})");
     let cache = cache.ok_or("there is no folder to fetch it into (set HF_HUB_CACHE)")?;
-    let repository = api(&cache).map_err(failed)?.model(name.to_owned());
-    let names: Vec<String> = repository.info().map_err(failed)?.siblings.into_iter().map(|s| s.rfilename).collect();
+    let remote = api(&cache).map_err(failed)?.repo(repository.repo());
+    let names: Vec<String> = remote.info().map_err(failed)?.siblings.into_iter().map(|s| s.rfilename).collect();
     let chosen = files.choose(&names).map_err(|missing| format!("the hub's copy has no {}", listed(&missing)))?;
     for file in chosen {
-        repository.get(&file).map_err(failed)?;
+        remote.get(&file).map_err(failed)?;
     }
-    cache::snapshot(&cache, name).ok_or_else(|| "nothing was fetched".to_owned())
+    cache::snapshot(&cache, repository).ok_or_else(|| "nothing was fetched".to_owned())
 }
 
 /// The hub, or what `HF_ENDPOINT` names in its place, that fetches into `cache`.
@@ -56,6 +57,7 @@ mod tests {
         std::fs::write(snapshot.join("config.json"), "{}").unwrap();
         let found = api(&cache).unwrap().model("owner/name".into()).get("config.json").unwrap();
         assert_eq!(found, snapshot.join("config.json"));
-        assert_eq!(cache::snapshot(&cache, "owner/name"), Some(snapshot));
+        let newest = Repository { name: "owner/name".to_owned(), revision: None };
+        assert_eq!(cache::snapshot(&cache, &newest), Some(snapshot));
     }
 }
