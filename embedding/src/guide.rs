@@ -11,6 +11,7 @@ chapters! {
     quick_start: "quick_start.md",
     the_loop: "loop.md",
     config: "config.md",
+    own_data: "own_data.md",
     showo: "showo.md",
     embedding: "embedding.md",
     policy: "policy.md",

@@ -1,11 +1,12 @@
 //! From a config to the parts of a run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::Device;
 use counterpoint::config::{NO_EVALUATION, RunConfig};
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Evaluator, Parts, Result, RewardEnsemble};
+use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Task, serde_json};
 
 /// Builds every component that `config` names; its relative paths are relative to `base`.
 ///
@@ -18,16 +19,36 @@ pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> 
         .iter()
         .map(|(name, settings)| registry::named_reward(name, settings, &context))
         .collect::<Result<Vec<_>>>()?;
+    let tasks = registry::task_source(&config.data.kind, &config.data.settings, &context)?;
+    warn_of_people(&tasks.survey()?, config);
     let mut parts = Parts::new(
         registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
         registry::sampler(&config.sampler.kind, &config.sampler.settings, &context)?,
         RewardEnsemble::new(rewards, config.reward_weights.clone())?,
-        registry::task_source(&config.data.kind, &config.data.settings, &context)?,
+        tasks,
     )?;
     parts.filter = registry::filter(&config.filter.kind, &config.filter.settings, &context)?;
     parts.surrogate = config.filter.surrogate.clone();
     parts.objective = registry::objective(&config.objective.kind, &config.objective.settings, &context)?;
     Ok(parts)
+}
+
+/// Warns of people whose rewards are weighed like those of things, while some classes have tables of their own.
+fn warn_of_people(tasks: &[Task], config: &RunConfig) {
+    let text = |task: &Task, key: &str| task.params.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let human = |task: &&Task| text(task, "conversation_type").as_deref() == Some("human");
+    let unweighed = |task: &&Task| !config.reward_weights.contains_key(&task.class);
+    let people = tasks.iter().filter(human).filter(unweighed);
+    let named: BTreeSet<(String, &str)> =
+        people.filter_map(|task| Some((text(task, "concept")?, task.class.as_str()))).collect();
+    if config.reward_weights.len() > 1 {
+        for (concept, class) in named {
+            tracing::warn!(
+                "data: {concept} is human and of the class `{class}`, which has no table of reward weights: it uses \
+                 reward_weights.default (data.classes says which class a concept is of)"
+            );
+        }
+    }
 }
 
 /// Builds the evaluator that `config` names, none for `none`.

@@ -83,14 +83,19 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                 _ => return Err(format!("`{command}`: expected `--` before the example's arguments")),
             };
             match *name {
-                "sync_r1" => arguments.extend(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
+                "sync_r1" => {
+                    // Other recipes have other concepts.
+                    let other = arguments.iter().any(|word| word == "--config");
+                    let short = SHORT.iter().filter(|set| !(other && set.starts_with("data.")));
+                    arguments.extend(short.flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+                }
                 "ablate" => {
                     let short = ["--arms", "no-dgs", "--seeds", "2"].map(str::to_owned);
                     arguments.extend(
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );
                 }
-                "custom_policy" | "custom_reward" | "export" | "parity" | "weights" => {}
+                "custom_policy" | "custom_reward" | "export" | "parity" | "published" | "weights" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),
             }
             Ok(Run::Here(built(&format!("examples/{name}")), arguments))
@@ -168,6 +173,7 @@ macro_rules! chapters {
 chapters! {
     commands_of_quick_start: "quick_start.md",
     commands_of_the_config: "config.md",
+    commands_of_own_data: "own_data.md",
     commands_of_showo: "showo.md",
     commands_of_embedding: "embedding.md",
     commands_of_runs: "runs.md",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use counterpoint::registry::{TaskSourceEntry, settings};
-use counterpoint::{Error, Result, inventory};
+use counterpoint::{Error, ErrorKind, Result, inventory};
 use serde::{Deserialize, Serialize};
 
 use crate::classes::default_rules;
@@ -86,6 +86,13 @@ impl PersonalTasksConfig {
     /// As [`validate`](Self::validate); [`Data`](counterpoint::ErrorKind::Data) naming the file that cannot be used.
     pub fn init(self, base: &Path) -> Result<PersonalTasks> {
         self.validate()?;
+        self.read(base).map_err(|e| match e.kind() {
+            ErrorKind::Data => e.at("data (the guide's chapter \"Your own data\" describes the folder)"),
+            _ => e,
+        })
+    }
+
+    fn read(self, base: &Path) -> Result<PersonalTasks> {
         let set = ConceptSet::open(&base.join(&self.root))?;
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;

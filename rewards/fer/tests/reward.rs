@@ -158,7 +158,8 @@ fn tasks_without_a_face_in_any_reference_are_refused_with_their_concept() {
     let mut fer = fer();
     fer.check(&[]).unwrap();
     fer.check(&[task("ada"), task("eve")]).unwrap();
-    // One face is enough.
+    // One face is enough, in any task.
+    fer.check(&[task("joe"), task("joe").with_references(references("ada")[..1].to_vec())]).unwrap();
     let mixed = [references("joe"), references("ada")[..1].to_vec()].concat();
     fer.check(&[task("joe").with_references(mixed)]).unwrap();
 
