@@ -44,7 +44,7 @@ pub fn showo(words: usize, endoftext: u32) -> ShowoConfig {
             // Sequences are short: fast rotations tell neighbours apart.
             rope_theta: 100.0,
             hidden_act: Activation::GeluNew,
-            max_position_embeddings: 256,
+            max_position_embeddings: 1024,
         },
         llm_vocab_size: words,
         num_new_special_tokens: SPECIALS,

@@ -6,14 +6,12 @@ use counterpoint::{Error, Result, Task};
 
 use crate::{ShowoPolicy, TextTokenizer, prompting};
 
-/// Refuses tasks about concepts that are no tokens of the policy, and those whose question or base prompt is too long for it.
-/// Warns of characters that its tokenizer cannot write.
+/// Refuses tasks about concepts that are no tokens of the policy, and those whose question is too long for it. Warns of base
+/// prompts that are, and of characters that its tokenizer cannot write.
 pub(crate) fn check(policy: &ShowoPolicy, tasks: &[Task]) -> Result<()> {
     let (Ok(text), false) = (policy.text_tokenizer(), tasks.is_empty()) else { return Ok(()) };
     concepts(text, tasks)?;
-    for task in tasks {
-        lengths(policy, text, task)?;
-    }
+    lengths(policy, text, tasks)?;
     let all: String = tasks.iter().flat_map(|task| [task.question.as_str(), &task.base_prompt, answer(task)]).collect();
     let lost = text.unwritable(&all);
     if !lost.is_empty() {
@@ -52,25 +50,32 @@ fn concepts(text: &TextTokenizer, tasks: &[Task]) -> Result<()> {
     )))
 }
 
-/// Question and base prompt fit the model.
-fn lengths(policy: &ShowoPolicy, text: &TextTokenizer, task: &Task) -> Result<()> {
+/// Every question fits the model. Warns of base prompts that leave no room for a reasoning: samplers say what becomes of
+/// prompts that do not fit.
+fn lengths(policy: &ShowoPolicy, text: &TextTokenizer, tasks: &[Task]) -> Result<()> {
     let config = policy.config();
-    let at = |what: &str| {
-        let concept = task.params.get("concept").and_then(serde_json::Value::as_str).unwrap_or("task");
-        format!("{concept} (task {}), {what}", task.id)
-    };
     let codes = vec![0; config.num_vq_tokens];
-    let question = text.encode_question(&task.question)?;
-    prompting::mmu_prompt(config, &codes, &question)
-        .map_err(|e| e.at(at(&format!("the question {:?}", task.question))))?;
-    let cut = prompting::cut_t2i(config, &text.encode_prompt(&task.base_prompt)?);
-    if cut > 0 {
-        return Err(Error::data(format!(
-            "{}: expected a prompt that leaves room for a reasoning in {} tokens, got one with {cut} too many; shorten it, or \
-             give the concept fewer soft tokens (policy.concepts: understanding, generation)",
-            at(&format!("the base prompt {:?}", task.base_prompt)),
+    let (mut long, mut longest): (usize, Option<(usize, &Task)>) = (0, None);
+    for task in tasks {
+        let question = text.encode_question(&task.question)?;
+        prompting::mmu_prompt(config, &codes, &question).map_err(|e| {
+            let concept = task.params.get("concept").and_then(serde_json::Value::as_str).unwrap_or("task");
+            e.at(format!("{concept} (task {}), the question {:?}", task.id, task.question))
+        })?;
+        let cut = prompting::cut_t2i(config, &text.encode_prompt(&task.base_prompt)?);
+        if cut > 0 {
+            long += 1;
+            longest = longest.filter(|(most, _)| *most >= cut).or(Some((cut, task)));
+        }
+    }
+    if let Some((cut, task)) = longest {
+        tracing::warn!(
+            "data: {long} of {} base prompts do not fit the {} tokens that the policy reads of a prompt; of {:?} it leaves out \
+             {cut}. Shorten them, or give concepts fewer soft tokens (policy.concepts: understanding, generation)",
+            tasks.len(),
             config.t2i_prompt_length(),
-        )));
+            task.base_prompt,
+        );
     }
     Ok(())
 }
