@@ -12,6 +12,7 @@ pub(crate) fn check(policy: &ShowoPolicy, tasks: &[Task]) -> Result<()> {
     let (Ok(text), false) = (policy.text_tokenizer(), tasks.is_empty()) else { return Ok(()) };
     concepts(text, tasks)?;
     lengths(policy, text, tasks)?;
+    unnamed(tasks);
     let all: String = tasks.iter().flat_map(|task| [task.question.as_str(), &task.base_prompt, answer(task)]).collect();
     let lost = text.unwritable(&all);
     if !lost.is_empty() {
@@ -48,6 +49,23 @@ fn concepts(text: &TextTokenizer, tasks: &[Task]) -> Result<()> {
          with `files` and `epoch` where they were personalised before:\n\nconcepts = [\n{}]\n",
         missing.iter().map(line).collect::<String>()
     )))
+}
+
+/// Warns of base prompts that do not name their concept: what is painted can then be anything. (Two spellings that look alike,
+/// such as `é` as one character and as two, are not the same name.)
+fn unnamed(tasks: &[Task]) {
+    let concept = |task: &Task| task.params.get("concept").and_then(serde_json::Value::as_str).map(str::to_owned);
+    let nameless = tasks.iter().filter(|task| concept(task).is_some_and(|name| !task.base_prompt.contains(&name)));
+    let nameless: Vec<&Task> = nameless.collect();
+    if let Some(first) = nameless.first() {
+        tracing::warn!(
+            "data: {} of {} base prompts do not name their concept, such as {:?} of {}",
+            nameless.len(),
+            tasks.len(),
+            first.base_prompt,
+            concept(first).unwrap_or_default()
+        );
+    }
 }
 
 /// Every question fits the model. Warns of base prompts that leave no room for a reasoning: samplers say what becomes of

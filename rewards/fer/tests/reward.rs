@@ -164,7 +164,8 @@ fn tasks_without_a_face_in_any_reference_are_refused_with_their_concept() {
     fer.check(&[task("joe").with_references(mixed)]).unwrap();
 
     let nameless = Task::new(9, "").with_class("person");
-    let error = fer.check(&[task("ada"), task("joe"), task("joe"), nameless]).unwrap_err();
+    let joe = task("joe");
+    let error = fer.check(&[task("ada"), joe.clone(), joe, nameless]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     let said = error.to_string();
     assert_eq!(said.matches("<joe>").count(), 1, "{said}");

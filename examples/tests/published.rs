@@ -1,0 +1,75 @@
+//! The recipe on somebody's photographs and facts, with a model and towers in the layouts in which they are published: from
+//! the folder to the report, in f32 and bf16, stopped and gone on with.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use counterpoint::metrics::MetricsLog;
+
+/// An example among what cargo builds along with the tests.
+fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(Path::parent).unwrap().join("examples").join(name)
+}
+
+fn said(program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn own_concepts_train_from_start_to_report_in_f32_and_bf16_and_go_on_after_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, runs) = (folder.path().join("published"), folder.path().join("runs"));
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/unictokens/tests/fixtures/concepts");
+    said(&example("published"), &[data.to_str().unwrap(), out.to_str().unwrap()]);
+    for file in ["showo/config.json", "magvitv2/model.safetensors", "phi-1_5/vocab.json", "towers/blip2/vocab.txt"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+
+    let run = |name: &str, dtype: &str, steps: u64, more: &[&str]| {
+        let set = [
+            format!("run.name={name}"),
+            format!("run.output={}", runs.display()),
+            format!("policy.dtype={dtype}"),
+            format!("rewards.ber.dtype={dtype}"),
+            format!("trainer.steps={steps}"),
+            "trainer.warmup_steps=0".to_owned(),
+            "trainer.checkpoint_every=1".to_owned(),
+            "trainer.group_size=2".to_owned(),
+            "trainer.max_attempts=2".to_owned(),
+            "sampler.image.timesteps=2".to_owned(),
+            "sampler.image.checkpoint_step=1".to_owned(),
+            "evaluation.every=1".to_owned(),
+            "evaluation.max_tasks=1".to_owned(),
+        ];
+        let config = out.join("sync_r1.toml");
+        let set = set.iter().flat_map(|set| ["--set", set.as_str()]);
+        let arguments: Vec<&str> = ["--config", config.to_str().unwrap()].into_iter().chain(set).collect();
+        said(&example("sync_r1"), &[&arguments, more].concat())
+    };
+    let metrics = |name: &str| {
+        let lines = MetricsLog::read(&runs.join(name).join("metrics.jsonl")).unwrap();
+        lines.into_iter().map(|(_, metrics)| metrics.without_timings()).collect::<Vec<_>>()
+    };
+    let text = run("whole", "bf16", 2, &[]);
+    assert!(text.contains("held-out, both") && text.contains("means of the rewards"), "{text}");
+    assert!(runs.join("whole/report.html").is_file());
+    let weights = fs::read_to_string(runs.join("whole/weights.json")).unwrap();
+    assert!(weights.contains("\"policy.model\"") && weights.contains("sha256"), "{weights}");
+    let whole = metrics("whole");
+    assert!(whole.len() == 2 && whole.iter().all(|m| m.get("eval/reward").is_some()));
+    assert_eq!(whole[0].get("ratio_max"), Some(1.0));
+    assert!(whole[0].get("kl").unwrap() < 1e-5, "{:?}", whole[0].get("kl"));
+
+    run("parts", "bf16", 1, &[]);
+    run("parts", "bf16", 2, &["--resume"]);
+    assert_eq!(metrics("parts")[0], whole[0]);
+    run("plain", "f32", 1, &[]);
+    assert_eq!(metrics("plain")[0].get("ratio_max"), Some(1.0));
+}
