@@ -252,9 +252,20 @@ impl ShowoPolicy {
         let (model, device) = match parameters {
             Parameters::Current => (self.learner.module().clone(), self.training_device.clone()),
             Parameters::Detached => return self.rollouts().scorer.clone(),
-            Parameters::Reference => (self.reference.clone(), self.device.clone()),
+            Parameters::Reference => return self.reference_scorer(),
         };
         self.scorer_of(model, device)
+    }
+
+    /// The reference. In half precision it takes the way of the parameters under training, operation by operation:
+    /// otherwise the two would round differently, and diverge where their parameters are equal.
+    fn reference_scorer(&self) -> Scorer {
+        let mut scorer = self.scorer_of(self.reference.clone(), self.device.clone());
+        if self.half_precision() {
+            scorer.fast = FastPaths { fused_attention: false, cores: false, ..scorer.fast };
+            scorer.model = scorer.model.with_fused_attention(false);
+        }
+        scorer
     }
 
     fn scorer_of(&self, model: Showo, device: Device) -> Scorer {
@@ -316,6 +327,10 @@ impl Policy for ShowoPolicy {
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn half_precision(&self) -> bool {
+        self.precision != Precision::F32
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
