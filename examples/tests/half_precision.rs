@@ -59,8 +59,8 @@ fn the_first_update_begins_at_the_reference_and_at_a_ratio_of_one() {
 
 #[test]
 fn rounding_passes_the_gate_and_is_measured() {
-    for (dtype, largest) in [("f32", 1e-3), ("bf16", f64::INFINITY)] {
-        let report = first_step(&config(dtype, &[]), None).unwrap();
+    for (dtype, largest, seed) in [("f32", 1e-3, 0), ("bf16", f64::INFINITY, 0), ("bf16", f64::INFINITY, 1),("bf16", f64::INFINITY, 2),("bf16", f64::INFINITY, 3),("f16", f64::INFINITY, 0)] {
+        let report = first_step(&config(dtype, &[&format!("run.seed={seed}")]), None).unwrap();
         let [max, p99, mean] = ["gate/max", "gate/p99", "gate/mean"].map(|name| report.metrics.get(name).unwrap());
         println!("{dtype}: max {max} p99 {p99} mean {mean}");
         assert!(0.0 < mean && mean <= p99 && p99 <= max && max <= largest, "{dtype}: {max} {p99} {mean}");

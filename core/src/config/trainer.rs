@@ -50,9 +50,9 @@ pub struct TrainerConfig {
     pub max_grad_norm: f64,
     /// Largest difference, above 0 and in nats, between a log-probability recorded while sampling and that of the
     /// replay with which training may begin. Where the policy computes in half precision
-    /// ([`Policy::half_precision`](crate::Policy::half_precision)), single decisions round further apart: there 99 % of the
-    /// decisions of each kind of segment are held to it, and their mean difference to a quarter of it. Ours: 1e-3; some
-    /// tenths in half precision.
+    /// ([`Policy::half_precision`](crate::Policy::half_precision)), single decisions round further apart: there, for each
+    /// kind of segment, the 99 % quantile of the differences may be twice this and their mean a quarter of it. Ours: 1e-3;
+    /// half precision with guidance needs some tenths, such as 0.2.
     pub gate_tolerance: f64,
     /// Truncated importance weights between sampling and training: `"none"`, or the largest weight, above 0. Ours: `"none"`.
     pub importance_cap: ImportanceCap,

@@ -10,15 +10,17 @@ use super::{Group, Updater};
 use crate::metrics::Metrics;
 use crate::{Error, Parameters, Replay, Result, SegmentKind};
 
-/// In half precision, the share of decisions that may not be further apart than `gate_tolerance`. The rest, which are
-/// rounded badly, may be.
+/// Half precision looks at this quantile of the differences: of a million decisions some are rounded badly.
 const QUANTILE: f64 = 0.99;
-/// In half precision, the largest mean difference as a part of `gate_tolerance`.
-const MEAN: f64 = 0.25;
+/// In half precision, how often `gate_tolerance` that quantile may be.
+const QUANTILE_LIMIT: f64 = 2.0;
+/// In half precision, how often `gate_tolerance` the mean difference may be.
+const MEAN_LIMIT: f64 = 0.25;
 
 impl Updater {
     /// Refuses to train when sampling and replay disagree: in f32 by more than `gate_tolerance` nats anywhere, in half
-    /// precision by more than that beyond the 99 % quantile of a kind of segment, or by more than a quarter of it on average.
+    /// precision by more than twice that at the 99 % quantile of a kind of segment, or by more than a quarter of it on
+    /// average.
     ///
     /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly. What was
     /// measured goes into `metrics`.
@@ -51,11 +53,11 @@ impl Updater {
         let (mut mean, mut quantile, mut largest) = (0.0_f64, 0.0_f64, 0.0_f64);
         for kind in kinds.values_mut() {
             let (own_mean, own_quantile) = (kind.mean(), kind.quantile(QUANTILE));
-            if half && (own_quantile > tolerance || own_mean > MEAN * tolerance) {
+            let (quantile_limit, mean_limit) = (QUANTILE_LIMIT * tolerance, MEAN_LIMIT * tolerance);
+            if half && (own_quantile > quantile_limit || own_mean > mean_limit) {
                 let limit = format!(
-                    "the furthest of all; in half precision 99 % of the decisions of a segment may be {tolerance} nats \
-                     apart and their mean {}: they are {own_quantile:.3} and {own_mean:.3}",
-                    MEAN * tolerance
+                    "the furthest of all; in half precision the 99 % quantile of such differences may be \
+                     {quantile_limit} nats and their mean {mean_limit}, got {own_quantile:.3} and {own_mean:.3}"
                 );
                 return Err(disagreement(&kind.worst, &limit));
             }

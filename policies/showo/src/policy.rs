@@ -257,15 +257,17 @@ impl ShowoPolicy {
         self.scorer_of(model, device)
     }
 
-    /// The reference. In half precision it takes the way of the parameters under training, operation by operation:
-    /// otherwise the two would round differently, and diverge where their parameters are equal.
+    /// The reference. In half precision it goes the way of the parameters under training, operation by operation: where
+    /// gradients flow burn computes norms, softmax and attention by other kernels, and what these round otherwise would
+    /// be a divergence between equal parameters.
     fn reference_scorer(&self) -> Scorer {
-        let mut scorer = self.scorer_of(self.reference.clone(), self.device.clone());
-        if self.half_precision() {
-            scorer.fast = FastPaths { fused_attention: false, cores: false, ..scorer.fast };
-            scorer.model = scorer.model.with_fused_attention(false);
+        match self.half_precision() {
+            true => {
+                let model = Trainable::frozen(&self.reference, &self.training_device);
+                self.scorer_of(model, self.training_device.clone())
+            }
+            false => self.scorer_of(self.reference.clone(), self.device.clone()),
         }
-        scorer
     }
 
     fn scorer_of(&self, model: Showo, device: Device) -> Scorer {
@@ -303,7 +305,8 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        scored(chunk, &self.scorer(parameters))
+        let scores = scored(chunk, &self.scorer(parameters))?;
+        Ok(if parameters == Parameters::Reference { constant(scores) } else { scores })
     }
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.
@@ -343,7 +346,12 @@ impl ShowoPolicy {
         let mut current = self.scorer(Parameters::Current);
         // Shares the values of the parameters and has a graph of its own.
         current.model = current.model.fork(&self.training_device);
-        ShowoReplica { current, reference: self.scorer(Parameters::Reference), dropout: self.trainable.dropout() }
+        ShowoReplica {
+            current,
+            reference: self.scorer(Parameters::Reference),
+            device: self.device.clone(),
+            dropout: self.trainable.dropout(),
+        }
     }
 }
 
@@ -351,6 +359,8 @@ impl ShowoPolicy {
 struct ShowoReplica {
     current: Scorer,
     reference: Scorer,
+    /// Without autodiff.
+    device: Device,
     dropout: f64,
 }
 
@@ -358,10 +368,10 @@ impl Replica for ShowoReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
             Parameters::Current => scored(chunk, &self.current),
-            Parameters::Reference => scored(chunk, &self.reference),
+            Parameters::Reference => scored(chunk, &self.reference).map(constant),
             Parameters::Detached => {
                 let model = self.current.model.valid();
-                scored(chunk, &Scorer { model, ..self.reference.clone() })
+                scored(chunk, &Scorer { model, device: self.device.clone(), ..self.reference.clone() })
             }
         }
     }
@@ -373,6 +383,15 @@ impl Replica for ShowoReplica {
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
         gradients(loss, &self.current.model)
+    }
+}
+
+/// `scores` on the device without autodiff.
+fn constant(scores: LogProbs) -> LogProbs {
+    let constant = LogProbs::new(scores.log_probs.inner());
+    match scores.entropy {
+        Some(entropy) => constant.with_entropy(entropy.inner()),
+        None => constant,
     }
 }
 
