@@ -17,7 +17,7 @@ fn base() -> PathBuf {
 }
 
 fn config(dtype: &str, more: &[&str]) -> RunConfig {
-    // The tolerance of the full recipe in half precision, the default of f32.
+    // The default, and in half precision that of the full recipe.
     let tolerance = if dtype == "f32" { "trainer.gate_tolerance=0.001" } else { "trainer.gate_tolerance=0.2" };
     let dtype = format!("policy.dtype=\"{dtype}\"");
     let short = [
@@ -28,6 +28,8 @@ fn config(dtype: &str, more: &[&str]) -> RunConfig {
         "trainer.tasks_per_step=1",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=1",
+        "sampler.image.timesteps=4",
+        "sampler.image.checkpoint_step=1",
         "sampler.image.guidance_scale=5.0",
     ];
     let overrides: Vec<String> = short.iter().chain(more).map(|s| (*s).to_owned()).collect();
@@ -45,25 +47,28 @@ fn first_step(config: &RunConfig, mistake: Option<Mistake>) -> Result<StepReport
 
 #[test]
 fn the_first_update_begins_at_the_reference_and_at_a_ratio_of_one() {
-    let lora = "policy.trainable={ lora = { rank = 2 } }";
-    for dtype in ["f32", "bf16"] {
-        for more in [vec![], vec!["trainer.chunk=1"], vec![lora], vec!["policy.trainable=concept_tokens"]] {
-            let report = first_step(&config(dtype, &more), None).unwrap();
-            let metric = |name: &str| report.metrics.get(name).unwrap();
-            println!("{dtype} {more:?} {:?}", report.metrics.clone().without_timings());
-            assert_eq!([metric("ratio_mean"), metric("ratio_max")], [1.0, 1.0], "{dtype} {more:?}");
-            assert!(metric("kl") < 1e-5, "{dtype} {more:?}: KL of {}", metric("kl"));
-        }
+    let lora = vec!["policy.trainable={ lora = { rank = 2 } }"];
+    let variants = [
+        ("f32", vec![]),
+        ("bf16", vec![]),
+        ("bf16", vec!["trainer.chunk=1"]),
+        ("bf16", lora),
+        ("bf16", vec!["policy.trainable=concept_tokens"]),
+    ];
+    for (dtype, more) in variants {
+        let report = first_step(&config(dtype, &more), None).unwrap();
+        let metric = |name: &str| report.metrics.get(name).unwrap();
+        assert_eq!([metric("ratio_mean"), metric("ratio_max")], [1.0, 1.0], "{dtype} {more:?}");
+        assert!(metric("kl").abs() < 1e-5, "{dtype} {more:?}: KL of {}", metric("kl"));
     }
 }
 
 #[test]
 fn rounding_passes_the_gate_and_is_measured() {
-    for (dtype, largest, seed) in [("f32", 1e-3, 0), ("bf16", f64::INFINITY, 0), ("bf16", f64::INFINITY, 1),("bf16", f64::INFINITY, 2),("bf16", f64::INFINITY, 3),("f16", f64::INFINITY, 0)] {
-        let report = first_step(&config(dtype, &[&format!("run.seed={seed}")]), None).unwrap();
+    for (dtype, largest) in [("f32", 1e-3), ("bf16", 1.0)] {
+        let report = first_step(&config(dtype, &[]), None).unwrap();
         let [max, p99, mean] = ["gate/max", "gate/p99", "gate/mean"].map(|name| report.metrics.get(name).unwrap());
-        println!("{dtype}: max {max} p99 {p99} mean {mean}");
-        assert!(0.0 < mean && mean <= p99 && p99 <= max && max <= largest, "{dtype}: {max} {p99} {mean}");
+        assert!(0.0 < mean && mean <= p99 && p99 <= max && max < largest, "{dtype}: {max} {p99} {mean}");
     }
 }
 
@@ -79,7 +84,6 @@ fn mistakes_are_refused_in_every_precision() {
     for dtype in ["f32", "bf16"] {
         for mistake in mistakes {
             let error = first_step(&config(dtype, &[]), Some(mistake)).unwrap_err().to_string();
-            println!("{dtype} {mistake:?} {error}");
             assert!(error.contains("sampling and replay disagree"), "{dtype} {mistake:?}: {error}");
         }
     }
