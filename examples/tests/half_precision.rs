@@ -126,7 +126,9 @@ impl Policy for Wrong {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         let seen: Vec<Trajectory> = chunk
             .iter()
-            .map(|r| Trajectory::new(r.trajectory.candidate, r.trajectory.segments.iter().map(|s| self.seen(s)).collect()))
+            .map(|r| {
+                Trajectory::new(r.trajectory.candidate, r.trajectory.segments.iter().map(|s| self.seen(s)).collect())
+            })
             .collect();
         let replays: Vec<Replay<'_>> =
             chunk.iter().zip(&seen).map(|(replay, trajectory)| Replay { trajectory, ..replay.clone() }).collect();

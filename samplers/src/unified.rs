@@ -185,7 +185,8 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
             .with_temperature(self.text.scoring_temperature());
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
-            .with_guidance(self.image.config().guidance_scale);
+            .with_guidance(self.image.config().guidance_scale)
+            .with_temperature(self.image.config().token_temperature);
         Rollout::new(
             Trajectory::new(candidate, vec![understanding, generation]),
             Sample::new(task, candidate, state.prompt, state.response, image),

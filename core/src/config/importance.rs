@@ -72,8 +72,7 @@ mod tests {
     fn it_is_none_or_a_number() {
         let read = |text: &str| toml::from_str::<TrainerConfig>(text).map(|c| c.importance_cap);
         assert_eq!(read("").unwrap(), ImportanceCap::None);
-        let cases =
-            [("\"none\"", ImportanceCap::None), ("2.0", ImportanceCap::At(2.0)), ("3", ImportanceCap::At(3.0))];
+        let cases = [("\"none\"", ImportanceCap::None), ("2.0", ImportanceCap::At(2.0)), ("3", ImportanceCap::At(3.0))];
         for (text, expected) in cases {
             let config: TrainerConfig = toml::from_str(&format!("importance_cap = {text}")).unwrap();
             assert_eq!(config.importance_cap, expected);

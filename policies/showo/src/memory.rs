@@ -3,7 +3,7 @@
 
 use counterpoint::{Decoding, Replay};
 
-use crate::{FastPaths, Precision, ShowoConfig, Trainable};
+use crate::{AnswerIds, FastPaths, Precision, ShowoConfig, Trainable};
 
 /// Values that a layer keeps for each token, of the width of the residual stream, in f32 and in the type of computation:
 /// norms keep their input and what they divide by, products their factors.
@@ -28,6 +28,7 @@ struct Pass {
 pub(crate) fn chunk_bytes(
     config: &ShowoConfig,
     fast: FastPaths,
+    answer_ids: AnswerIds,
     precision: Precision,
     trainable: &Trainable,
     chunk: &[Replay<'_>],
@@ -66,7 +67,11 @@ pub(crate) fn chunk_bytes(
                 false => vec![Pass { rows: replays, length: context + answer, keys: context + answer }],
             };
             let scored = if fast.sliced_head { answer } else { context + answer };
-            (passes, replays * scored * config.vocab_size as u64)
+            let ids = match (fast.sliced_head, answer_ids) {
+                (true, AnswerIds::Text) => config.text_vocab_size,
+                _ => config.vocab_size,
+            };
+            (passes, replays * scored * ids as u64)
         }
     };
     // Every pass casts the weights that are stored in f32.

@@ -15,12 +15,13 @@ use crate::lora::dropped_out;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
-use crate::{FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
+use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
 pub struct ShowoPolicy {
     config: Arc<ShowoConfig>,
     fast: FastPaths,
+    answer_ids: AnswerIds,
     precision: Precision,
     trainable: Trainable,
     learner: ModuleLearner<Showo>,
@@ -82,6 +83,7 @@ impl ShowoPolicy {
         let policy = Self {
             config: Arc::new(config),
             fast: FastPaths::default(),
+            answer_ids: AnswerIds::default(),
             precision,
             trainable: Trainable::All,
             learner: ModuleLearner::new(trained.clone()),
@@ -107,6 +109,18 @@ impl ShowoPolicy {
     /// The short cuts that it takes.
     pub fn fast(&self) -> FastPaths {
         self.fast
+    }
+
+    /// Draws and scores answers over these ids.
+    pub fn with_answer_ids(mut self, answer_ids: AnswerIds) -> Self {
+        self.answer_ids = answer_ids;
+        self.rollouts.take();
+        self
+    }
+
+    /// The ids that answers are drawn and scored over.
+    pub fn answer_ids(&self) -> AnswerIds {
+        self.answer_ids
     }
 
     /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state. The reference is stored
@@ -272,7 +286,7 @@ impl ShowoPolicy {
 
     fn scorer_of(&self, model: Showo, device: Device) -> Scorer {
         let model = model.with_fused_attention(self.fast.fused_attention);
-        Scorer { config: self.config.clone(), model, device, fast: self.fast }
+        Scorer { config: self.config.clone(), model, device, fast: self.fast, answer_ids: self.answer_ids }
     }
 
     fn rollouts(&self) -> &Rollouts {
@@ -317,7 +331,7 @@ impl Policy for ShowoPolicy {
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
-        Some(chunk_bytes(&self.config, self.fast, self.precision, &self.trainable, chunk))
+        Some(chunk_bytes(&self.config, self.fast, self.answer_ids, self.precision, &self.trainable, chunk))
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
