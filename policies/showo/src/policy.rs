@@ -7,14 +7,16 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, gradients,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream,
 };
 
 use crate::image_prompts::ImagePrompts;
+use crate::learner::ShowoLearner;
 use crate::lora::dropped_out;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
+use crate::tape::Tape;
 use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
@@ -24,7 +26,7 @@ pub struct ShowoPolicy {
     answer_ids: AnswerIds,
     precision: Precision,
     trainable: Trainable,
-    learner: ModuleLearner<Showo>,
+    learner: ShowoLearner,
     reference: Showo,
     /// Whether the decoder is still the reference: nobody had the chance to change either.
     fresh: bool,
@@ -86,7 +88,7 @@ impl ShowoPolicy {
             answer_ids: AnswerIds::default(),
             precision,
             trainable: Trainable::All,
-            learner: ModuleLearner::new(trained.clone()),
+            learner: ShowoLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
             reference,
             fresh: true,
             rollouts: OnceCell::new(),
@@ -140,14 +142,17 @@ impl ShowoPolicy {
         self.precision
     }
 
-    /// Whether updates forget the results of cheap operations and compute them again on the way back: less memory, more
-    /// work.
+    /// Whether updates keep of every layer what goes in alone, and compute it again on the way back: much less memory, for
+    /// about one forward pass more. Gradients are the same but for the order of sums.
+    ///
+    /// A loss is then to be of the latest [`log_probs`](Policy::log_probs) or
+    /// [`training_log_probs`](Policy::training_log_probs) alone, as the updater's are, and back-propagated by
+    /// [`Policy::learner`] or by the replica that gave the scores; one that depends on earlier scores is refused.
     ///
     /// # Errors
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
     pub fn with_gradient_checkpointing(mut self, on: bool) -> Result<Self> {
-        let device = self.device.clone().autodiff();
-        self.training_device = if on { device.gradient_checkpointing() } else { device };
+        self.learner.tape = if on { Tape::new() } else { Tape::default() };
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -182,7 +187,7 @@ impl ShowoPolicy {
 
     /// The same policy with this decoder under training.
     pub(crate) fn training(mut self, decoder: Showo, trainable: Trainable) -> Self {
-        self.learner = match trainable {
+        self.learner.inner = match trainable {
             Trainable::All => ModuleLearner::new(decoder),
             _ => ModuleLearner::on_frozen_base(decoder, trainable.describe()),
         };
@@ -214,15 +219,16 @@ impl ShowoPolicy {
 
     /// The decoder under training.
     pub fn decoder(&self) -> &Showo {
-        self.learner.module()
+        self.learner.inner.module()
     }
 
-    /// The learner, typed.
+    /// The learner, typed. Losses of [`log_probs`](Policy::log_probs) go to [`Policy::learner`], which knows the way back through
+    /// layers that are computed again.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Showo> {
         // Whoever has it may change the parameters.
         self.rollouts.take();
         self.fresh = false;
-        &mut self.learner
+        &mut self.learner.inner
     }
 
     /// Replaces the frozen reference.
@@ -264,7 +270,10 @@ impl ShowoPolicy {
     /// What scores under `weights`.
     pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
         let (model, device) = match parameters {
-            Parameters::Current => (self.learner.module().clone(), self.training_device.clone()),
+            Parameters::Current => {
+                let model = self.learner.inner.module().clone().with_tape(self.learner.tape.clone());
+                (model, self.training_device.clone())
+            }
             Parameters::Detached => return self.rollouts().scorer.clone(),
             Parameters::Reference => return self.reference_scorer(),
         };
@@ -319,19 +328,32 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        let scores = scored(chunk, &self.scorer(parameters))?;
-        Ok(if parameters == Parameters::Reference { constant(scores) } else { scores })
+        let scorer = self.scorer(parameters);
+        match parameters {
+            Parameters::Current => recorded(chunk, &scorer, &self.learner.tape, 0.0),
+            Parameters::Detached => scored(chunk, &scorer),
+            Parameters::Reference => scored(chunk, &scorer).map(constant),
+        }
     }
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         let mut scorer = self.scorer(Parameters::Current);
-        scorer.model = dropped_out(scorer.model, self.trainable.dropout(), noise);
-        scored(chunk, &scorer)
+        let dropout = self.trainable.dropout();
+        scorer.model = dropped_out(scorer.model, dropout, noise);
+        recorded(chunk, &scorer, &self.learner.tape, dropout)
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
-        Some(chunk_bytes(&self.config, self.fast, self.answer_ids, self.precision, &self.trainable, chunk))
+        Some(chunk_bytes(
+            &self.config,
+            self.fast,
+            self.answer_ids,
+            self.precision,
+            &self.trainable,
+            self.learner.tape.is_on(),
+            chunk,
+        ))
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
@@ -351,7 +373,10 @@ impl Policy for ShowoPolicy {
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
-        self.module_learner()
+        // Whoever has it may change the parameters.
+        self.rollouts.take();
+        self.fresh = false;
+        &mut self.learner
     }
 }
 
@@ -359,9 +384,11 @@ impl ShowoPolicy {
     fn replica(&self) -> ShowoReplica {
         let mut current = self.scorer(Parameters::Current);
         // Shares the values of the parameters and has a graph of its own.
-        current.model = current.model.fork(&self.training_device);
+        let tape = if self.learner.tape.is_on() { Tape::new() } else { Tape::default() };
+        current.model = current.model.fork(&self.training_device).with_tape(tape.clone());
         ShowoReplica {
             current,
+            tape,
             reference: self.scorer(Parameters::Reference),
             device: self.device.clone(),
             dropout: self.trainable.dropout(),
@@ -372,6 +399,7 @@ impl ShowoPolicy {
 /// A [`ShowoPolicy`] for one thread.
 struct ShowoReplica {
     current: Scorer,
+    tape: Tape,
     reference: Scorer,
     /// Without autodiff.
     device: Device,
@@ -381,7 +409,7 @@ struct ShowoReplica {
 impl Replica for ShowoReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
-            Parameters::Current => scored(chunk, &self.current),
+            Parameters::Current => recorded(chunk, &self.current, &self.tape, 0.0),
             Parameters::Reference => scored(chunk, &self.reference).map(constant),
             Parameters::Detached => {
                 let model = self.current.model.valid();
@@ -392,11 +420,11 @@ impl Replica for ShowoReplica {
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         let model = dropped_out(self.current.model.clone(), self.dropout, noise);
-        scored(chunk, &Scorer { model, ..self.current.clone() })
+        recorded(chunk, &Scorer { model, ..self.current.clone() }, &self.tape, self.dropout)
     }
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
-        gradients(loss, &self.current.model)
+        self.tape.gradients(loss, &self.current.model)
     }
 }
 
@@ -407,6 +435,12 @@ fn constant(scores: LogProbs) -> LogProbs {
         Some(entropy) => constant.with_entropy(entropy.inner()),
         None => constant,
     }
+}
+
+/// The scores of a model whose layers `tape` records, where it does.
+fn recorded(chunk: &[Replay<'_>], scorer: &Scorer, tape: &Tape, dropout: f64) -> Result<LogProbs> {
+    tape.begin(&scorer.model, dropout > 0.0);
+    Ok(tape.marked(scored(chunk, scorer)?, &scorer.device))
 }
 
 fn scored(chunk: &[Replay<'_>], scorer: &Scorer) -> Result<LogProbs> {
