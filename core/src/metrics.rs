@@ -40,6 +40,8 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// | `ratio_mean`, `ratio_max` | probability ratio of the current policy to that before the first update from the batch |
 /// | `clip_ratio/low`, `clip_ratio/high` | share of decisions whose ratio was clipped, over all updates |
 /// | `entropy` | mean entropy in the first update from the batch, nats: that of the policy that sampled |
+/// | `importance_mean` | mean truncated importance weight of the decisions; absent without [`ImportanceCap`](crate::config::ImportanceCap) |
+/// | `gate/max`, `gate/p99`, `gate/mean` | in the first update alone: largest difference, 99 % quantile and mean of the differences between the log-probabilities of sampling and replay, nats; of the kind of segment where they are largest |
 /// | `lr` | learning rate of the step |
 /// | `dgs/threshold` | of Dynamic Group Scaling, after the last group |
 /// | `dgs/pass_rate`, `dgs/attempts` | means over groups: share of a group's drafts that were admitted, and waves of drafts, redraws included |

@@ -185,6 +185,15 @@ pub trait Policy: Any + Send {
         self.wrapped()?.device()
     }
 
+    /// Whether it computes in half precision, where sampling and updates, which take other kernels, round differently: the
+    /// check before the first update then allows for single decisions that are far off. `false` by default.
+    ///
+    /// [`Parameters::Current`] and [`Parameters::Reference`] are to take the same kernels even so: while the parameters
+    /// are those of the reference, there is no divergence to regularise.
+    fn half_precision(&self) -> bool {
+        self.wrapped().is_some_and(Policy::half_precision)
+    }
+
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.
     fn kind(&self) -> &str {
         match self.wrapped() {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use counterpoint::DecayScope;
 use counterpoint::config::{
-    Chunk, Component, FilterSection, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
+    Chunk, Component, FilterSection, ImportanceCap, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
 };
 use properties::cases;
 use proptest::collection::{btree_map, vec};
@@ -74,8 +74,9 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
     let fraction = || 0.0..1.0_f64;
     let numbers = (positive(), positive(), positive(), fraction(), fraction(), fraction());
     let overlap = prop_oneof![Just(Overlap::Auto), Just(Overlap::Always), Just(Overlap::Never)];
-    (counts, numbers, fraction(), 0..100_u64, 1..10_usize, any::<bool>(), overlap).prop_map(
-        |(counts, numbers, warmup, checkpoint_every, keep_last, keep_best, overlap_rewards)| {
+    let cap = prop_oneof![Just(ImportanceCap::None), (1e-3..1e3_f64).prop_map(ImportanceCap::At)];
+    (counts, numbers, fraction(), 0..100_u64, 1..10_usize, any::<bool>(), overlap, cap).prop_map(
+        |(counts, numbers, warmup, checkpoint_every, keep_last, keep_best, overlap_rewards, importance_cap)| {
             let (steps, group_size, tasks_per_step, max_attempts, updates_per_batch, chunk, max_non_finite) = counts;
             let (learning_rate, max_grad_norm, gate_tolerance, weight_decay, first, second) = numbers;
             TrainerConfig {
@@ -93,6 +94,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 betas: [first, second],
                 max_grad_norm,
                 gate_tolerance,
+                importance_cap,
                 max_non_finite,
                 max_idle: 2 * max_non_finite,
                 checkpoint_every,

@@ -12,7 +12,9 @@ use counterpoint::{
     Error, Learner, LogProbs, Parameters, Policy, Replay, Replica, Result, Segment, SyncGrpoConfig, Trajectory,
 };
 use counterpoint_samplers::{AutoregressiveConfig, ImageModel, MaskSchedule, least_confident};
-use counterpoint_showo::{Allowed, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens};
+use counterpoint_showo::{
+    Allowed, AnswerIds, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens,
+};
 
 use crate::fixture::{Expected, Golden};
 use crate::report::{Report, Tolerance};
@@ -66,7 +68,7 @@ pub fn run(folder: &Path, device: &Device, precision: Precision, fast: FastPaths
     let decoder = Showo::load(&config, &folder.join("showo.safetensors"), device)?;
     let image = MagvitV2::load(&config.magvitv2, &folder.join("magvitv2.safetensors"), device)?;
     let policy = ShowoPolicy::new(config.clone(), decoder, None, image, device)?;
-    let policy = policy.with_fast(fast).with_precision(precision)?;
+    let policy = policy.with_fast(fast).with_answer_ids(AnswerIds::All).with_precision(precision)?;
     let decoder = policy.merged().with_fused_attention(fast.fused_attention);
     let run = Parity { config, decoder, expected, device: device.clone(), tolerances: Tolerances::of(precision) };
     run.tokenizer(policy.image_tokenizer(), report)?;

@@ -48,7 +48,8 @@ pub trait ImageModel {
     fn image_logits(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> Tensor<3>;
 }
 
-/// Settings of [`MaskGit`].
+/// Settings of [`MaskGit`]. The public release of Show-o paints 512 x 512 pixels with T = 50, a guidance scale of 5 and the
+/// cosine schedule in its instructions; its function's own defaults are T = 18 without guidance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskGitConfig {
@@ -58,9 +59,14 @@ pub struct MaskGitConfig {
     pub checkpoint_step: usize,
     /// Classifier-free guidance scale g, at least 0.
     pub guidance_scale: f32,
-    /// Temperature of the Gumbel noise on the confidence, at least 0; annealed by (1 - r) at every step. At 0 exactly
-    /// the least confident tokens are masked again.
-    pub temperature: f32,
+    /// Temperature that the guided scores are divided by before codes are drawn, above 0. The public release of Show-o has
+    /// none: 1.
+    pub token_temperature: f32,
+    /// Temperature of the Gumbel noise on the confidence when tokens are masked again, at least 0; annealed by (1 - r) at
+    /// every step. At 0 exactly the least confident tokens are masked again. The public release of Show-o: 1. Its old name
+    /// in a config is `temperature`.
+    #[serde(alias = "temperature")]
+    pub remask_temperature: f32,
     /// How many tokens stay masked.
     pub schedule: MaskSchedule,
 }
@@ -71,7 +77,8 @@ impl Default for MaskGitConfig {
             timesteps: 50,
             checkpoint_step: 0,
             guidance_scale: 5.0,
-            temperature: 1.0,
+            token_temperature: 1.0,
+            remask_temperature: 1.0,
             schedule: MaskSchedule::Cosine,
         }
     }
@@ -92,12 +99,18 @@ impl MaskGitConfig {
                 self.timesteps, self.checkpoint_step
             )));
         }
-        for (key, value) in [("guidance_scale", self.guidance_scale), ("temperature", self.temperature)] {
+        for (key, value) in [("guidance_scale", self.guidance_scale), ("remask_temperature", self.remask_temperature)] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::config(format!(
                     "sampler.image.{key}: expected a number of at least 0, got {value}"
                 )));
             }
+        }
+        if !(self.token_temperature.is_finite() && self.token_temperature > 0.0) {
+            return Err(Error::config(format!(
+                "sampler.image.token_temperature: expected a number above 0, got {}",
+                self.token_temperature
+            )));
         }
         self.schedule.validate().map_err(|e| e.at("sampler.image"))?;
         Ok(MaskGit { config: self })
@@ -111,7 +124,7 @@ pub struct Canvas {
     pub step: usize,
     /// Chosen codes `[step * N]`, step-major; decided positions repeat their standing code.
     pub chosen: Vec<u32>,
-    /// Guided log-probabilities of `chosen`.
+    /// Guided and tempered log-probabilities of `chosen`.
     pub log_probs: Vec<f32>,
     /// Whether a position was undecided before that step.
     pub undecided: Vec<bool>,
@@ -202,7 +215,8 @@ impl<'a> Batch<'a> {
             0 => model.first_logits(prompts, self.codes.clone()),
             _ => model.image_logits(prompts, self.codes.clone()),
         };
-        let log_probs = log_softmax(logits, 2);
+        let tempered = if config.token_temperature == 1.0 { logits } else { logits / config.token_temperature };
+        let log_probs = log_softmax(tempered, 2);
         let uniforms = self.uniforms("image.token", step).reshape([batch * tokens, 1]);
         let probs = log_probs.clone().exp().reshape([batch * tokens, classes]);
         let drawn = invert_cdf(probs, uniforms).reshape([batch, tokens]);
@@ -280,7 +294,7 @@ pub fn least_confident(confidence: Tensor<2>, undecided: Tensor<2, Bool>, count:
 
 /// Temperature at `step`: multiplied by (1 - r) at every step up to and including it, as the public code does.
 fn annealed(config: &MaskGitConfig, step: usize) -> f32 {
-    (0..=step).fold(config.temperature, |t, s| t * (1.0 - (s + 1) as f32 / config.timesteps as f32))
+    (0..=step).fold(config.remask_temperature, |t, s| t * (1.0 - (s + 1) as f32 / config.timesteps as f32))
 }
 
 /// Standard Gumbel noise from uniforms in (0, 1).

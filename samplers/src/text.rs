@@ -19,7 +19,7 @@ pub trait TextModel {
     /// Reads `context` once and gives `copies` sequences that share it.
     ///
     /// # Shapes
-    /// The scores of the next token, `[copies, vocab]`, f32.
+    /// The scores of the next token, `[copies, ids]`, f32: of every id that may be written, from id 0 on.
     ///
     /// # Errors
     /// When the context does not fit the model.
@@ -28,7 +28,7 @@ pub trait TextModel {
     /// Appends one token to every sequence.
     ///
     /// # Shapes
-    /// `tokens` `[B, 1]`; the scores of the next token, `[B, vocab]`, f32.
+    /// `tokens` `[B, 1]`; the scores of the next token, `[B, ids]`, f32.
     fn advance(&self, cache: &mut Self::Cache, tokens: Tensor<2, Int>) -> Tensor<2>;
 
     /// Goes on with the sequences `rows` alone, in that order: the others have ended.
@@ -41,7 +41,12 @@ pub trait TextModel {
     fn stop_tokens(&self) -> &[u32];
 }
 
-/// Settings of [`Autoregressive`].
+/// Settings of [`Autoregressive`]. The public release of Show-o answers with at most 100 tokens at temperature 1 and `top_k = 1`,
+/// which is `temperature = 0` here: it takes the most probable token. That leaves nothing to learn from, so a rollout draws.
+///
+/// Log-probabilities are recorded, and scored again in updates, over all ids that the model gives a score, at `temperature` but
+/// before `top_k` and `top_p`: both need an order of all ids at every token, which an update would have to repeat, and what
+/// they leave out could not come back. With either, rollouts are somewhat more peaked than what is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AutoregressiveConfig {
@@ -49,7 +54,7 @@ pub struct AutoregressiveConfig {
     pub max_new_tokens: usize,
     /// Temperature, at least 0; 0 takes the most probable token.
     pub temperature: f32,
-    /// Only the k most probable tokens are drawn; 0 means all.
+    /// Only the k most probable tokens are drawn, of the ids that the model gives a score; 0 means all.
     pub top_k: usize,
     /// Only the most probable tokens that together reach this probability are drawn; in (0, 1].
     pub top_p: f32,
@@ -88,7 +93,7 @@ impl AutoregressiveConfig {
 pub struct Continuation {
     /// Its tokens, the stop token included if one came.
     pub tokens: Vec<u32>,
-    /// Log-probability of each under the temperature-scaled distribution over the whole vocabulary.
+    /// Log-probability of each under the temperature-scaled distribution over all ids that the model gives a score.
     pub log_probs: Vec<f32>,
 }
 

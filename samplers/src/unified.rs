@@ -262,7 +262,8 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
             .with_temperature(self.text.scoring_temperature());
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
-            .with_guidance(self.image.config().guidance_scale);
+            .with_guidance(self.image.config().guidance_scale)
+            .with_temperature(self.image.config().token_temperature);
         let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
         if state.cut > 0 && self.overflow == Overflow::Abstain {
             sample = sample.withhold(format!("{} tokens of the compound prompt do not fit the model", state.cut));

@@ -127,7 +127,11 @@ fn settings_out_of_range_are_refused_by_name() {
     let refused = |config: MaskGitConfig| config.init().unwrap_err().to_string();
     assert!(refused(MaskGitConfig { timesteps: 0, ..config() }).contains("timesteps: expected at least 1"));
     assert!(refused(MaskGitConfig { checkpoint_step: 7, ..config() }).contains("at most timesteps = 6, got 7"));
-    assert!(refused(MaskGitConfig { temperature: -1.0, ..config() }).contains("temperature"));
+    assert!(refused(MaskGitConfig { remask_temperature: -1.0, ..config() }).contains("remask_temperature"));
+    assert!(
+        refused(MaskGitConfig { token_temperature: 0.0, ..config() })
+            .contains("token_temperature: expected a number above 0")
+    );
     assert!(refused(MaskGitConfig { guidance_scale: f32::NAN, ..config() }).contains("guidance_scale"));
     let schedule = MaskSchedule::Power { exponent: 0.0 };
     assert!(refused(MaskGitConfig { schedule, ..config() }).contains("exponent"));

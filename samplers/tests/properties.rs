@@ -29,8 +29,8 @@ impl Leaning {
     }
 
     /// Probabilities of every code at `position` of an image that stands at `codes`.
-    fn probs(&self, codes: &[u32], position: usize) -> Vec<f64> {
-        softmax(&self.logits(codes, position), 1.0)
+    fn probs(&self, codes: &[u32], position: usize, temperature: f32) -> Vec<f64> {
+        softmax(&self.logits(codes, position), f64::from(temperature))
     }
 
     fn logits(&self, codes: &[u32], position: usize) -> Vec<f32> {
@@ -89,13 +89,16 @@ fn schedules() -> impl Strategy<Value = MaskSchedule> {
 
 fn configs() -> impl Strategy<Value = MaskGitConfig> {
     let temperature = prop_oneof![Just(0.0_f32), 0.1..4.0_f32];
-    (1..9_usize, schedules(), temperature).prop_map(|(timesteps, schedule, temperature)| MaskGitConfig {
-        timesteps,
-        checkpoint_step: 0,
-        guidance_scale: 0.0,
-        temperature,
-        schedule,
-    })
+    (1..9_usize, schedules(), temperature, 0.3..3.0_f32).prop_map(
+        |(timesteps, schedule, remask_temperature, token_temperature)| MaskGitConfig {
+            timesteps,
+            checkpoint_step: 0,
+            guidance_scale: 0.0,
+            token_temperature,
+            remask_temperature,
+            schedule,
+        },
+    )
 }
 
 /// Paints `candidates`, pausing at every step of `stops`.
@@ -165,7 +168,7 @@ proptest! {
         let candidates = candidates(0..batch);
         for (candidate, canvas) in candidates.iter().zip(paint(&model, &config, &candidates, &[steps])) {
             let mut standing = vec![mask; n];
-            let mut annealed = config.temperature;
+            let mut annealed = config.remask_temperature;
             for t in 0..steps {
                 let uniforms = candidate.stream("image.token", t as u64).uniforms(n);
                 let noise = candidate.stream("image.remask", t as u64).uniforms(n);
@@ -174,7 +177,7 @@ proptest! {
                 let (chosen, log_probs) = (&canvas.chosen[range.clone()], &canvas.log_probs[range]);
                 let mut confidence = Vec::new();
                 for i in 0..n {
-                    let probs = model.probs(&standing, i);
+                    let probs = model.probs(&standing, i, config.token_temperature);
                     let (code, log_prob) = (chosen[i] as usize, f64::from(log_probs[i]));
                     prop_assert!((log_prob - probs[code].ln()).abs() < 1e-4, "{log_prob} {probs:?}");
                     if standing[i] == mask {

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
 use counterpoint_benches::random_weights::{Format, write_decoder};
 use counterpoint_benches::{load, sizes};
-use counterpoint_showo::{FastPaths, Precision, ShowoPolicy};
+use counterpoint_showo::{AnswerIds, FastPaths, Precision, ShowoPolicy};
 
 #[derive(Parser)]
 struct Cli {
@@ -89,7 +89,8 @@ impl Common {
     /// The policy of the folder.
     fn policy(&self) -> Result<ShowoPolicy> {
         let policy = load::policy(&self.folder, self.dtype, &counterpoint::device::named(&self.device)?)?;
-        Ok(policy.with_fast(FastPaths::all(!self.plain)))
+        // As the peers do.
+        Ok(policy.with_fast(FastPaths::all(!self.plain)).with_answer_ids(AnswerIds::All))
     }
 }
 

@@ -252,6 +252,10 @@ impl Objective for SyncGrpo {
 
         let surrogate =
             (ratio.clone() * advantages.clone()).min_pair(ratio.clone().clamp(low, high) * advantages.clone());
+        let surrogate = match terms.importance.clone() {
+            Some(importance) => surrogate * importance,
+            None => surrogate,
+        };
         let gain = match kl.clone() {
             Some(kl) => surrogate - kl * self.config.beta,
             None => surrogate,

@@ -19,14 +19,17 @@ pub struct Terms {
     pub advantages: Tensor<2>,
     /// Weights of the decisions, `[n, d]`; 0 for padding and for what is not scored.
     pub weights: Tensor<2>,
+    /// Truncated importance weights of the decisions, `[n, d]`, at least 0 and without gradient: what their parts of the
+    /// surrogate, not of the KL term, are multiplied by, where [`ImportanceCap`](crate::config::ImportanceCap) asks for it.
+    pub importance: Option<Tensor<2>>,
     /// Mean log-ratio of each row's whole trajectory, `[n, 1]`, where the objective asked for it.
     pub sequence_log_ratio: Option<Tensor<2>>,
 }
 
 impl Terms {
-    /// Terms without a reference and without sequence ratios.
+    /// Terms without a reference, importance weights and sequence ratios.
     pub fn new(log_probs: Tensor<2>, old: Tensor<2>, advantages: Tensor<2>, weights: Tensor<2>) -> Self {
-        Self { log_probs, old, reference: None, advantages, weights, sequence_log_ratio: None }
+        Self { log_probs, old, reference: None, advantages, weights, importance: None, sequence_log_ratio: None }
     }
 }
 

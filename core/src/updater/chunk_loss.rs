@@ -22,6 +22,8 @@ pub(super) enum Old<'a> {
 pub(super) struct Scoring<'a> {
     pub(super) objective: &'a dyn Objective,
     pub(super) old: Old<'a>,
+    /// The largest importance weight, where there are any.
+    pub(super) importance_cap: Option<f64>,
     /// Mean log-ratio of each trajectory, where the objective needs it.
     pub(super) sequence_ratios: Option<&'a [f64]>,
 }
@@ -79,12 +81,21 @@ impl Scoring<'_> {
                 layout.fill(chunk, |item, i| f64::from(rows[item.number][i - item.replay.decisions().start]))
             }
         };
+        let importance = self.importance_cap.map(|cap| {
+            let sampled = layout.fill(chunk, |item, i| f64::from(item.replay.segment().log_probs[i]));
+            (old.clone() - sampled).exp().clamp_max(cap)
+        });
+        let mean_importance = match &importance {
+            Some(values) => Mean::of(values, &weights)?,
+            None => Mean::default(),
+        };
         let loss = self.objective.loss(Terms {
             log_probs: scores.log_probs,
             old,
             reference,
             advantages: layout.column(chunk, |item| item.advantage),
             weights,
+            importance,
             sequence_log_ratio: self.sequence_ratios.map(|s| layout.column(chunk, |item| s[item.trajectory])),
         })?;
         let finite = loss.stats.loss.is_finite();
@@ -100,7 +111,8 @@ impl Scoring<'_> {
             }
         };
         let kept = chunk.iter().map(|item| item.number).zip(kept).collect();
-        Ok(ChunkLoss { loss: loss_of, sums: Totals { stats: loss.stats, entropy, non_finite, kept } })
+        let sums = Totals { stats: loss.stats, entropy, importance: mean_importance, non_finite, kept };
+        Ok(ChunkLoss { loss: loss_of, sums })
     }
 }
 
@@ -119,6 +131,8 @@ pub struct Replayed {
     pub stats: LossStats,
     /// Mean entropy in nats over the scored decisions, where the policy computes it.
     pub entropy: Option<f64>,
+    /// Mean importance weight over the scored decisions, where there are such weights.
+    pub importance: Option<f64>,
     /// What was not finite, and where; the gradients are of no use then.
     pub non_finite: Option<String>,
 }
@@ -128,6 +142,7 @@ pub struct Replayed {
 pub(super) struct Totals {
     stats: LossStats,
     entropy: Mean,
+    importance: Mean,
     /// The first loss that was not finite.
     pub(super) non_finite: Option<String>,
     /// Scores that were fetched, by the number of the item.
@@ -137,8 +152,8 @@ pub(super) struct Totals {
 impl Totals {
     pub(super) fn add(&mut self, other: Self) {
         self.stats.add(&other.stats);
-        self.entropy.sum += other.entropy.sum;
-        self.entropy.count += other.entropy.count;
+        self.entropy.add(&other.entropy);
+        self.importance.add(&other.importance);
         self.non_finite = self.non_finite.take().or(other.non_finite);
         self.kept.extend(other.kept);
     }
@@ -147,7 +162,8 @@ impl Totals {
     pub(super) fn finish(mut self) -> (Replayed, Vec<Vec<f32>>) {
         self.kept.sort_by_key(|(number, _)| *number);
         let entropy = if self.non_finite.is_none() { self.entropy.value() } else { None };
-        let replayed = Replayed { stats: self.stats, entropy, non_finite: self.non_finite };
+        let importance = self.importance.value();
+        let replayed = Replayed { stats: self.stats, entropy, importance, non_finite: self.non_finite };
         (replayed, self.kept.into_iter().map(|(_, row)| row).collect())
     }
 }
@@ -165,8 +181,13 @@ impl Mean {
         let sum = (values.clone().inner() * scored.clone()).sum();
         let both = Tensor::cat(vec![sum, scored.sum()], 0)
             .try_into_vec_as::<f32>()
-            .map_err(|e| Error::contract("cannot read the entropy from the device").with_source(e.to_string()))?;
+            .map_err(|e| Error::contract("cannot read a chunk's means from the device").with_source(e.to_string()))?;
         Ok(Self { sum: f64::from(both[0]), count: f64::from(both[1]) })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.count += other.count;
     }
 
     fn value(&self) -> Option<f64> {

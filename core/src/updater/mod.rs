@@ -49,7 +49,7 @@ pub struct Update {
 
 impl Updater {
     /// An updater of `policy` by Sync-GRPO, with a fresh optimizer; of `config` what concerns it: `updates_per_batch`,
-    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`.
+    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`, `importance_cap`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a value is out of range.
@@ -150,7 +150,7 @@ impl Updater {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
-            self.gate(groups)?;
+            self.gate(groups, &mut metrics)?;
             self.gated = true;
         }
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
@@ -179,12 +179,13 @@ impl Updater {
         let rounds = self.config.updates_per_batch;
         let rate = self.schedule.rate(step);
         let batch = Batch::new(self.objective.as_ref(), groups, Some(draw))?;
+        let batch = batch.weighted(self.config.importance_cap.limit());
         let means = match self.objective.needs_sequence_ratio() && rounds > 1 {
             true => batch.mean_log_probs(self.policy.as_ref(), self.config.chunk)?,
             false => vec![0.0; groups.iter().map(|group| group.trajectories.len()).sum()],
         };
         let mut stats = LossStats::default();
-        let (mut entropy, mut norms, mut old) = (None, 0.0, Vec::new());
+        let (mut entropy, mut importance, mut norms, mut old) = (None, None, 0.0, Vec::new());
         for round in 0..rounds {
             let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
             let (replayed, kept) =
@@ -195,7 +196,7 @@ impl Updater {
             norms += apply(self.policy.as_mut(), rate, self.config.max_grad_norm)?;
             stats.add(&replayed.stats);
             if round == 0 {
-                (entropy, old) = (replayed.entropy, kept);
+                (entropy, importance, old) = (replayed.entropy, replayed.importance, kept);
             }
         }
         metrics.insert("loss", stats.loss / rounds as f64);
@@ -209,6 +210,9 @@ impl Updater {
         metrics.insert("grad_norm", norms / rounds as f64);
         if let Some(entropy) = entropy {
             metrics.insert("entropy", entropy);
+        }
+        if let Some(importance) = importance {
+            metrics.insert("importance_mean", importance);
         }
         Ok(())
     }

@@ -43,13 +43,19 @@ pub(super) struct Batch<'a> {
     pub(super) items: Vec<Item<'a>>,
     objective: &'a dyn Objective,
     noise: Option<Stream>,
+    importance_cap: Option<f64>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(objective: &'a dyn Objective, groups: &'a [Group], draw: Option<&BatchDraw>) -> Result<Self> {
         groups.iter().try_for_each(Group::check)?;
         let noise = draw.zip(groups.first()).map(|(draw, first)| draw.noise(first));
-        Ok(Self { items: items(groups, objective, draw), objective, noise })
+        Ok(Self { items: items(groups, objective, draw), objective, noise, importance_cap: None })
+    }
+
+    /// The same with importance weights of at most `cap`.
+    pub(super) fn weighted(self, cap: Option<f64>) -> Self {
+        Self { importance_cap: cap, ..self }
     }
 
     /// Accumulates the gradients of one update; also the scores that `old` says to keep, item by item. `means` are the old
@@ -73,7 +79,9 @@ impl<'a> Batch<'a> {
                 Some(now.iter().zip(means).map(|(now, old)| now - old).collect::<Vec<_>>())
             }
         };
-        let scoring = Scoring { objective: self.objective, old, sequence_ratios: sequence_ratios.as_deref() };
+        let sequence_ratios = sequence_ratios.as_deref();
+        let importance_cap = self.importance_cap;
+        let scoring = Scoring { objective: self.objective, old, importance_cap, sequence_ratios };
         let mut totals = Totals::default();
         let mut tell = |done| watch(&Event::Replayed { round, done, total: chunks.len() });
         if replicas.is_empty() {

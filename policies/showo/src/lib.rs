@@ -3,6 +3,7 @@
 //! [`ShowoConfig`] describes a model of any size; [`Showo`] is the decoder, [`MagvitV2`] the image tokenizer,
 //! [`TextTokenizer`] the text tokenizer. [`prompting`] lays out token sequences, [`Allowed`] says who may attend whom.
 
+mod answers;
 mod attention;
 mod blocks;
 mod cache;
@@ -13,6 +14,7 @@ mod concepts;
 mod config;
 mod fast;
 mod image_prompts;
+mod learner;
 pub mod lfq;
 mod lora;
 mod magvit;
@@ -32,10 +34,12 @@ mod rollout;
 mod rotary;
 mod scorer;
 mod showo;
+mod tape;
 mod text;
 pub mod tokens;
 mod trainable;
 
+pub use answers::AnswerIds;
 pub use cache::KvCache;
 pub use concept_tokens::ConceptTokens;
 pub use concepts::{Concept, GENERATION_TOKENS, UNDERSTANDING_TOKENS};

@@ -3,7 +3,7 @@
 
 use counterpoint::{Decoding, Replay};
 
-use crate::{FastPaths, Precision, ShowoConfig, Trainable};
+use crate::{AnswerIds, FastPaths, Precision, ShowoConfig, Trainable};
 
 /// Values that a layer keeps for each token, of the width of the residual stream, in f32 and in the type of computation:
 /// norms keep their input and what they divide by, products their factors.
@@ -23,13 +23,14 @@ struct Pass {
     keys: u64,
 }
 
-/// About how many bytes the differentiable scores of `chunk`, of one decoding, take. Gradient checkpointing, which takes less,
-/// is not counted in.
+/// About how many bytes the differentiable scores of `chunk`, of one decoding, take, with or without gradient checkpointing.
 pub(crate) fn chunk_bytes(
     config: &ShowoConfig,
     fast: FastPaths,
+    answer_ids: AnswerIds,
     precision: Precision,
     trainable: &Trainable,
+    checkpointing: bool,
     chunk: &[Replay<'_>],
 ) -> u64 {
     let replays = chunk.len() as u64;
@@ -66,25 +67,47 @@ pub(crate) fn chunk_bytes(
                 false => vec![Pass { rows: replays, length: context + answer, keys: context + answer }],
             };
             let scored = if fast.sliced_head { answer } else { context + answer };
-            (passes, replays * scored * config.vocab_size as u64)
+            let ids = match (fast.sliced_head, answer_ids) {
+                (true, AnswerIds::Text) => config.text_vocab_size,
+                _ => config.vocab_size,
+            };
+            (passes, replays * scored * ids as u64)
         }
     };
-    // Every pass casts the weights that are stored in f32.
-    let casts = match precision != Precision::F32 && !trainable.keeps_base() {
-        true => passes.len() as u64 * layer_weights(config) * precision.dtype().size() as u64,
+    let layers = config.phi.num_hidden_layers as u64;
+    let cast = match precision != Precision::F32 && !trainable.keeps_base() {
+        true => layer_weights(config) * precision.dtype().size() as u64,
         false => 0,
     };
-    passes.iter().map(|pass| pass.bytes(config, precision)).sum::<u64>() + 4 * LOGITS * logits + casts
+    // Every pass casts the weights that are stored in f32; layers that are computed again do it one at a time.
+    let (passes, casts) = match checkpointing {
+        true => {
+            let kept: u64 = passes.iter().map(|pass| layers * pass.kept(config, precision)).sum();
+            (kept + passes.iter().map(|pass| pass.layer(config, precision)).max().unwrap_or(0), cast)
+        }
+        false => (
+            passes.iter().map(|pass| layers * pass.layer(config, precision)).sum(),
+            passes.len() as u64 * layers * cast,
+        ),
+    };
+    passes + 4 * LOGITS * logits + casts
 }
 
-/// Numbers in the matrices of all layers.
+/// Numbers in the matrices of a layer.
 fn layer_weights(config: &ShowoConfig) -> u64 {
     let (width, mlp) = (config.phi.hidden_size as u64, config.phi.intermediate_size as u64);
-    config.phi.num_hidden_layers as u64 * width * (4 * width + 2 * mlp)
+    width * (4 * width + 2 * mlp)
 }
 
 impl Pass {
-    fn bytes(&self, config: &ShowoConfig, precision: Precision) -> u64 {
+    /// What a layer needs until it is computed again: its input, and keys and values of the prefix and for what follows.
+    fn kept(&self, config: &ShowoConfig, precision: Precision) -> u64 {
+        let values = (self.length + 2 * self.keys) * config.phi.hidden_size as u64;
+        self.rows * values * precision.dtype().size() as u64
+    }
+
+    /// What a layer keeps for the way back through it.
+    fn layer(&self, config: &ShowoConfig, precision: Precision) -> u64 {
         let phi = &config.phi;
         let (width, mlp) = (phi.hidden_size as u64, phi.intermediate_size as u64);
         let size = precision.dtype().size() as u64;
@@ -92,6 +115,6 @@ impl Pass {
         // Keys and values of the prefix are copied to every row.
         let keys = self.keys * 2 * size * width;
         let scores = 4 * SCORES * phi.num_attention_heads as u64 * self.length * self.keys;
-        phi.num_hidden_layers as u64 * self.rows * (tokens + keys + scores)
+        self.rows * (tokens + keys + scores)
     }
 }

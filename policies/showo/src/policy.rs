@@ -8,24 +8,26 @@ use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{
     Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, Task,
-    gradients,
 };
 
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
+use crate::learner::ShowoLearner;
 use crate::lora::dropped_out;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
-use crate::{FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
+use crate::tape::Tape;
+use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
 pub struct ShowoPolicy {
     config: Arc<ShowoConfig>,
     fast: FastPaths,
+    answer_ids: AnswerIds,
     precision: Precision,
     trainable: Trainable,
-    learner: ModuleLearner<Showo>,
+    learner: ShowoLearner,
     reference: Showo,
     /// Whether the decoder is still the reference: nobody had the chance to change either.
     fresh: bool,
@@ -84,9 +86,10 @@ impl ShowoPolicy {
         let policy = Self {
             config: Arc::new(config),
             fast: FastPaths::default(),
+            answer_ids: AnswerIds::default(),
             precision,
             trainable: Trainable::All,
-            learner: ModuleLearner::new(trained.clone()),
+            learner: ShowoLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
             reference,
             fresh: true,
             rollouts: OnceCell::new(),
@@ -111,6 +114,18 @@ impl ShowoPolicy {
         self.fast
     }
 
+    /// Draws and scores answers over these ids.
+    pub fn with_answer_ids(mut self, answer_ids: AnswerIds) -> Self {
+        self.answer_ids = answer_ids;
+        self.rollouts.take();
+        self
+    }
+
+    /// The ids that answers are drawn and scored over.
+    pub fn answer_ids(&self) -> AnswerIds {
+        self.answer_ids
+    }
+
     /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state. The reference is stored
     /// in `precision`, and so is what LoRA and concept tokens leave frozen.
     ///
@@ -128,14 +143,17 @@ impl ShowoPolicy {
         self.precision
     }
 
-    /// Whether updates forget the results of cheap operations and compute them again on the way back: less memory, more
-    /// work.
+    /// Whether updates keep of every layer what goes in alone, and compute it again on the way back: much less memory, for
+    /// about one forward pass more. Gradients are the same but for the order of sums.
+    ///
+    /// A loss is then to be of the latest [`log_probs`](Policy::log_probs) or
+    /// [`training_log_probs`](Policy::training_log_probs) alone, as the updater's are, and back-propagated by
+    /// [`Policy::learner`] or by the replica that gave the scores; one that depends on earlier scores is refused.
     ///
     /// # Errors
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
     pub fn with_gradient_checkpointing(mut self, on: bool) -> Result<Self> {
-        let device = self.device.clone().autodiff();
-        self.training_device = if on { device.gradient_checkpointing() } else { device };
+        self.learner.tape = if on { Tape::new() } else { Tape::default() };
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -170,7 +188,7 @@ impl ShowoPolicy {
 
     /// The same policy with this decoder under training.
     pub(crate) fn training(mut self, decoder: Showo, trainable: Trainable) -> Self {
-        self.learner = match trainable {
+        self.learner.inner = match trainable {
             Trainable::All => ModuleLearner::new(decoder),
             _ => ModuleLearner::on_frozen_base(decoder, trainable.describe()),
         };
@@ -202,15 +220,16 @@ impl ShowoPolicy {
 
     /// The decoder under training.
     pub fn decoder(&self) -> &Showo {
-        self.learner.module()
+        self.learner.inner.module()
     }
 
-    /// The learner, typed.
+    /// The learner, typed. Losses of [`log_probs`](Policy::log_probs) go to [`Policy::learner`], which knows the way back through
+    /// layers that are computed again.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Showo> {
         // Whoever has it may change the parameters.
         self.rollouts.take();
         self.fresh = false;
-        &mut self.learner
+        &mut self.learner.inner
     }
 
     /// Replaces the frozen reference.
@@ -252,16 +271,32 @@ impl ShowoPolicy {
     /// What scores under `weights`.
     pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
         let (model, device) = match parameters {
-            Parameters::Current => (self.learner.module().clone(), self.training_device.clone()),
+            Parameters::Current => {
+                let model = self.learner.inner.module().clone().with_tape(self.learner.tape.clone());
+                (model, self.training_device.clone())
+            }
             Parameters::Detached => return self.rollouts().scorer.clone(),
-            Parameters::Reference => (self.reference.clone(), self.device.clone()),
+            Parameters::Reference => return self.reference_scorer(),
         };
         self.scorer_of(model, device)
     }
 
+    /// The reference. In half precision it goes the way of the parameters under training, operation by operation: where
+    /// gradients flow burn computes norms, softmax and attention by other kernels, and what these round otherwise would
+    /// be a divergence between equal parameters.
+    fn reference_scorer(&self) -> Scorer {
+        match self.half_precision() {
+            true => {
+                let model = Trainable::frozen(&self.reference, &self.training_device);
+                self.scorer_of(model, self.training_device.clone())
+            }
+            false => self.scorer_of(self.reference.clone(), self.device.clone()),
+        }
+    }
+
     fn scorer_of(&self, model: Showo, device: Device) -> Scorer {
         let model = model.with_fused_attention(self.fast.fused_attention);
-        Scorer { config: self.config.clone(), model, device, fast: self.fast }
+        Scorer { config: self.config.clone(), model, device, fast: self.fast, answer_ids: self.answer_ids }
     }
 
     fn rollouts(&self) -> &Rollouts {
@@ -294,18 +329,32 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        scored(chunk, &self.scorer(parameters))
+        let scorer = self.scorer(parameters);
+        match parameters {
+            Parameters::Current => recorded(chunk, &scorer, &self.learner.tape, 0.0),
+            Parameters::Detached => scored(chunk, &scorer),
+            Parameters::Reference => scored(chunk, &scorer).map(constant),
+        }
     }
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         let mut scorer = self.scorer(Parameters::Current);
-        scorer.model = dropped_out(scorer.model, self.trainable.dropout(), noise);
-        scored(chunk, &scorer)
+        let dropout = self.trainable.dropout();
+        scorer.model = dropped_out(scorer.model, dropout, noise);
+        recorded(chunk, &scorer, &self.learner.tape, dropout)
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
-        Some(chunk_bytes(&self.config, self.fast, self.precision, &self.trainable, chunk))
+        Some(chunk_bytes(
+            &self.config,
+            self.fast,
+            self.answer_ids,
+            self.precision,
+            &self.trainable,
+            self.learner.tape.is_on(),
+            chunk,
+        ))
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
@@ -324,8 +373,15 @@ impl Policy for ShowoPolicy {
         check(self, tasks)
     }
 
+    fn half_precision(&self) -> bool {
+        self.precision != Precision::F32
+    }
+
     fn learner(&mut self) -> &mut dyn Learner {
-        self.module_learner()
+        // Whoever has it may change the parameters.
+        self.rollouts.take();
+        self.fresh = false;
+        &mut self.learner
     }
 }
 
@@ -333,38 +389,63 @@ impl ShowoPolicy {
     fn replica(&self) -> ShowoReplica {
         let mut current = self.scorer(Parameters::Current);
         // Shares the values of the parameters and has a graph of its own.
-        current.model = current.model.fork(&self.training_device);
-        ShowoReplica { current, reference: self.scorer(Parameters::Reference), dropout: self.trainable.dropout() }
+        let tape = if self.learner.tape.is_on() { Tape::new() } else { Tape::default() };
+        current.model = current.model.fork(&self.training_device).with_tape(tape.clone());
+        ShowoReplica {
+            current,
+            tape,
+            reference: self.scorer(Parameters::Reference),
+            device: self.device.clone(),
+            dropout: self.trainable.dropout(),
+        }
     }
 }
 
 /// A [`ShowoPolicy`] for one thread.
 struct ShowoReplica {
     current: Scorer,
+    tape: Tape,
     reference: Scorer,
+    /// Without autodiff.
+    device: Device,
     dropout: f64,
 }
 
 impl Replica for ShowoReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
-            Parameters::Current => scored(chunk, &self.current),
-            Parameters::Reference => scored(chunk, &self.reference),
+            Parameters::Current => recorded(chunk, &self.current, &self.tape, 0.0),
+            Parameters::Reference => scored(chunk, &self.reference).map(constant),
             Parameters::Detached => {
                 let model = self.current.model.valid();
-                scored(chunk, &Scorer { model, ..self.reference.clone() })
+                scored(chunk, &Scorer { model, device: self.device.clone(), ..self.reference.clone() })
             }
         }
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
         let model = dropped_out(self.current.model.clone(), self.dropout, noise);
-        scored(chunk, &Scorer { model, ..self.current.clone() })
+        recorded(chunk, &Scorer { model, ..self.current.clone() }, &self.tape, self.dropout)
     }
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
-        gradients(loss, &self.current.model)
+        self.tape.gradients(loss, &self.current.model)
     }
+}
+
+/// `scores` on the device without autodiff.
+fn constant(scores: LogProbs) -> LogProbs {
+    let constant = LogProbs::new(scores.log_probs.inner());
+    match scores.entropy {
+        Some(entropy) => constant.with_entropy(entropy.inner()),
+        None => constant,
+    }
+}
+
+/// The scores of a model whose layers `tape` records, where it does.
+fn recorded(chunk: &[Replay<'_>], scorer: &Scorer, tape: &Tape, dropout: f64) -> Result<LogProbs> {
+    tape.begin(&scorer.model, dropout > 0.0);
+    Ok(tape.marked(scored(chunk, scorer)?, &scorer.device))
 }
 
 fn scored(chunk: &[Replay<'_>], scorer: &Scorer) -> Result<LogProbs> {

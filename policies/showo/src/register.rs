@@ -9,8 +9,8 @@ use counterpoint_weights::hub::{self, Files, Need, Reference, Source};
 use serde::Deserialize;
 
 use crate::{
-    Concept, ConceptFiles, FastPaths, FreshConcept, GENERATION_TOKENS, ModelFiles, Precision, ShowoPolicy, Trainable,
-    UNDERSTANDING_TOKENS,
+    AnswerIds, Concept, ConceptFiles, FastPaths, FreshConcept, GENERATION_TOKENS, ModelFiles, Precision, ShowoPolicy,
+    Trainable, UNDERSTANDING_TOKENS,
 };
 
 /// What a model from the hub is completed with, as Show-o's own scripts do.
@@ -49,6 +49,9 @@ struct Settings {
     /// Whether updates save memory by computing cheap operations twice.
     #[serde(default)]
     gradient_checkpointing: bool,
+    /// Over which ids answers are drawn and scored: `text` or `all`.
+    #[serde(default)]
+    answer_ids: AnswerIds,
     /// Short cuts to leave out, all being taken by default.
     #[serde(default)]
     fast: FastPaths,
@@ -176,7 +179,7 @@ impl ShowoPolicy {
         let settings: Settings = settings("policy", table)?;
         settings.trainable.validate().map_err(|e| e.at("policy.trainable"))?;
         let policy = settings.files(context)?.load_for(&context.device, settings.dtype, &settings.trainable)?;
-        let policy = policy.with_fast(settings.fast);
+        let policy = policy.with_fast(settings.fast).with_answer_ids(settings.answer_ids);
         match settings.gradient_checkpointing {
             true => policy.with_gradient_checkpointing(true),
             false => Ok(policy),

@@ -11,6 +11,7 @@ use crate::{Allowed, KvCache, prompting, tokens};
 /// Reasoning: logits only where an answer token is predicted.
 pub(crate) fn text_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<LogProbs> {
     let temperature = common(chunk, "temperature", |s| s.temperature)?;
+    scorer.answer_ids.check(&scorer.config, chunk)?;
     let longest = longest(chunk);
     let logits = match scorer.fast.shared_prefix {
         true => shared_text_logits(scorer, chunk, longest),
@@ -72,7 +73,7 @@ fn plain_text_logits(scorer: &Scorer, chunk: &[Replay<'_>], longest: usize) -> R
     Ok(predictions(scorer, hidden, starts, longest))
 }
 
-/// Logits `[B, longest, vocab]` at the positions that predict the decisions of each replay, the first of its segment's
+/// Logits `[B, longest, ids]` at the positions that predict the decisions of each replay, the first of its segment's
 /// being predicted at the position that comes with it.
 fn predictions<'a>(
     scorer: &Scorer,
@@ -94,8 +95,8 @@ fn predictions<'a>(
         states.gather(1, positions.clone().unsqueeze_dim::<3>(2).expand([batch, longest, width]))
     };
     match scorer.fast.sliced_head {
-        true => scorer.model.logits(at(hidden)),
-        false => at(scorer.model.logits(hidden)),
+        true => scorer.answer_logits(at(hidden)),
+        false => at(scorer.answer_logits(hidden)),
     }
 }
 
@@ -109,6 +110,7 @@ fn causal_after(prefix: &KvCache, length: usize, device: &Device) -> Tensor<3, B
 /// Denoising: each replay is one step; conditional and unconditional rows in one batch, guided as when sampling.
 pub(crate) fn image_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<LogProbs> {
     let guidance = common(chunk, "guidance", |s| s.guidance)?;
+    let temperature = common(chunk, "temperature", |s| s.temperature)?;
     let (tokens, mask) = (scorer.config.num_vq_tokens, scorer.config.codebook_size as u32);
     let mut codes = Vec::with_capacity(chunk.len());
     for replay in chunk {
@@ -127,6 +129,7 @@ pub(crate) fn image_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<L
         false => ImagePrompts::plain(scorer.clone(), &contexts, guidance),
     }?;
     let logits = prompts.logits(tokens::to_tensor(&codes, &scorer.device));
+    let logits = if temperature == 1.0 { logits } else { logits / temperature };
     Ok(score(logits, chosen(chunk, tokens, &scorer.device)))
 }
 

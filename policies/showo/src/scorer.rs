@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::{FastPaths, Showo, ShowoConfig};
+use crate::{AnswerIds, FastPaths, Showo, ShowoConfig};
 
 /// A decoder with one set of parameters, for as long as these do not change.
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub(crate) struct Scorer {
     /// Of the parameters, with autodiff where their gradients are wanted.
     pub(crate) device: Device,
     pub(crate) fast: FastPaths,
+    pub(crate) answer_ids: AnswerIds,
 }
 
 impl Scorer {
@@ -37,15 +38,28 @@ impl Scorer {
         }
     }
 
-    /// Scores of the whole vocabulary after the last of these states.
+    /// Scores of all ids that an answer may consist of, the first being id 0.
     ///
     /// # Shapes
-    /// `hidden` `[B, L, H]` to f32 `[B, vocab]`.
+    /// `hidden` `[B, L, H]` to f32 `[B, L, ids]`.
+    pub(crate) fn answer_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let logits = match (self.answer_ids, self.fast.sliced_head) {
+            (AnswerIds::All, _) => return self.model.logits(hidden),
+            (AnswerIds::Text, true) => self.model.text_logits(hidden),
+            (AnswerIds::Text, false) => self.model.logits(hidden).narrow(2, 0, self.config.text_vocab_size),
+        };
+        AnswerIds::without_special(&self.config, logits, &self.device)
+    }
+
+    /// Scores of an answer's next token after the last of these states.
+    ///
+    /// # Shapes
+    /// `hidden` `[B, L, H]` to f32 `[B, ids]`.
     pub(crate) fn next_logits(&self, hidden: Tensor<3>) -> Tensor<2> {
         let last = hidden.dims()[1] - 1;
         let logits = match self.fast.sliced_head {
-            true => self.model.logits(hidden.narrow(1, last, 1)),
-            false => self.model.logits(hidden).narrow(1, last, 1),
+            true => self.answer_logits(hidden.narrow(1, last, 1)),
+            false => self.answer_logits(hidden).narrow(1, last, 1),
         };
         logits.squeeze_dim(1)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::module::linear;
@@ -18,6 +19,7 @@ use crate::phi::{PhiForCausalLm, PhiModel, normed};
 use crate::projector::{self, Projector};
 use crate::public;
 use crate::rotary::Rotary;
+use crate::tape::Tape;
 
 /// Show-o, with the original's tensor names.
 #[derive(Module, Debug)]
@@ -34,6 +36,8 @@ pub struct Showo {
     fused_attention: bool,
     #[module(skip)]
     precision: Precision,
+    #[module(skip)]
+    tape: Tape,
 }
 
 impl ShowoConfig {
@@ -56,6 +60,7 @@ impl ShowoConfig {
             text_vocab_size: self.text_vocab_size,
             fused_attention: true,
             precision: Precision::default(),
+            tape: Tape::default(),
         })
     }
 }
@@ -323,6 +328,11 @@ impl Showo {
         Self { precision, ..self }
     }
 
+    /// The same parameters, whose layers are recorded on `tape` where gradients flow.
+    pub(crate) fn with_tape(self, tape: Tape) -> Self {
+        Self { tape, ..self }
+    }
+
     /// Whether attention to these states runs as one operation: it has no gradient, and off the CPU it rounds to half
     /// precision.
     fn attends_fused(&self, hidden: &Tensor<3>) -> bool {
@@ -340,12 +350,12 @@ impl Showo {
         let model = &self.showo.model;
         let length = embeddings.dims()[1];
         let mut hidden = embeddings.cast(self.precision.dtype());
-        let rotary = Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype());
-        let mask = Mask::new(allowed, self.attends_fused(&hidden), self.phi.num_attention_heads);
+        let rotary = Arc::new(Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype()));
+        let mask = Arc::new(Mask::new(allowed, self.attends_fused(&hidden), self.phi.num_attention_heads));
         for (i, layer) in model.layers.iter().enumerate() {
-            let (next, pair) = layer.forward(hidden, &rotary, &mask, past.layers.get(i));
+            let (next, pair) = self.tape.forward(layer, hidden, &rotary, &mask, past.layers.get(i), seen.is_some());
             hidden = next;
-            if let Some(seen) = seen.as_deref_mut() {
+            if let (Some(seen), Some(pair)) = (seen.as_deref_mut(), pair) {
                 seen.push(pair);
             }
         }
