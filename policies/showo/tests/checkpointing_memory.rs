@@ -68,7 +68,7 @@ fn layers_that_are_computed_again_take_a_fraction_and_the_estimate_follows() {
         saved.push((images, estimate, peak));
     }
     for (images, estimate, peak) in saved {
-        assert!((0.5..2.0).contains(&(peak / estimate)), "{images} images: estimate {estimate} MiB, peak {peak} MiB");
+        assert!((0.4..2.0).contains(&(peak / estimate)), "{images} images: estimate {estimate} MiB, peak {peak} MiB");
         let Some([plain_estimate, plain_peak, seconds]) = update(&mut plain, images) else { return };
         println!("{images} images: estimate {plain_estimate:.1} MiB, peak {plain_peak:.1} MiB, {seconds:.2} s");
         assert!(estimate < 0.4 * plain_estimate && peak < 0.6 * plain_peak, "{peak} of {plain_peak} MiB");
