@@ -54,6 +54,7 @@ fn the_first_update_begins_at_the_reference_and_at_a_ratio_of_one() {
         ("bf16", vec!["trainer.chunk=1"]),
         ("bf16", lora),
         ("bf16", vec!["policy.trainable=concept_tokens"]),
+        ("bf16", vec!["policy.gradient_checkpointing=true"]),
     ];
     for (dtype, more) in variants {
         let report = first_step(&config(dtype, &more), None).unwrap();

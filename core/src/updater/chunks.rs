@@ -1,5 +1,7 @@
 //! The items of an update, cut into chunks that fit into memory.
 
+use std::sync::Once;
+
 use super::items::Item;
 use crate::config::Chunk;
 use crate::{Error, Policy, Replay, Result};
@@ -31,6 +33,23 @@ pub(super) fn chunks<'i, 'a>(
     Ok(chunks)
 }
 
+/// The items of an update are much alike: one of them is enough to be told of, once.
+static TOLD: Once = Once::new();
+
+/// What to say when one item alone takes more than the budget.
+fn above(bytes: u64, budget: u64) -> Option<String> {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    (bytes > budget).then(|| {
+        format!(
+            "trainer.chunk: one sequence alone takes about {} MiB, more than the budget of {} MiB for the chunks that are \
+             computed at once, and is computed all the same; raise memory_mib, or have the policy take less, as with \
+             gradient checkpointing",
+            mib(bytes),
+            mib(budget)
+        )
+    })
+}
+
 /// As many items into each chunk as fit into `budget` bytes, at least one.
 fn fill<'i, 'a>(
     chunks: &mut Vec<Vec<&'i Item<'a>>>,
@@ -51,9 +70,25 @@ fn fill<'i, 'a>(
             Some(chunk) if replays.len() > 1 && bytes <= budget => chunk.push(item),
             _ => {
                 replays.drain(..replays.len() - 1);
+                if let Some(message) = policy.chunk_bytes(&replays).and_then(|bytes| above(bytes, budget)) {
+                    TOLD.call_once(|| tracing::warn!("{message}"));
+                }
                 chunks.push(vec![item]);
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_item_above_the_budget_is_told_of_with_both_numbers() {
+        assert_eq!(above(8 << 20, 8 << 20), None);
+        let message = above((8 << 20) + 1, 8 << 20).unwrap();
+        assert!(message.contains("about 9 MiB") && message.contains("budget of 8 MiB"), "{message}");
+    }
 }

@@ -46,7 +46,7 @@ struct Settings {
     /// What it computes in: `f32`, `bf16` or `f16`.
     #[serde(default)]
     dtype: Precision,
-    /// Whether updates save memory by computing cheap operations twice.
+    /// Whether updates save memory by computing every layer twice.
     #[serde(default)]
     gradient_checkpointing: bool,
     /// Over which ids answers are drawn and scored: `text` or `all`.

@@ -113,9 +113,9 @@ impl Tape {
             return (hidden, keep.then_some(seen));
         };
         // On the device with autodiff all the same: there the operations are those of the way back.
-        let detached = past.map(|(key, value)| (key.clone().detach(), value.clone().detach()));
-        let untracked = layer.clone().map(&mut Leaves { track: false });
-        let (hidden, seen) = untracked.forward(x.clone().detach(), rotary, mask, detached.as_ref());
+        let detached = past.map(|(key, value)| (untracked(key.clone()), untracked(value.clone())));
+        let constant = layer.clone().map(&mut Leaves { track: false });
+        let (hidden, seen) = constant.forward(untracked(x.clone()), rotary, mask, detached.as_ref());
         let hidden = Leaf::new(hidden);
         let seen = keep.then(|| (Leaf::new(seen.0), Leaf::new(seen.1)));
         let result = (hidden.value.clone(), seen.as_ref().map(|(k, v)| (k.value.clone(), v.value.clone())));
@@ -193,7 +193,7 @@ impl Entry {
 
 impl<const D: usize> Leaf<D> {
     fn new(value: Tensor<D>) -> Self {
-        Self { value: value.detach().require_grad(), gradient: None }
+        Self { value: untracked(value).require_grad(), gradient: None }
     }
 
     fn collect(&mut self, reached: &Gradients) {
@@ -260,8 +260,13 @@ struct Leaves {
 impl ModuleMapper for Leaves {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|value| match self.track && value.is_tracked() {
-            true => value.detach().require_grad(),
-            false => value.detach(),
+            true => untracked(value).require_grad(),
+            false => untracked(value),
         })
     }
+}
+
+/// The same values without a graph. Burn's `detach` alone leaves a leaf that requires a gradient one.
+fn untracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    tensor.detach().set_require_grad(false)
 }

@@ -197,7 +197,7 @@ fn gradients_do_not_depend_on_short_cuts() {
 fn gradient_checkpointing_changes_no_gradient_in_any_update() {
     let group = group(&policy());
     let lora = Trainable::Lora(LoraConfig { rank: 4, ..LoraConfig::default() });
-    for trainable in [Trainable::All, Trainable::ConceptTokens, lora] {
+    for trainable in [Trainable::All, Trainable::Decoder, Trainable::ConceptTokens, lora] {
         let mut plain = policy().with_trainable(&trainable).unwrap();
         let mut saving = policy().with_gradient_checkpointing(true).unwrap().with_trainable(&trainable).unwrap();
         for update in ["first", "second"] {
@@ -207,6 +207,60 @@ fn gradient_checkpointing_changes_no_gradient_in_any_update() {
             saving.learner().apply(1e-3, 1.0).unwrap();
         }
     }
+}
+
+/// All images of `group` but their first steps, whose chunk shares prompts.
+fn images(group: &Group) -> Vec<Replay<'_>> {
+    group.trajectories.iter().map(|trajectory| Replay { trajectory, segment: 1, steps: 1..2 }).collect()
+}
+
+#[test]
+fn gradients_go_back_through_dropout_and_layers_that_are_computed_again() {
+    let group = group(&policy());
+    let lora = Trainable::Lora(LoraConfig { rank: 4, dropout: 0.5, ..LoraConfig::default() });
+    let noise = Streams::new(5).stream(Key::task(0, 0), "dropout", 0);
+    let gradients = |policy: &mut ShowoPolicy, replica: bool| {
+        // The second factor begins at 0: after a step the first one has a gradient too.
+        for _ in 0..2 {
+            let chunk = images(&group);
+            if replica {
+                let replica = policy.replicas().remove(0);
+                let scores = replica.training_log_probs(&chunk, noise.clone()).unwrap().log_probs;
+                let gradients = replica.gradients(scores.sum()).unwrap();
+                policy.learner().add(gradients).unwrap();
+            } else {
+                let scores = policy.training_log_probs(&chunk, noise.clone()).unwrap().log_probs;
+                policy.learner().accumulate(scores.sum()).unwrap();
+            }
+            if policy.learner().gradient_norms().unwrap().iter().all(|(_, norm)| *norm > 0.0) {
+                break;
+            }
+            policy.learner().apply(1e-2, 1.0).unwrap();
+        }
+        let learner = policy.module_learner();
+        let names: Vec<String> = learner.gradient_norms().unwrap().into_iter().map(|(name, _)| name).collect();
+        let mut value = |name: &String| learner.gradient(name).unwrap().into_data().try_into_vec::<f32>().unwrap();
+        names.iter().map(|name| (name.clone(), value(name))).collect::<Vec<_>>()
+    };
+    let mut plain = policy().with_trainable(&lora).unwrap();
+    let expected = gradients(&mut plain, false);
+    for replica in [false, true] {
+        let mut saving = policy().with_gradient_checkpointing(true).unwrap().with_trainable(&lora).unwrap();
+        assert_gradients(&format!("replica {replica}"), &expected, &gradients(&mut saving, replica));
+    }
+}
+
+#[test]
+fn a_loss_of_earlier_scores_is_refused_where_their_layers_are_forgotten() {
+    let mut policy = policy().with_gradient_checkpointing(true).unwrap();
+    let group = group(&policy);
+    let chunk = images(&group);
+    let score = |policy: &ShowoPolicy| policy.log_probs(&chunk, Parameters::Current).unwrap().log_probs;
+    let (earlier, latest) = (score(&policy), score(&policy));
+    let error = policy.learner().accumulate((earlier + latest).sum()).unwrap_err().to_string();
+    assert!(error.contains("policy.gradient_checkpointing") && error.contains("earlier"), "{error}");
+    let latest = score(&policy);
+    policy.learner().accumulate(latest.sum()).unwrap();
 }
 
 #[track_caller]
