@@ -35,6 +35,8 @@ pub struct Updater {
     config: TrainerConfig,
     streams: Streams,
     gated: bool,
+    /// What the check measured, until an update reports it.
+    measured: Metrics,
 }
 
 /// What an update did.
@@ -71,6 +73,7 @@ impl Updater {
             config: config.clone(),
             streams,
             gated: false,
+            measured: Metrics::new(),
         })
     }
 
@@ -150,7 +153,7 @@ impl Updater {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
-            self.gate(groups, &mut metrics)?;
+            self.measured = self.gate(groups)?;
             self.gated = true;
         }
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
@@ -164,6 +167,7 @@ impl Updater {
         if let Some((_, std)) = mean_std(&advantages) {
             metrics.insert("advantage_std", std);
         }
+        metrics.extend(std::mem::take(&mut self.measured));
         Ok(Update { updated: true, metrics })
     }
 
