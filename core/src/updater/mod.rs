@@ -35,8 +35,6 @@ pub struct Updater {
     config: TrainerConfig,
     streams: Streams,
     gated: bool,
-    /// What the check measured, until an update reports it.
-    measured: Metrics,
 }
 
 /// What an update did.
@@ -73,7 +71,6 @@ impl Updater {
             config: config.clone(),
             streams,
             gated: false,
-            measured: Metrics::new(),
         })
     }
 
@@ -109,7 +106,8 @@ impl Updater {
         self.schedule.rate(step)
     }
 
-    /// Whether sampling and replay were found to agree. Until they were, an update begins with that check.
+    /// Whether sampling and replay were found to agree by an update that went through. Until then, an update begins with that
+    /// check.
     pub fn is_gated(&self) -> bool {
         self.gated
     }
@@ -153,8 +151,7 @@ impl Updater {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
-            self.measured = self.gate(groups)?;
-            self.gated = true;
+            metrics.extend(self.gate(groups)?);
         }
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
         if let Err(error) = self.rounds(step, groups, &draw, &mut metrics, watch) {
@@ -167,7 +164,8 @@ impl Updater {
         if let Some((_, std)) = mean_std(&advantages) {
             metrics.insert("advantage_std", std);
         }
-        metrics.extend(std::mem::take(&mut self.measured));
+        // Not before: a step that fails and is tried again reports what the check measured.
+        self.gated = true;
         Ok(Update { updated: true, metrics })
     }
 
