@@ -22,9 +22,9 @@ impl Updater {
     /// precision by more than twice that at the 99 % quantile of a kind of segment, or by more than a quarter of it on
     /// average.
     ///
-    /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly. What was
-    /// measured goes into `metrics`.
-    pub(super) fn gate(&self, groups: &[Group], metrics: &mut Metrics) -> Result<()> {
+    /// This catches off-by-one scoring, wrong masks, forgotten guidance or temperature: mistakes that train, badly. Gives back
+    /// what was measured.
+    pub(super) fn gate(&self, groups: &[Group]) -> Result<Metrics> {
         let half = self.policy.half_precision();
         let tolerance = self.config.gate_tolerance;
         let batch = Batch::new(self.objective.as_ref(), groups, None)?;
@@ -64,10 +64,11 @@ impl Updater {
             (mean, quantile) = (mean.max(own_mean), quantile.max(own_quantile));
             largest = largest.max(kind.largest);
         }
+        let mut metrics = Metrics::new();
         metrics.insert("gate/max", largest);
         metrics.insert("gate/p99", quantile);
         metrics.insert("gate/mean", mean);
-        Ok(())
+        Ok(metrics)
     }
 }
 

@@ -106,7 +106,8 @@ impl Updater {
         self.schedule.rate(step)
     }
 
-    /// Whether sampling and replay were found to agree. Until they were, an update begins with that check.
+    /// Whether sampling and replay were found to agree by an update that went through. Until then, an update begins with that
+    /// check.
     pub fn is_gated(&self) -> bool {
         self.gated
     }
@@ -150,8 +151,7 @@ impl Updater {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
-            self.gate(groups, &mut metrics)?;
-            self.gated = true;
+            metrics.extend(self.gate(groups)?);
         }
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
         if let Err(error) = self.rounds(step, groups, &draw, &mut metrics, watch) {
@@ -164,6 +164,8 @@ impl Updater {
         if let Some((_, std)) = mean_std(&advantages) {
             metrics.insert("advantage_std", std);
         }
+        // Not before: a step that fails and is tried again reports what the check measured.
+        self.gated = true;
         Ok(Update { updated: true, metrics })
     }
 
