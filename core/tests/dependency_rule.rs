@@ -1,5 +1,5 @@
-//! Who may know whom: the core knows nobody, weights, samplers and readers of data know the core, policies know core, weights and
-//! samplers, rewards know core, weights and towers, what loads plugins knows no engine, and only examples and benches see everything.
+//! Who may know whom: the core knows nobody, weights, samplers and readers of data know the core, policies know core, weights,
+//! pictures and samplers, rewards know core, weights, pictures and towers, what loads plugins knows no engine, and only examples and benches see everything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use toml::Table;
 /// Our packages that a package of this folder may depend on, by folder; `None` is all of them.
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
-        "core" | "plugins/abi" => Some(&[]),
+        "core" | "core/pictures" | "plugins/abi" => Some(&[]),
         "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
@@ -18,8 +18,10 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "core/weights" | "samplers" | "report" | "benches/unictokens" => Some(&["core"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
-        _ if folder.starts_with("policies/") => Some(&["core", "core/weights", "samplers"]),
-        _ if folder.starts_with("rewards/") => Some(&["core", "core/weights", "rewards/encoders", "plugins/sdk"]),
+        _ if folder.starts_with("policies/") => Some(&["core", "core/pictures", "core/weights", "samplers"]),
+        _ if folder.starts_with("rewards/") => {
+            Some(&["core", "core/pictures", "core/weights", "rewards/encoders", "plugins/sdk"])
+        }
         _ if folder.starts_with("plugins/") => Some(&[]),
         _ => panic!("{folder}: no rule says what this package may depend on; add one here and in the design"),
     }
