@@ -128,7 +128,7 @@ impl Recipe<'_> {
         folder.remove(AFTER)?;
         folder.remove(REPORT)?;
         folder.write(CONFIG, &config_text)?;
-        keep(&folder, "after", &after)?;
+        let after = keep(&folder, "after", after)?;
         report_run(&folder, self.device, &before, Some(&after))?;
         Ok(Ended::Completed(Run { folder, before, after }))
     }
@@ -136,13 +136,13 @@ impl Recipe<'_> {
     fn evaluate_before(&self, folder: &RunFolder, trainer: &mut Trainer, watch: &Watch) -> Result<()> {
         match self.before.filter(|other| other.has(BEFORE)) {
             Some(other) => folder.write(BEFORE, &other.read(BEFORE)?),
-            None => keep(folder, "before", &watch.evaluate("before", trainer)?),
+            None => keep(folder, "before", watch.evaluate("before", trainer)?).map(|_| ()),
         }
     }
 }
 
-/// Keeps an evaluation in the run's folder: its images with prompt and reasoning, and its samples.
-fn keep(folder: &RunFolder, name: &str, samples: &[Judged]) -> Result<()> {
+/// Keeps an evaluation in the run's folder: its images with prompt and reasoning, and its samples, which go on without images.
+fn keep(folder: &RunFolder, name: &str, mut samples: Vec<Judged>) -> Result<Vec<Judged>> {
     let mut cells = Vec::new();
     for of_task in samples.chunk_by(|a, b| a.task == b.task) {
         // The first of each task.
@@ -155,7 +155,9 @@ fn keep(folder: &RunFolder, name: &str, samples: &[Judged]) -> Result<()> {
     if !cells.is_empty() {
         save_grid(&cells, COLUMNS, &folder.path().join("samples").join(format!("{name}.png")))?;
     }
-    folder.write_json(&format!("{name}.json"), &samples)
+    folder.write_json(&format!("{name}.json"), &samples)?;
+    samples.iter_mut().for_each(|sample| sample.image = None);
+    Ok(samples)
 }
 
 fn caption(sample: &Judged) -> String {
