@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use clap::Parser;
 use counterpoint::StepReport;
 use counterpoint::metrics::Metrics;
-use counterpoint::{DynamicGroupScalingConfig, Error, Event, StopToken, Task, Trainer};
+use counterpoint::{DynamicGroupScalingConfig, Error, Event, Judged, StopToken, Task, Trainer};
 use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs};
 use indicatif::{InMemoryTerm, TermLike};
 use serde_json::Value;
@@ -399,6 +399,8 @@ fn json_tells_what_a_recipe_says_and_what_is_not_finite() {
     progress.show(&Event::AttemptsExhausted { task: &task, attempts: 8, filled: 2 });
     progress.show(&Event::GroupDropped { task: &task, reason: "a \"reason\"\nin two lines" });
     progress.show(&Event::StepSkipped { step: 1, reason: "NaN" });
+    let judged = Judged { scores: vec![("right".to_owned(), 0.5)], ..Judged::default() };
+    progress.show(&Event::Evaluated { step: 2, samples: &[judged] });
     progress.show(&Event::Step(&step(2, &[("kl", f64::INFINITY), ("reward", 0.1), ("event", 1.0)])));
     progress.resumed(Path::new("c"), 2);
     progress.stopping();
@@ -414,6 +416,7 @@ fn json_tells_what_a_recipe_says_and_what_is_not_finite() {
         "attempts_exhausted",
         "group_dropped",
         "step_skipped",
+        "evaluated",
         "step",
         "resumed",
         "stopping",
@@ -432,12 +435,13 @@ fn json_tells_what_a_recipe_says_and_what_is_not_finite() {
     assert_eq!(objects[2], serde_json::json!({"event": "attempts_exhausted", "task": 7, "attempts": 8, "filled": 2}));
     assert_eq!(objects[3]["reason"], "a \"reason\"\nin two lines");
     assert_eq!(objects[4], serde_json::json!({"event": "step_skipped", "step": 1, "reason": "NaN"}));
-    assert_eq!((&objects[5]["kl"], &objects[5]["non_finite"]["kl"]), (&Value::Null, &Value::from("inf")));
-    assert_eq!(objects[5]["reward"], 0.1);
-    assert_eq!(objects[8]["resume"], "cargo run -- --resume");
-    assert_eq!(objects[9]["table"], "rows");
-    assert_eq!(objects[10], serde_json::json!({"event": "done", "folder": "runs/toy"}));
-    assert_eq!(objects[11], serde_json::json!({"event": "error", "kind": "non_finite", "message": "three in a row"}));
+    assert_eq!(objects[5], serde_json::json!({"event": "evaluated", "step": 2, "means": {"right": 0.5}}));
+    assert_eq!((&objects[6]["kl"], &objects[6]["non_finite"]["kl"]), (&Value::Null, &Value::from("inf")));
+    assert_eq!(objects[6]["reward"], 0.1);
+    assert_eq!(objects[9]["resume"], "cargo run -- --resume");
+    assert_eq!(objects[10]["table"], "rows");
+    assert_eq!(objects[11], serde_json::json!({"event": "done", "folder": "runs/toy"}));
+    assert_eq!(objects[12], serde_json::json!({"event": "error", "kind": "non_finite", "message": "three in a row"}));
     assert_eq!(err.text(), "");
 }
 

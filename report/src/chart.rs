@@ -37,9 +37,10 @@ const fn more(title: &'static str, unit: &'static str, metrics: &'static [(&'sta
     Plan { title, unit, metrics, main: false }
 }
 
-const PLANS: [Plan; 21] = [
+const PLANS: [Plan; 23] = [
     plan("Reward", "mean score", &[("reward", "reward")]),
     plan("Experts", "mean score", &[("rewards/*/mean", "*")]),
+    plan("Evaluation", "mean score", &[("eval/rewards/*", "*"), ("eval/*", "*")]),
     plan("KL against the reference", "nats", &[("kl", "KL")]),
     plan("Clip ratio", "share of decisions", &[("clip_ratio/low", "low"), ("clip_ratio/high", "high")]),
     plan("Gradient norm", "L2 norm", &[("grad_norm", "before scaling")]),
@@ -49,6 +50,7 @@ const PLANS: [Plan; 21] = [
     plan("Entropy", "nats", &[("entropy", "entropy")]),
     more("Spread of reward", "standard deviation", &[("reward_std", "reward"), ("advantage_std", "advantages")]),
     more("Spread of experts", "standard deviation", &[("rewards/*/std", "*")]),
+    more("Spread of experts within groups", "standard deviation", &[("rewards/*/group_std", "*")]),
     more("Abstentions", "samples", &[("rewards/*/abstained", "*")]),
     more("Failures", "samples", &[("rewards/*/failed", "*")]),
     more("Probability ratio", "", &[("ratio_mean", "mean"), ("ratio_max", "largest")]),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use counterpoint::evaluation::means;
 use counterpoint::{Error, Event};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -82,6 +83,11 @@ impl View for Json {
             ),
             Event::GroupDropped { task, reason, .. } => {
                 self.write("group_dropped", [("task", task.id.into()), ("reason", (*reason).into())]);
+            }
+            Event::Evaluated { step, samples, .. } => {
+                let means = means(samples.iter()).into_iter().map(|(name, mean)| (name, mean.into()));
+                let means: serde_json::Map<String, Value> = means.collect();
+                self.write("evaluated", [("step", (*step).into()), ("means", means.into())]);
             }
             Event::StepSkipped { step, reason, .. } => {
                 self.write("step_skipped", [("step", (*step).into()), ("reason", (*reason).into())]);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
+use counterpoint::evaluation::means;
 use counterpoint::{Error, Event};
 
 use super::{Run, Sink, StageUpdate, View};
@@ -60,6 +61,10 @@ pub(super) fn line(sink: &mut Sink, text: &dyn fmt::Display) {
 /// could move the cursor or break the line, become blanks.
 pub(super) fn warning(event: &Event<'_>) -> Option<String> {
     let text = match event {
+        Event::Evaluated { step, samples, .. } => {
+            let means = means(samples.iter()).into_iter().map(|(name, mean)| format!("{name} {mean:.3}"));
+            format!("evaluated after {step} steps: {}", means.collect::<Vec<_>>().join(", "))
+        }
         Event::StepSkipped { step, reason, .. } => format!("step {} skipped: {reason}", step + 1),
         Event::GroupDropped { task, reason, .. } => format!("task {} left out: {reason}", task.id),
         Event::ScoresFailed { task, reward, failed, reason, .. } => {
