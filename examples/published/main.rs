@@ -48,6 +48,11 @@ fn run(args: &Args) -> Result<()> {
     device.seed(args.seed);
     // The data are looked at before anything is written.
     let recipe = recipe::of(&args.data)?;
+    if std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        let message =
+            format!("{}: expected a folder that is not there or empty; name another, or remove it", args.out.display());
+        return Err(Error::config(message));
+    }
     model::write(&args.out, &device)?;
     towers::write(&args.out.join("towers"), &device)?;
     let path = args.out.join("sync_r1.toml");

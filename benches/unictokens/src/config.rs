@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::default_rules;
 use crate::concept::twice;
-use crate::{ClassRule, ClassRules, ConceptSet, PersonalTasks, Split, Wording};
+use crate::{ClassRule, ClassRules, Concept, ConceptSet, PersonalTasks, Split, Wording};
 
 /// The name under which [`PersonalTasks`] are registered.
 pub const KIND: &str = "unictokens";
@@ -85,18 +85,27 @@ impl PersonalTasksConfig {
     /// # Errors
     /// As [`validate`](Self::validate); [`Data`](counterpoint::ErrorKind::Data) naming the file that cannot be used.
     pub fn init(self, base: &Path) -> Result<PersonalTasks> {
+        self.make(base, PersonalTasks::new)
+    }
+
+    /// As [`init`](Self::init), of tasks that are gone through and not drawn: a pathway may have none.
+    pub(crate) fn init_undrawn(self, base: &Path) -> Result<PersonalTasks> {
+        self.make(base, PersonalTasks::undrawn)
+    }
+
+    fn make(self, base: &Path, new: fn(Vec<Concept>, Split, f64) -> Result<PersonalTasks>) -> Result<PersonalTasks> {
         self.validate()?;
-        self.read(base).map_err(|e| match e.kind() {
+        self.read(base, new).map_err(|e| match e.kind() {
             ErrorKind::Data => e.at("data (the guide's chapter \"Your own data\" describes the folder)"),
             _ => e,
         })
     }
 
-    fn read(self, base: &Path) -> Result<PersonalTasks> {
+    fn read(self, base: &Path, new: fn(Vec<Concept>, Split, f64) -> Result<PersonalTasks>) -> Result<PersonalTasks> {
         let set = ConceptSet::open(&base.join(&self.root))?;
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
-        let tasks = PersonalTasks::new(concepts, self.split, self.visual_share)?;
+        let tasks = new(concepts, self.split, self.visual_share)?;
         Ok(tasks.with_wording(self.wording).with_classes(self.classes))
     }
 }

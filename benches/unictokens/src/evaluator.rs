@@ -45,7 +45,7 @@ pub fn held_out(context: &BuildContext) -> Result<Vec<Task>> {
     let mut config: PersonalTasksConfig = settings("data", &data.settings)?;
     config.split = Split::HeldOut;
     let root = context.resolve(&config.root);
-    let source = config.init(&context.base)?;
+    let source = config.init_undrawn(&context.base)?;
     let mut tasks: Vec<Task> = Vec::new();
     for pathway in [Pathway::Textual, Pathway::Visual] {
         for task in source.all(pathway)? {

@@ -91,7 +91,7 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
 }
 
 /// The images `0.png`, `1.jpg`, ... of `folder`, by number; of several endings of one number, the first of png, jpg, jpeg.
-/// Where no image has a number, all of them, by name.
+/// Where no image has a number, all of them by name, but for masks.
 pub(crate) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .map_err(|e| Error::data(format!("cannot read the folder {}", folder.display())).with_source(e))?;
@@ -103,7 +103,8 @@ pub(crate) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
         let rank = ending.and_then(|e| ENDINGS.iter().position(|known| *known == e));
         match (number, rank) {
             (Some(number), Some(rank)) => found.push((number, rank, path)),
-            (None, Some(_)) => named.push(path),
+            // `0_mask.png` is no photograph.
+            (None, Some(_)) if !is_mask(&path) => named.push(path),
             _ => {}
         }
     }
@@ -114,6 +115,10 @@ pub(crate) fn numbered(folder: &Path) -> Result<Vec<PathBuf>> {
     found.sort();
     found.dedup_by_key(|f| f.0);
     Ok(found.into_iter().map(|f| f.2).collect())
+}
+
+fn is_mask(path: &Path) -> bool {
+    path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem.ends_with("_mask"))
 }
 
 fn missing(path: &Path, source: std::io::Error) -> Error {

@@ -75,6 +75,11 @@ impl PersonalTasks {
     /// [`Data`](counterpoint::ErrorKind::Data) when a reference image cannot be decoded, or a pathway that is asked
     /// for has no fact or no question in this split.
     pub fn new(concepts: Vec<Concept>, split: Split, visual_share: f64) -> Result<Self> {
+        Self::undrawn(concepts, split, visual_share)?.drawable()
+    }
+
+    /// As [`new`](Self::new), to be gone through and not drawn from: a pathway may have nothing.
+    pub(crate) fn undrawn(concepts: Vec<Concept>, split: Split, visual_share: f64) -> Result<Self> {
         if concepts.is_empty() {
             return Err(Error::config("expected at least one concept to make tasks of, got none"));
         }
@@ -91,14 +96,18 @@ impl PersonalTasks {
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
         let (wording, classes) = (Wording::default(), default_rules());
-        let tasks = Self { concepts, split, visual_share, wording, classes };
-        let wanted = [(Pathway::Visual, visual_share > 0.0), (Pathway::Textual, visual_share < 1.0)];
+        Ok(Self { concepts, split, visual_share, wording, classes })
+    }
+
+    /// The same, with something for every pathway that is drawn from.
+    fn drawable(self) -> Result<Self> {
+        let wanted = [(Pathway::Visual, self.visual_share > 0.0), (Pathway::Textual, self.visual_share < 1.0)];
         for (pathway, wanted) in wanted {
-            if wanted && tasks.able(pathway).next().is_none() {
-                return Err(Error::data(tasks.nothing_for(pathway)));
+            if wanted && self.able(pathway).next().is_none() {
+                return Err(Error::data(self.nothing_for(pathway)));
             }
         }
-        Ok(tasks)
+        Ok(self)
     }
 
     /// The same tasks in other words.

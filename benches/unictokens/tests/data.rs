@@ -186,6 +186,7 @@ fn tasks_of_both_pathways_have_what_policy_and_rewards_need() {
     let facts = ["fact a.", "fact b.", "fact c.", "fact d."];
     let expected = json!({
         "facts": facts, "target": 1, "answer": "fact b.", "prompt": "p b", "concept": "<ada>", "pathway": "textual",
+        "noun": "person",
     });
     assert_eq!(*t.params, expected);
     assert_eq!(t.references[0].get_pixel(0, 0), &Rgb([10, 0, 0]));
@@ -204,7 +205,7 @@ fn a_visual_tasks_candidates_are_the_answers_about_its_image() {
     let visual = || PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap().all(Pathway::Visual).unwrap();
     let tasks = visual();
     let answers = ["fact a.", "something else."];
-    let params = |facts: &[&str], target: u64, answer: &str| json!({ "facts": facts, "target": target, "answer": answer, "concept": "<ada>", "pathway": "visual" });
+    let params = |facts: &[&str], target: u64, answer: &str| json!({ "facts": facts, "target": target, "answer": answer, "concept": "<ada>", "pathway": "visual", "noun": "person" });
     assert_eq!(*tasks[0].params, params(&answers, 0, "fact a."));
     assert_eq!(*tasks[1].params, params(&answers, 1, "something else."));
     // One answer about the image, which is a fact: the facts.

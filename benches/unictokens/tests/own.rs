@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use counterpoint::{ErrorKind, Streams, Task, TaskSource};
+use burn::tensor::Device;
+use counterpoint::config::Component;
+use counterpoint::registry::{self, BuildContext};
+use counterpoint::{ErrorKind, Streams, Task, TaskSource, toml};
 use counterpoint_unictokens::{
     ClassRule, ClassRules, ConceptSet, Pathway, PersonalTasks, PersonalTasksConfig, Wording, concept_of,
 };
@@ -156,4 +159,46 @@ fn names_with_spaces_apostrophes_capitals_and_umlauts_and_photographs_of_any_nam
     let set = ConceptSet::open(folder.path()).unwrap();
     let concept = set.concept(name).unwrap();
     assert_eq!((concept.token(), concept.train.len()), (format!("<{name}>"), 4));
+}
+
+fn context(root: &Path) -> BuildContext {
+    let settings: toml::Table = toml::from_str(&format!("root = '{}'", root.display())).unwrap();
+    let data = Component { kind: "unictokens".to_owned(), settings };
+    BuildContext::new(Device::flex(), ".").with_data(data)
+}
+
+#[test]
+fn the_held_out_half_is_judged_by_the_rewards_and_is_not_to_be_empty() {
+    let build = |settings: &str, root: &Path| {
+        registry::evaluator("rewards", &toml::from_str(settings).unwrap(), &context(root)).map(|e| {
+            let splits: Vec<String> = e.tasks().iter().map(|task| e.split(task)).collect();
+            let count = |split: &str| splits.iter().filter(|name| *name == split).count();
+            (count("textual"), count("visual"), e.candidates())
+        })
+    };
+    // Held-out facts: 3, 2 and 1; questions about held-out photographs: 3, 2 and 2, each about two of them.
+    assert_eq!(build("", &concepts()).unwrap(), (6, 7, 4));
+    assert_eq!(build("max_tasks = 2\ncandidates = 1", &concepts()).unwrap(), (2, 2, 1));
+    assert!(build("candidates = 0", &concepts()).unwrap_err().to_string().contains("1 or more"));
+
+    let folder = copy();
+    for name in ["vera", "miso", "kona"] {
+        let info = folder.path().join(format!("concept/train/{name}/info.json"));
+        let text = fs::read_to_string(&info).unwrap();
+        let (start, end) =
+            (text.find("\"num_testing_info\": ").unwrap() + 20, text.find(",\n    \"generation_type").unwrap());
+        fs::write(&info, format!("{}0{}", &text[..start], &text[end..])).unwrap();
+        fs::remove_file(folder.path().join(format!("concept/test/{name}/vqa.json"))).unwrap();
+    }
+    let error = build("", folder.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    let text = error.to_string();
+    assert!(
+        text.contains("a held-out half") && text.contains("num_testing_info") && text.contains("vqa.json"),
+        "{text}"
+    );
+
+    let other = BuildContext::new(Device::flex(), ".");
+    let error = registry::evaluator("rewards", &toml::Table::new(), &other).err().unwrap().to_string();
+    assert!(error.contains("data.kind: expected `unictokens`"), "{error}");
 }
