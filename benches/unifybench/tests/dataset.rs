@@ -161,7 +161,8 @@ fn the_engines_loader_reads_it_and_asks_as_the_language_does() {
                     let target = loaded.facts.iter().position(|f| *f == fact(scene)).unwrap();
                     let expected = serde_json::json!({
                         "facts": loaded.facts, "target": target, "answer": fact(scene),
-                        "concept": concept.token(), "pathway": "visual",
+                        "concept": concept.token(), "pathway": "visual", "noun": concept.class(),
+                        "conversation_type": concept.class(),
                     });
                     assert_eq!(*task.params, expected);
                     assert_eq!(task.base_prompt, photo(concept));

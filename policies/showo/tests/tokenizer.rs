@@ -115,7 +115,7 @@ fn several_concepts_follow_each_other() {
     let found: Vec<u32> =
         tokenizer.encode_question("who is <ada>?").unwrap().into_iter().filter(|&id| id >= first).collect();
     assert_eq!(found, [ada, ada + 1, ada]);
-    for (name, why) in [("bo", "there already"), ("<x>", "without angle brackets"), ("bo_1", "")] {
+    for (name, why) in [("bo", "there already"), ("<x>", "a name without `<`"), ("bo_1", "")] {
         let result = config.with_concepts(&[small(name, 0, 0)]);
         match (why, result) {
             (_, Err(error)) => assert!(error.to_string().contains(why), "{error}"),
