@@ -33,7 +33,7 @@ impl AnswerIds {
         let mut special: Vec<usize> = special(config).map(|id| id as usize).collect();
         special.sort_unstable();
         for run in special.chunk_by(|a, b| a + 1 == *b) {
-            bias = bias.slice_fill([run[0]..run[run.len() - 1] + 1], FORBIDDEN);
+            bias = bias.slice_fill(run[0]..run[run.len() - 1] + 1, FORBIDDEN);
         }
         logits + bias.reshape([1, 1, -1])
     }

@@ -150,7 +150,7 @@ impl ConceptTokens {
         // [N, H]: what stands at each position, on average over the images.
         let seen = model.embed(crate::tokens::to_tensor(&ids, &model.device())).mean_dim(0).squeeze_dim::<2>(0);
         let start = |k: usize| k * positions / (tokens - 1).max(1);
-        let stretch = |k: usize| seen.clone().slice([start(k)..start(k + 1)]).mean_dim(0);
+        let stretch = |k: usize| seen.clone().narrow(0, start(k), start(k + 1) - start(k)).mean_dim(0);
         let rows = std::iter::once(seen.clone().mean_dim(0)).chain((0..tokens - 1).map(stretch)).collect();
         let (_, weight, bias) = model.token_rows(config.image_token_offset as usize, tokens)?;
         Ok(Self {

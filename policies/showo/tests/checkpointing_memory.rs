@@ -1,6 +1,6 @@
 //! What an update takes with and without gradient checkpointing, and that the estimate knows it. Alone in its program, as it
 //! measures it; where the kernel does not say what the peak was, there is nothing to measure.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 
