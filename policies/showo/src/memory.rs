@@ -118,3 +118,30 @@ impl Pass {
         self.rows * (tokens + keys + scores)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use counterpoint::{Segment, Trajectory};
+
+    use super::*;
+
+    /// `trainer.chunk.memory_mib` of `examples/sync_r1_full.toml`.
+    const BUDGET: u64 = 16_384 << 20;
+
+    #[test]
+    fn at_full_size_one_guided_replay_fits_the_recipes_budget_with_checkpointing_alone() {
+        // Show-o 512 x 512: 1.3 billion parameters, 1024 image tokens.
+        let config = ShowoConfig::published(1024, false);
+        let tokens = config.num_vq_tokens;
+        let image = Segment::masked(vec![0; 100], tokens, vec![0; tokens], vec![0.0; tokens], vec![true; tokens]);
+        let trajectory = Trajectory::new(0, vec![image.with_guidance(5.0)]);
+        let chunk = [Replay { trajectory: &trajectory, segment: 0, steps: 0..1 }];
+        let bytes = |checkpointing| {
+            let (fast, ids) = (FastPaths::default(), AnswerIds::default());
+            chunk_bytes(&config, fast, ids, Precision::Bf16, &Trainable::All, checkpointing, &chunk)
+        };
+        let (with, without) = (bytes(true), bytes(false));
+        assert!(with < BUDGET / 4 && without > BUDGET, "{} and {} MiB", with >> 20, without >> 20);
+    }
+}
