@@ -35,7 +35,7 @@ fn stepping_by_hand_is_what_run_does() {
 
 #[test]
 fn events_tell_the_loop_in_its_order() {
-    let mut run = trainer(3, 1).with_folder(&folder("events"));
+    let mut run = trainer(3, 1).with_folder(folder("events"));
     let log = listen(&mut run);
     run.run(&StopToken::new()).unwrap();
     let task = |n: u64| [format!("task {n}: attempt 1, 6 of 6 admitted"), format!("task {n}: 6 of 6 learned from")];
