@@ -6,11 +6,13 @@ use super::items::Item;
 use crate::config::Chunk;
 use crate::{Error, Policy, Replay, Result};
 
-/// Cuts `items` into chunks of one segment kind and decoding, candidates in order.
+/// Cuts `items` into chunks of one segment kind and decoding, candidates in order. Of items that take more than the budget one is
+/// warned of, once in the life of `told`: they are much alike.
 pub(super) fn chunks<'i, 'a>(
     items: &'i [Item<'a>],
     size: Chunk,
     policy: &dyn Policy,
+    told: &Once,
 ) -> Result<Vec<Vec<&'i Item<'a>>>> {
     if size.amount() == 0 {
         return Err(Error::config("trainer.chunk: expected 1 or more, got 0"));
@@ -27,14 +29,13 @@ pub(super) fn chunks<'i, 'a>(
         let of_sort: Vec<&Item<'a>> = items.iter().filter(|item| sort(item) == wanted).collect();
         match size {
             Chunk::Sequences(count) => chunks.extend(of_sort.chunks(count).map(<[_]>::to_vec)),
-            Chunk::Memory(budget) => fill(&mut chunks, of_sort, budget.memory_mib.saturating_mul(1 << 20), policy)?,
+            Chunk::Memory(budget) => {
+                fill(&mut chunks, of_sort, budget.memory_mib.saturating_mul(1 << 20), policy, told)?;
+            }
         }
     }
     Ok(chunks)
 }
-
-/// The items of an update are much alike: one of them is enough to be told of, once.
-static TOLD: Once = Once::new();
 
 /// What to say when one item alone takes more than the budget.
 fn above(bytes: u64, budget: u64) -> Option<String> {
@@ -56,6 +57,7 @@ fn fill<'i, 'a>(
     items: Vec<&'i Item<'a>>,
     budget: u64,
     policy: &dyn Policy,
+    told: &Once,
 ) -> Result<()> {
     let mut replays: Vec<Replay<'_>> = Vec::new();
     for item in items {
@@ -71,7 +73,7 @@ fn fill<'i, 'a>(
             _ => {
                 replays.drain(..replays.len() - 1);
                 if let Some(message) = policy.chunk_bytes(&replays).and_then(|bytes| above(bytes, budget)) {
-                    TOLD.call_once(|| tracing::warn!("{message}"));
+                    told.call_once(|| tracing::warn!("{message}"));
                 }
                 chunks.push(vec![item]);
             }

@@ -27,10 +27,10 @@ impl Updater {
     pub(super) fn gate(&self, groups: &[Group]) -> Result<Metrics> {
         let half = self.policy.half_precision();
         let tolerance = self.config.gate_tolerance;
-        let batch = Batch::new(self.objective.as_ref(), groups, None)?;
+        let batch = Batch::new(self.objective.as_ref(), groups, None, &self.told)?;
         // A text is short beside its image: each kind is held to the tolerance for itself.
         let mut kinds: BTreeMap<SegmentKind, Differences> = BTreeMap::new();
-        for chunk in chunks(&batch.items, self.config.chunk, self.policy.as_ref())? {
+        for chunk in chunks(&batch.items, self.config.chunk, self.policy.as_ref(), &self.told)? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
             // What is trained is what is checked: the differentiable scores, not the detached ones.
             let scores = self.policy.log_probs(&replays, Parameters::Current)?;

@@ -15,6 +15,7 @@ pub use replay::accumulate;
 pub use schedule::{BurnSchedule, Schedule, WarmupCosine};
 
 use std::path::Path;
+use std::sync::Once;
 
 use self::chunk_loss::Old;
 use self::replay::Batch;
@@ -35,6 +36,8 @@ pub struct Updater {
     config: TrainerConfig,
     streams: Streams,
     gated: bool,
+    /// Whether a sequence above the memory budget was warned of.
+    told: Once,
 }
 
 /// What an update did.
@@ -71,6 +74,7 @@ impl Updater {
             config: config.clone(),
             streams,
             gated: false,
+            told: Once::new(),
         })
     }
 
@@ -147,7 +151,7 @@ impl Updater {
         let mut metrics = Metrics::new();
         metrics.insert("lr", self.schedule.rate(step));
         let draw = BatchDraw { streams: self.streams, step };
-        if Batch::new(self.objective.as_ref(), groups, Some(&draw))?.items.is_empty() {
+        if Batch::new(self.objective.as_ref(), groups, Some(&draw), &self.told)?.items.is_empty() {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
@@ -180,7 +184,7 @@ impl Updater {
     ) -> Result<()> {
         let rounds = self.config.updates_per_batch;
         let rate = self.schedule.rate(step);
-        let batch = Batch::new(self.objective.as_ref(), groups, Some(draw))?;
+        let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?;
         let batch = batch.weighted(self.config.importance_cap.limit());
         let means = match self.objective.needs_sequence_ratio() && rounds > 1 {
             true => batch.mean_log_probs(self.policy.as_ref(), self.config.chunk)?,

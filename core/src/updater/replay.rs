@@ -1,5 +1,7 @@
 //! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
 
+use std::sync::Once;
+
 use burn::optim::GradientsParams;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 
@@ -32,7 +34,8 @@ pub fn accumulate(
     chunk: impl Into<Chunk>,
     draw: Option<&BatchDraw>,
 ) -> Result<Replayed> {
-    let batch = Batch::new(objective, groups, draw)?;
+    let told = Once::new();
+    let batch = Batch::new(objective, groups, draw, &told)?;
     let recorded = |item: &Item<'_>, i: usize| item.replay.segment().log_probs[i];
     let old = batch.means(batch.items.iter().map(|item| item.replay.decisions().map(|i| recorded(item, i)).collect()));
     Ok(batch.replay(policy, chunk.into(), 0, Old::Recorded, &old, &mut unwatched)?.0)
@@ -44,13 +47,20 @@ pub(super) struct Batch<'a> {
     objective: &'a dyn Objective,
     noise: Option<Stream>,
     importance_cap: Option<f64>,
+    /// Whether an item above the memory budget was warned of.
+    told: &'a Once,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(objective: &'a dyn Objective, groups: &'a [Group], draw: Option<&BatchDraw>) -> Result<Self> {
+    pub(super) fn new(
+        objective: &'a dyn Objective,
+        groups: &'a [Group],
+        draw: Option<&BatchDraw>,
+        told: &'a Once,
+    ) -> Result<Self> {
         groups.iter().try_for_each(Group::check)?;
         let noise = draw.zip(groups.first()).map(|(draw, first)| draw.noise(first));
-        Ok(Self { items: items(groups, objective, draw), objective, noise, importance_cap: None })
+        Ok(Self { items: items(groups, objective, draw), objective, noise, importance_cap: None, told })
     }
 
     /// The same with importance weights of at most `cap`.
@@ -70,7 +80,7 @@ impl<'a> Batch<'a> {
         watch: Watch<'_>,
     ) -> Result<(Replayed, Vec<Vec<f32>>)> {
         let mut replicas = policy.replicas();
-        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy)?;
+        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy, self.told)?;
         let sequence_ratios = match (self.objective.needs_sequence_ratio(), old) {
             (false, _) => None,
             (true, Old::Current { .. }) => Some(vec![0.0; means.len()]),
@@ -124,7 +134,7 @@ impl<'a> Batch<'a> {
     /// Mean log-probability of each trajectory over its scored decisions as the policy is now, without gradients.
     pub(super) fn mean_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<f64>> {
         let mut rows = vec![Vec::new(); self.items.len()];
-        for chunk in chunks(&self.items, chunk, policy)? {
+        for chunk in chunks(&self.items, chunk, policy, self.told)? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
             let scores = read(&policy.log_probs(&replays, Parameters::Detached)?, &replays)?;
             for (item, row) in chunk.iter().zip(scores) {
