@@ -63,7 +63,7 @@ pub use journal::Journal;
 pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
 pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
 pub use policy::{LogProbs, Parameters, Policy, Replay, Replica};
-pub use reward::{Reward, Score};
+pub use reward::{Judges, Reward, Score};
 pub use rollouts::{Drawn, Rollouts};
 pub use sample::Sample;
 pub use sampler::{Candidate, Draft, Rollout, Sampler, TypedSampler, one_shot};

@@ -1,5 +1,6 @@
 //! Scoring of samples.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Result, Sample, Task};
@@ -72,6 +73,14 @@ pub trait Reward: Send {
         self.score(previews)
     }
 
+    /// Which halves of the loop its scores depend on. Under causal credit ([`Credit`](crate::objective::Credit)) a decision is
+    /// not credited with what a reward says of a half that was over before it. Both by default, which is never wrong.
+    ///
+    /// *Contract*: always the same.
+    fn judges(&self) -> Judges {
+        Judges::Both
+    }
+
     /// Refuses tasks that it could not score as it should, such as a person of whom no reference shows a face. Asked before
     /// the first step about all tasks that stand for the data and in whose class it has a weight
     /// ([`TaskSource::survey`](crate::TaskSource::survey)); accepts everything by default.
@@ -106,6 +115,19 @@ pub trait Reward: Send {
     fn device(&self) -> Option<String> {
         None
     }
+}
+
+/// Which halves of the loop a reward's scores depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judges {
+    /// The answer alone: the same answer has the same score, whatever the image.
+    Understanding,
+    /// The image alone.
+    Generation,
+    /// Both, or it is not known.
+    #[default]
+    Both,
 }
 
 /// What a reward says of one sample.

@@ -21,6 +21,9 @@ pub struct Task {
     pub question: String,
     /// The prompt to which the reasoning is appended: CP = base prompt + IR.
     pub base_prompt: String,
+    /// What is said for the model: candidates write nothing, and generate from base prompt + this. None, which is the rule,
+    /// lets them answer for themselves.
+    pub response: Option<String>,
     /// Images for rewards that compare.
     pub references: Vec<Arc<RgbImage>>,
     /// What the source says besides, as JSON, for rewards and evaluations: `facts` (array of strings), `target` (index into
@@ -37,6 +40,7 @@ impl Task {
             image: None,
             question: question.into(),
             base_prompt: String::new(),
+            response: None,
             references: Vec::new(),
             params: Arc::default(),
         }
@@ -51,6 +55,12 @@ impl Task {
     /// The same task with `base_prompt` before the answer in the compound prompt.
     pub fn with_base_prompt(mut self, base_prompt: impl Into<String>) -> Self {
         self.base_prompt = base_prompt.into();
+        self
+    }
+
+    /// The same task with `response` in place of the candidates' own answers: generation alone.
+    pub fn with_response(mut self, response: impl Into<String>) -> Self {
+        self.response = Some(response.into());
         self
     }
 

@@ -133,14 +133,23 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
         candidates: &[Candidate],
         previews: bool,
     ) -> Result<Vec<Draft<Self::Draft>>> {
-        let question = policy.question(task)?;
-        let texts = self.text.generate(policy, &question, candidates)?;
+        let (question, texts) = match &task.response {
+            Some(_) => (Vec::new(), vec![Continuation::default(); candidates.len()]),
+            None => {
+                let question = policy.question(task)?;
+                let texts = self.text.generate(policy, &question, candidates)?;
+                (question, texts)
+            }
+        };
         let mut states = Vec::with_capacity(texts.len());
         for mut text in texts {
             if self.reasoning == Reasoning::FirstSentence {
                 end_at_sentence(policy, &mut text)?;
             }
-            let response = policy.text(&text.tokens)?.trim().to_owned();
+            let response = match &task.response {
+                Some(given) => given.clone(),
+                None => policy.text(&text.tokens)?.trim().to_owned(),
+            };
             let prompt = policy.compound_prompt(task, &response);
             let prompt_ids = policy.generation_prompt(&prompt)?;
             let cut = policy.cut(&prompt_ids);
@@ -260,6 +269,8 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
     ) -> Rollout {
         let understanding = Segment::text(state.question, state.text.tokens, state.text.log_probs)
             .with_temperature(self.text.scoring_temperature());
+        // What was said for the model is no decision of its own.
+        let mut segments = if task.response.is_none() { vec![understanding] } else { Vec::new() };
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
             .with_guidance(self.image.config().guidance_scale)
@@ -268,8 +279,9 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         if state.cut > 0 && self.overflow == Overflow::Abstain {
             sample = sample.withhold(format!("{} tokens of the compound prompt do not fit the model", state.cut));
         }
+        segments.push(generation);
         let cut = f64::from(u8::from(state.cut > 0));
-        Rollout::new(Trajectory::new(candidate, vec![understanding, generation]), sample).with_metric("prompt/cut", cut)
+        Rollout::new(Trajectory::new(candidate, segments), sample).with_metric("prompt/cut", cut)
     }
 }
 

@@ -1,9 +1,11 @@
 //! From rewards and log-probabilities to a loss.
 
+mod credit;
 mod scope;
 mod sync_grpo;
 mod terms;
 
+pub use credit::Credit;
 pub use scope::{ImagePositions, Scope};
 pub use sync_grpo::{Advantage, Kl, Normalization, Ratio, SyncGrpo, SyncGrpoConfig};
 pub use terms::{GroupShape, Loss, LossStats, Terms};
