@@ -10,7 +10,7 @@ use counterpoint::checkpoint::{Keep, Reader, Writer};
 use counterpoint::updater::accumulate;
 use counterpoint::{Key, Policy, Result, Streams, SyncGrpoConfig};
 use counterpoint_benches::{candidates, question, random_group, tiny_showo};
-use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGitConfig, TextModel};
+use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, ImageScores, MaskGitConfig, TextModel};
 use counterpoint_showo::ShowoPolicy;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -38,8 +38,8 @@ impl ImageModel for Given {
         Ok(())
     }
 
-    fn image_logits(&self, (): &(), _codes: Tensor<2, Int>) -> Tensor<3> {
-        self.0.clone()
+    fn image_scores(&self, (): &(), _codes: Tensor<2, Int>) -> ImageScores {
+        self.0.clone().into()
     }
 }
 

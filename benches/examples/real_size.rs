@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     let logits = stage("one denoising step of guided logits", || {
         let prompts = policy.prepare(&[&prompt], config.guidance_scale)?;
         let masked = Tensor::<2, Int>::full([1, config.num_vq_tokens], config.codebook_size as i64, &device);
-        host(policy.image_logits(&prompts, masked).reshape([-1]))
+        host(policy.image_scores(&prompts, masked).guided.reshape([-1]))
     })?;
     println!("  {} numbers, first {:?}", logits.len(), &logits[..4]);
 

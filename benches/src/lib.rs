@@ -36,7 +36,7 @@ pub fn question(policy: &ShowoPolicy) -> Result<Vec<u32>> {
 
 /// Candidates `0..count` of one task.
 pub fn candidates(count: u64) -> Vec<Candidate> {
-    let candidate = |candidate| Candidate { streams: Streams::new(0), key: Key { step: 0, task: 0, candidate } };
+    let candidate = |candidate| Candidate::new(Streams::new(0), Key { step: 0, task: 0, candidate });
     (0..count).map(candidate).collect()
 }
 

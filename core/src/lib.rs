@@ -51,7 +51,7 @@ pub mod updater;
 // The crates whose types appear in the API.
 pub use {burn, image, inventory, rand, serde_json, toml};
 
-pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored};
+pub use ensemble::{ClassWeights, RewardEnsemble, RewardStatistics, Scored, Shares};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluation::{Evaluator, Judged};
 pub use event::{Event, StepReport, StopToken, Watch, unwatched};
@@ -61,7 +61,9 @@ pub use filter::{
 };
 pub use journal::Journal;
 pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients};
-pub use objective::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms};
+pub use objective::{
+    Credit, GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms,
+};
 pub use policy::{LogProbs, Parameters, Policy, Replay, Replica};
 pub use reward::{Judges, Reward, Score};
 pub use rollouts::{Drawn, Rollouts};

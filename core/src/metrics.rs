@@ -42,6 +42,10 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// | `entropy` | mean entropy in the first update from the batch, nats: that of the policy that sampled |
 /// | `importance_mean` | mean truncated importance weight of the decisions; absent without [`ImportanceCap`](crate::config::ImportanceCap) |
 /// | `gate/max`, `gate/p99`, `gate/mean` | in the first update alone: largest difference, 99 % quantile and mean of the differences between the log-probabilities of sampling and replay, nats; of the kind of segment where they are largest |
+/// | `kl`, `ratio_mean`, `ratio_max`, `clip_ratio/...`, `entropy`, `importance_mean` followed by `/understanding` or `/generation` | the same over the decisions of one half alone |
+/// | `frac_without_sibling` | with several images per answer, share of candidates whose image has no other of the same answer left to be compared with |
+/// | `signal/understanding`, `signal/generation` | every `trainer.signal_every` steps: unbiased estimate of the squared norm of the expected gradient of that half; single ones may be negative |
+/// | `signal/.../noise`, `signal/.../cosine`, `signal/.../batch` | variance of the step's gradient around it; cosine of the gradients of two halves of the step; candidates in a step for which signal and noise would be equal, where the signal is above 0: for a whole run divide the means instead |
 /// | `lr` | learning rate of the step |
 /// | `dgs/threshold` | of Dynamic Group Scaling, after the last group |
 /// | `dgs/pass_rate`, `dgs/attempts` | means over groups: share of a group's drafts that were admitted, and waves of drafts, redraws included |

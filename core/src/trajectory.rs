@@ -14,6 +14,16 @@ pub enum SegmentKind {
     Generation,
 }
 
+impl SegmentKind {
+    /// `/understanding` or `/generation`: the end of the names of metrics about this half.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Understanding => "/understanding",
+            Self::Generation => "/generation",
+        }
+    }
+}
+
 /// How the decisions of a segment depend on each other, which settles how they are replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,6 +142,9 @@ impl Segment {
 pub struct Trajectory {
     /// The candidate's number within its group.
     pub candidate: u64,
+    /// Number of its answer within the group: candidates with equal numbers share their segments of understanding, token by
+    /// token. Its own number where each has an answer of its own.
+    pub answer: u64,
     /// The segments in the order in which they were decided.
     pub segments: Vec<Segment>,
 }
@@ -139,7 +152,13 @@ pub struct Trajectory {
 impl Trajectory {
     /// What `candidate` decided, in order.
     pub fn new(candidate: u64, segments: Vec<Segment>) -> Self {
-        Self { candidate, segments }
+        Self { candidate, answer: candidate, segments }
+    }
+
+    /// The same as one of those that share answer number `answer`.
+    pub fn with_answer(mut self, answer: u64) -> Self {
+        self.answer = answer;
+        self
     }
 
     /// Number of recorded decisions over all segments, |o_i|.

@@ -7,7 +7,7 @@ mod common;
 
 use burn::tensor::{Device, Tensor};
 use common::{Recorded, TablePolicy, trajectory};
-use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
+use counterpoint::objective::{Advantage, Kl, Normalization, Ratio, StepSampling};
 use counterpoint::updater::{Replayed, accumulate};
 use counterpoint::{
     Error, ErrorKind, Group, GroupShape, ImagePositions, Loss, LossStats, Objective, Result, Scope, SyncGrpoConfig,
@@ -54,7 +54,7 @@ fn losses_and_gradients_are_those_of_torch() {
     let fixture = fixture();
     for case in &fixture.cases {
         let (replayed, gradient) = run(&fixture, &case.config, 2, 0);
-        assert_close(&[replayed.stats.loss], &[case.loss], 5e-6, &case.name);
+        assert_close(&[replayed.all.stats.loss], &[case.loss], 5e-6, &case.name);
         assert_close(&gradient, &case.gradient, 5e-6, &case.name);
     }
 }
@@ -76,7 +76,7 @@ fn presets_are_the_published_ones() {
 }
 
 /// Central differences; the inputs stay away from the kinks of the clip.
-fn scalar_gradient(group: &Recorded, config: &SyncGrpoConfig, steps: &[Vec<usize>]) -> Vec<f64> {
+fn scalar_gradient(group: &Recorded, config: &SyncGrpoConfig, steps: &[Vec<(usize, f64)>]) -> Vec<f64> {
     let at = group.flat();
     let moved = |i: usize, by: f64| {
         let mut at = at.clone();
@@ -89,7 +89,7 @@ fn scalar_gradient(group: &Recorded, config: &SyncGrpoConfig, steps: &[Vec<usize
 #[test]
 fn every_combination_of_options_agrees_with_a_scalar_reference() {
     let fixture = fixture();
-    for number in 0..2 * 3 * 2 * 4 * 2 * 2 * 3 {
+    for number in 0..2 * 2 * 3 * 3 * 4 * 3 * 3 * 2 {
         let mut rest = number;
         let mut pick = |n: usize| {
             let digit = rest % n;
@@ -102,7 +102,7 @@ fn every_combination_of_options_agrees_with_a_scalar_reference() {
         // same; with other weights torch is the judge, above.
         let [a_und, a_gen] = if ratio == Ratio::Token { [0.4, 0.6] } else { [0.7, 0.7] };
         let config = SyncGrpoConfig {
-            advantage: [Advantage::Centered, Advantage::Standardized][pick(2)],
+            advantage: [Advantage::Centered, Advantage::Standardized, Advantage::LeaveOneOut][pick(3)],
             normalization: [Normalization::Sum, Normalization::LengthMean, Normalization::TokenMean][pick(3)],
             ratio,
             clip_low,
@@ -111,15 +111,17 @@ fn every_combination_of_options_agrees_with_a_scalar_reference() {
             beta: 0.3,
             a_und,
             a_gen,
-            image_positions: [ImagePositions::All, ImagePositions::Masked][pick(2)],
+            image_positions: [ImagePositions::All, ImagePositions::Masked, ImagePositions::Revealed][pick(3)],
             denoising_steps: [None, Some(2), Some(9)][pick(3)],
+            step_sampling: [StepSampling::Uniform, StepSampling::Stratified][pick(2)],
+            ..SyncGrpoConfig::default()
         };
         let what = format!("{config:?}");
         let (replayed, gradient) = run(&fixture, &config, 4, 1);
         let group = &fixture.group;
         let steps = group.drawn(&config, 1);
         let loss = group.expected(&config, &group.flat(), &steps).loss;
-        assert!((replayed.stats.loss - loss).abs() < 5e-6, "{what}: {loss} {replayed:?}");
+        assert!((replayed.all.stats.loss - loss).abs() < 5e-6, "{what}: {loss} {replayed:?}");
         assert_close(&gradient, &scalar_gradient(group, &config, &steps), 1e-5, &what);
     }
 }
@@ -146,7 +148,7 @@ fn the_fixture_clips_on_both_sides_and_counts_it() {
         }
     }
     assert!(low > 0.0 && high > 0.0, "the inputs should reach both clips: {low} {high}");
-    let stats = &replayed.stats;
+    let stats = &replayed.all.stats;
     assert_eq!([stats.count, stats.clipped_low, stats.clipped_high], [count, low, high]);
     assert_close(&[stats.ratio, stats.ratio_max, stats.kl], &[sum, largest, kl], 1e-6, "statistics");
 }
@@ -160,8 +162,8 @@ fn gradients_do_not_depend_on_the_chunks() {
         for chunk in [1, 2, 3] {
             let (replayed, gradient) = run(&fixture, &config, chunk, 0);
             assert_close(&gradient, &expected, 1e-5, &format!("chunk {chunk} of {config:?}"));
-            assert_close(&[replayed.stats.loss], &[whole.stats.loss], 1e-5, "loss");
-            assert_eq!(replayed.stats.count, whole.stats.count);
+            assert_close(&[replayed.all.stats.loss], &[whole.all.stats.loss], 1e-5, "loss");
+            assert_eq!(replayed.all.stats.count, whole.all.stats.count);
         }
     }
 }
@@ -171,30 +173,34 @@ fn the_average_over_all_subsets_of_steps_is_the_whole_gradient() {
     let fixture = fixture();
     let all = SyncGrpoConfig { image_positions: ImagePositions::Masked, ..SyncGrpoConfig::grpo() };
     let (_, expected) = run(&fixture, &all, 4, 0);
-    let some = SyncGrpoConfig { denoising_steps: Some(2), ..all };
-    // The gradient of each candidate under each of the three subsets {0, 1}, {0, 2}, {1, 2}.
-    let mut seen = std::collections::BTreeMap::new();
-    for step in 0..40 {
-        let (_, gradient) = run(&fixture, &some, 4, step);
-        let mut rest = &gradient[..];
-        for (i, (c, steps)) in fixture.group.candidates.iter().zip(fixture.group.drawn(&some, step)).enumerate() {
-            let (mine, others) = rest.split_at(c.old[0].len() + c.old[1].len());
-            seen.insert((i, steps), mine.to_vec());
-            rest = others;
+    // Of three steps {0, 1}, {0, 2} and {1, 2}; or {0} and one of {1, 2}.
+    for (step_sampling, subsets) in [(StepSampling::Uniform, 3), (StepSampling::Stratified, 2)] {
+        let some = SyncGrpoConfig { denoising_steps: Some(2), step_sampling, ..all.clone() };
+        // The gradient of each candidate under each subset.
+        let mut seen = std::collections::BTreeMap::new();
+        for step in 0..40 {
+            let (_, gradient) = run(&fixture, &some, 4, step);
+            let mut rest = &gradient[..];
+            for (i, (c, drawn)) in fixture.group.candidates.iter().zip(fixture.group.drawn(&some, step)).enumerate() {
+                let (mine, others) = rest.split_at(c.old[0].len() + c.old[1].len());
+                let steps: Vec<usize> = drawn.into_iter().map(|(step, _)| step).collect();
+                seen.insert((i, steps), mine.to_vec());
+                rest = others;
+            }
         }
+        assert_eq!(
+            seen.len(),
+            subsets * fixture.group.candidates.len(),
+            "every subset of every candidate should have been drawn"
+        );
+        let mean: Vec<f64> = (0..fixture.group.candidates.len())
+            .flat_map(|i| {
+                let of: Vec<&Vec<f64>> = seen.iter().filter(|((j, _), _)| *j == i).map(|(_, g)| g).collect();
+                (0..of[0].len()).map(|k| of.iter().map(|g| g[k]).sum::<f64>() / of.len() as f64).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_close(&mean, &expected, 1e-6, "average");
     }
-    assert_eq!(
-        seen.len(),
-        3 * fixture.group.candidates.len(),
-        "every subset of every candidate should have been drawn"
-    );
-    let mean: Vec<f64> = (0..fixture.group.candidates.len())
-        .flat_map(|i| {
-            let of: Vec<&Vec<f64>> = seen.iter().filter(|((j, _), _)| *j == i).map(|(_, g)| g).collect();
-            (0..of[0].len()).map(|k| of.iter().map(|g| g[k]).sum::<f64>() / of.len() as f64).collect::<Vec<_>>()
-        })
-        .collect();
-    assert_close(&mean, &expected, 1e-6, "average");
 }
 
 #[test]
@@ -342,7 +348,7 @@ impl Objective for Bare {
 
 #[test]
 fn an_objective_that_says_nothing_else_scores_everything_against_the_reference() {
-    assert_eq!(Bare.scope(), Scope { image_positions: ImagePositions::All, denoising_steps: None });
+    assert_eq!(Bare.scope(), Scope::default());
     assert!(Bare.needs_reference() && !Bare.needs_sequence_ratio());
 }
 

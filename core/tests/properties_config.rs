@@ -82,6 +82,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
             TrainerConfig {
                 steps,
                 group_size,
+                images_per_answer: if keep_best { group_size } else { 1 },
                 tasks_per_step,
                 max_attempts,
                 updates_per_batch,
@@ -95,6 +96,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 max_grad_norm,
                 gate_tolerance,
                 importance_cap,
+                signal_every: checkpoint_every / 2,
                 max_non_finite,
                 max_idle: 2 * max_non_finite,
                 checkpoint_every,

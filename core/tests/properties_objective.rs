@@ -6,7 +6,7 @@ mod common;
 mod properties;
 
 use common::{Decisions, Recorded};
-use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
+use counterpoint::objective::{Advantage, Kl, Normalization, Ratio, StepSampling};
 use counterpoint::{ImagePositions, Objective, SyncGrpoConfig};
 use properties::cases;
 use proptest::collection::vec;
@@ -64,13 +64,14 @@ fn configs() -> impl Strategy<Value = SyncGrpoConfig> {
         select(vec![Normalization::Sum, Normalization::LengthMean, Normalization::TokenMean]),
         select(vec![Ratio::Token, Ratio::Sequence]),
         select(vec![Kl::K1, Kl::K2, Kl::K3, Kl::None]),
-        select(vec![ImagePositions::All, ImagePositions::Masked]),
+        select(vec![ImagePositions::All, ImagePositions::Masked, ImagePositions::Revealed]),
         prop_oneof![Just(None), (1..5_usize).prop_map(Some)],
+        select(vec![StepSampling::Uniform, StepSampling::Stratified]),
     );
     let weight = || prop_oneof![4 => 0.0..2.0, 1 => Just(0.0)];
     let numbers = (0.0..=1.0, 0.0..1.0, weight(), weight(), weight());
     (named, numbers).prop_map(|(named, (clip_low, clip_high, beta, a_und, a_gen))| {
-        let (advantage, normalization, ratio, kl, image_positions, denoising_steps) = named;
+        let (advantage, normalization, ratio, kl, image_positions, denoising_steps, step_sampling) = named;
         SyncGrpoConfig {
             advantage,
             normalization,
@@ -83,6 +84,8 @@ fn configs() -> impl Strategy<Value = SyncGrpoConfig> {
             a_gen,
             image_positions,
             denoising_steps,
+            step_sampling,
+            ..SyncGrpoConfig::default()
         }
     })
 }
@@ -96,12 +99,12 @@ proptest! {
     ) {
         let (replayed, gradient) = group.replay(&config, chunk, step);
         let expected = group.expected(&config, &group.flat(), &group.drawn(&config, step));
-        let error = (replayed.stats.loss - expected.loss).abs();
-        prop_assert!(error <= 5e-6 * expected.magnitude, "{} {expected:?}", replayed.stats.loss);
+        let error = (replayed.all.stats.loss - expected.loss).abs();
+        prop_assert!(error <= 5e-6 * expected.magnitude, "{} {expected:?}", replayed.all.stats.loss);
         for (i, (got, wanted)) in gradient.iter().zip(&expected.gradient).enumerate() {
             prop_assert!((got - wanted).abs() <= 5e-6 * expected.weight, "[{i}] {got} {wanted}");
         }
-        let (got, wanted) = (&replayed.stats, &expected.stats);
+        let (got, wanted) = (&replayed.all.stats, &expected.stats);
         prop_assert_eq!(
             [got.count, got.clipped_low, got.clipped_high],
             [wanted.count, wanted.clipped_low, wanted.clipped_high]

@@ -152,7 +152,7 @@ impl Parity {
         let contexts = self.contexts()?;
         let contexts: Vec<&[u32]> = contexts.iter().map(Vec::as_slice).collect();
         let prompts = policy.prepare(&contexts, self.config.guidance_scale)?;
-        let guided = policy.image_logits(&prompts, self.codes(&conditional));
+        let guided = policy.image_scores(&prompts, self.codes(&conditional)).guided;
         self.check(report, "t2i.guided_image_logits", &floats(guided)?, self.tolerances.logits)?;
 
         let rows = self.expected.get("mmu.input_ids")?.id_rows();
@@ -182,8 +182,8 @@ impl Parity {
             let rows = &inputs[step * batch..(step + 1) * batch];
             let ids = &chosen[step * batch..(step + 1) * batch];
             let logits = match step {
-                0 => policy.first_logits(&prompts, self.codes(rows)),
-                _ => policy.image_logits(&prompts, self.codes(rows)),
+                0 => policy.first_scores(&prompts, self.codes(rows)).guided,
+                _ => policy.image_scores(&prompts, self.codes(rows)).guided,
             };
             let all = log_softmax(logits, 2);
             let scores = all.gather(2, tokens::to_tensor(ids, &self.device).unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
@@ -217,8 +217,7 @@ impl Parity {
         let context = self.expected.get("mmu.input_ids")?.ids();
         let length = self.expected.get("mmu.greedy_ids")?.values.len();
         let config = AutoregressiveConfig { max_new_tokens: length, temperature: 0.0, ..Default::default() };
-        let candidate =
-            counterpoint::Candidate { streams: counterpoint::Streams::new(0), key: counterpoint::Key::task(0, 0) };
+        let candidate = counterpoint::Candidate::new(counterpoint::Streams::new(0), counterpoint::Key::task(0, 0));
         let text = config.init()?.generate(policy, &context, &[candidate])?.remove(0);
         let ids: Vec<f64> = text.tokens.iter().map(|&id| f64::from(id)).collect();
         let log_probs: Vec<f64> = text.log_probs.iter().map(|&p| f64::from(p)).collect();
@@ -248,7 +247,7 @@ impl Parity {
         };
         compare(report, "grpo.cur_und", &understanding, self.tolerances.logits)?;
         compare(report, "grpo.cur_gen", &generation, self.tolerances.logits)?;
-        compare(report, "grpo.loss", &[replayed.stats.loss], self.tolerances.gradients)?;
+        compare(report, "grpo.loss", &[replayed.all.stats.loss], self.tolerances.gradients)?;
 
         let norms = policy.learner().gradient_norms()?;
         let names = self.expected.names("grpo.grad_norm.")?;

@@ -10,7 +10,7 @@ mod schedule;
 mod text;
 mod unified;
 
-pub use maskgit::{Canvas, ImageModel, MaskGit, MaskGitConfig, least_confident};
+pub use maskgit::{Canvas, ImageModel, ImageScores, MaskGit, MaskGitConfig, RevealOrder, least_confident};
 pub use schedule::MaskSchedule;
 pub use text::{Autoregressive, AutoregressiveConfig, Continuation, TextModel};
 pub use unified::{Overflow, Reasoning, UnifiedConfig, UnifiedModel, UnifiedSampler};

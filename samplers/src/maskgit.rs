@@ -35,17 +35,33 @@ pub trait ImageModel {
         None
     }
 
-    /// As [`image_logits`](Self::image_logits) while every token is masked, right after the prompts were prepared: images
+    /// As [`image_scores`](Self::image_scores) while every token is masked, right after the prompts were prepared: images
     /// with equal prompts have equal scores, which a model may compute once.
-    fn first_logits(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> Tensor<3> {
-        self.image_logits(prompts, codes)
+    fn first_scores(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> ImageScores {
+        self.image_scores(prompts, codes)
     }
 
-    /// Guided scores of every code at every position, f32.
+    /// Scores of every code at every position.
     ///
     /// # Shapes
-    /// `codes` `[B, N]`, in `0..=K`; output `[B, N, K]`.
-    fn image_logits(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> Tensor<3>;
+    /// `codes` `[B, N]`, in `0..=K`.
+    fn image_scores(&self, prompts: &Self::Prompts, codes: Tensor<2, Int>) -> ImageScores;
+}
+
+/// Scores (logits) of every code at every position, `[B, N, K]`, f32.
+#[derive(Debug, Clone)]
+pub struct ImageScores {
+    /// Guided: what codes are drawn from.
+    pub guided: Tensor<3>,
+    /// Given the prompt alone; the same without guidance.
+    pub conditional: Tensor<3>,
+}
+
+/// Without guidance.
+impl From<Tensor<3>> for ImageScores {
+    fn from(logits: Tensor<3>) -> Self {
+        Self { guided: logits.clone(), conditional: logits }
+    }
 }
 
 /// Settings of [`MaskGit`]. The public release of Show-o paints 512 x 512 pixels with T = 50, a guidance scale of 5 and the
@@ -59,6 +75,13 @@ pub struct MaskGitConfig {
     pub checkpoint_step: usize,
     /// Classifier-free guidance scale g, at least 0.
     pub guidance_scale: f32,
+    /// Whether the log-probabilities that are recorded, and so scored again in updates, are those of the guided
+    /// distribution, from which codes are drawn. `false` takes the conditional one: guidance then shapes rollouts and stays
+    /// out of the likelihood, which leaves half of the work of an update and much less noise (Mask-GRPO and the like do so).
+    /// Default: `true`, as in the paper.
+    pub score_guidance: bool,
+    /// Which positions are decided at a step.
+    pub order: RevealOrder,
     /// Temperature that the guided scores are divided by before codes are drawn, above 0. The public release of Show-o has
     /// none: 1.
     pub token_temperature: f32,
@@ -71,12 +94,27 @@ pub struct MaskGitConfig {
     pub schedule: MaskSchedule,
 }
 
+/// Which positions are decided at a step, of those that are undecided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevealOrder {
+    /// The most confident ones, with the noise of `remask_temperature` (MaskGIT, Show-o).
+    #[default]
+    Confidence,
+    /// As many, each set equally likely, whatever the model says: the order is no decision of the model's, and the likelihood
+    /// of what a step reveals (`objective.image_positions = "revealed"`) is that of the image exactly. The emerge sampler of
+    /// MaskGRPO.
+    Random,
+}
+
 impl Default for MaskGitConfig {
     fn default() -> Self {
         Self {
             timesteps: 50,
             checkpoint_step: 0,
             guidance_scale: 5.0,
+            score_guidance: true,
+            order: RevealOrder::Confidence,
             token_temperature: 1.0,
             remask_temperature: 1.0,
             schedule: MaskSchedule::Cosine,
@@ -85,6 +123,16 @@ impl Default for MaskGitConfig {
 }
 
 impl MaskGitConfig {
+    /// Whether what is recorded is guided.
+    fn records_guidance(&self) -> bool {
+        self.score_guidance || self.guidance_scale == 0.0
+    }
+
+    /// The guidance scale of the log-probabilities that are recorded.
+    pub fn scored_guidance(&self) -> f32 {
+        if self.score_guidance { self.guidance_scale } else { 0.0 }
+    }
+
     /// The sampler with these settings.
     ///
     /// # Errors
@@ -124,7 +172,7 @@ pub struct Canvas {
     pub step: usize,
     /// Chosen codes `[step * N]`, step-major; decided positions repeat their standing code.
     pub chosen: Vec<u32>,
-    /// Guided and tempered log-probabilities of `chosen`.
+    /// Tempered log-probabilities of `chosen`, guided or not ([`MaskGitConfig::score_guidance`]).
     pub log_probs: Vec<f32>,
     /// Whether a position was undecided before that step.
     pub undecided: Vec<bool>,
@@ -211,30 +259,37 @@ impl<'a> Batch<'a> {
     fn step<M: ImageModel>(&mut self, config: &MaskGitConfig, model: &M, prompts: &M::Prompts, step: usize) {
         let [batch, tokens] = self.codes.dims();
         let classes = self.mask as usize;
-        let logits = match step {
-            0 => model.first_logits(prompts, self.codes.clone()),
-            _ => model.image_logits(prompts, self.codes.clone()),
+        let ImageScores { guided, conditional } = match step {
+            0 => model.first_scores(prompts, self.codes.clone()),
+            _ => model.image_scores(prompts, self.codes.clone()),
         };
-        let tempered = if config.token_temperature == 1.0 { logits } else { logits / config.token_temperature };
-        let log_probs = log_softmax(tempered, 2);
+        let tempered = |logits: Tensor<3>| match config.token_temperature {
+            1.0 => log_softmax(logits, 2),
+            temperature => log_softmax(logits / temperature, 2),
+        };
+        let log_probs = tempered(guided);
         let uniforms = self.uniforms("image.token", step).reshape([batch * tokens, 1]);
         let probs = log_probs.clone().exp().reshape([batch * tokens, classes]);
         let drawn = invert_cdf(probs, uniforms).reshape([batch, tokens]);
 
         let undecided = self.codes.clone().equal_scalar(self.mask as i64);
         let chosen = self.codes.clone().mask_where(undecided.clone(), drawn);
-        let chosen_log_probs = log_probs.gather(2, chosen.clone().unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-        self.records.push([
-            chosen.clone().cast(FloatDType::F32),
-            chosen_log_probs.clone(),
-            undecided.clone().cast(FloatDType::F32),
-        ]);
+        let of_chosen = |all: Tensor<3>| all.gather(2, chosen.clone().unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
+        let chosen_log_probs = of_chosen(log_probs);
+        let recorded = match config.records_guidance() {
+            true => chosen_log_probs.clone(),
+            false => of_chosen(tempered(conditional)),
+        };
+        self.records.push([chosen.clone().cast(FloatDType::F32), recorded, undecided.clone().cast(FloatDType::F32)]);
 
         let remask = config.schedule.remask(step, config.timesteps, self.tokens, self.undecided_count);
         let temperature = annealed(config, step);
-        let confidence = match temperature > 0.0 {
-            true => chosen_log_probs + gumbel(self.uniforms("image.remask", step)) * temperature,
-            false => chosen_log_probs,
+        let confidence = match config.order {
+            RevealOrder::Random => self.uniforms("image.remask", step),
+            RevealOrder::Confidence if temperature > 0.0 => {
+                chosen_log_probs + gumbel(self.uniforms("image.remask", step)) * temperature
+            }
+            RevealOrder::Confidence => chosen_log_probs,
         };
         self.codes = chosen.mask_fill(least_confident(confidence, undecided, remask), self.mask as i64);
         self.undecided_count = remask;

@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn texts_do_not_depend_on_how_often_they_are_looked_at() {
         let sampler = AutoregressiveConfig { max_new_tokens: 14, ..Default::default() }.init().unwrap();
-        let candidate = |candidate| Candidate { streams: Streams::new(1), key: Key { step: 0, task: 0, candidate } };
+        let candidate = |candidate| Candidate::new(Streams::new(1), Key { step: 0, task: 0, candidate });
         let candidates: Vec<Candidate> = (0..12).map(candidate).collect();
         let expected = sampler.generate(&Even, &[1], &candidates).unwrap();
         let lengths: Vec<usize> = expected.iter().map(|text| text.tokens.len()).collect();

@@ -137,7 +137,7 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
             Some(_) => (Vec::new(), vec![Continuation::default(); candidates.len()]),
             None => {
                 let question = policy.question(task)?;
-                let texts = self.text.generate(policy, &question, candidates)?;
+                let texts = self.answers(policy, &question, candidates)?;
                 (question, texts)
             }
         };
@@ -218,6 +218,21 @@ fn is_sentence(text: &str) -> bool {
 }
 
 impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
+    /// What each of `candidates` answers, written once for those that share an answer.
+    fn answers(&self, policy: &P, question: &[u32], candidates: &[Candidate]) -> Result<Vec<Continuation>> {
+        let mut writers: Vec<Candidate> = Vec::new();
+        let mut writer_of = Vec::with_capacity(candidates.len());
+        for writer in candidates.iter().map(Candidate::answering) {
+            let known = writers.iter().position(|known| *known == writer);
+            writer_of.push(known.unwrap_or(writers.len()));
+            if known.is_none() {
+                writers.push(writer);
+            }
+        }
+        let texts = self.text.generate(policy, question, &writers)?;
+        Ok(writer_of.into_iter().map(|writer| texts[writer].clone()).collect())
+    }
+
     fn paint(
         &self,
         policy: &P,
@@ -273,7 +288,7 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         let mut segments = if task.response.is_none() { vec![understanding] } else { Vec::new() };
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
-            .with_guidance(self.image.config().guidance_scale)
+            .with_guidance(self.image.config().scored_guidance())
             .with_temperature(self.image.config().token_temperature);
         let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
         if state.cut > 0 && self.overflow == Overflow::Abstain {

@@ -8,7 +8,7 @@ mod properties;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Writer, candidates, softmax};
 use counterpoint::{Candidate, Result};
-use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, MaskGitConfig, MaskSchedule};
+use counterpoint_samplers::{AutoregressiveConfig, Canvas, ImageModel, ImageScores, MaskGitConfig, MaskSchedule};
 use properties::cases;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -59,12 +59,12 @@ impl ImageModel for Leaning {
         Ok(())
     }
 
-    fn image_logits(&self, (): &(), codes: Tensor<2, Int>) -> Tensor<3> {
+    fn image_scores(&self, (): &(), codes: Tensor<2, Int>) -> ImageScores {
         let [batch, tokens] = codes.dims();
         let codes: Vec<u32> = codes.into_data().iter::<i64>().map(|id| id as u32).collect();
         let rows = codes.chunks(tokens).flat_map(|row| (0..tokens).flat_map(|n| self.logits(row, n)));
         let shape = [batch, tokens, self.codes()];
-        Tensor::from_data(TensorData::new(rows.collect::<Vec<f32>>(), shape), &Device::flex())
+        Tensor::<3>::from_data(TensorData::new(rows.collect::<Vec<f32>>(), shape), &Device::flex()).into()
     }
 }
 
@@ -97,6 +97,7 @@ fn configs() -> impl Strategy<Value = MaskGitConfig> {
             token_temperature,
             remask_temperature,
             schedule,
+            ..MaskGitConfig::default()
         },
     )
 }

@@ -54,7 +54,7 @@ pub fn update(common: &Common) -> Result<Value> {
         let norms = policy.learner().gradient_norms()?;
         let norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
         if check.is_empty() {
-            check = vec![replayed.stats.loss, norm];
+            check = vec![replayed.all.stats.loss, norm];
         }
         policy.learner().apply(1e-6, (1.0 / (norm + 1e-6)).min(1.0))
     })?;
@@ -114,7 +114,7 @@ pub(crate) fn first_logits(policy: &ShowoPolicy, common: &Common, inputs: &Input
     let prompts = policy.prepare(&prompts(inputs), common.guidance)?;
     let mask = policy.codebook_size() as i32;
     let codes = Tensor::<2, Int>::full([common.group, policy.image_tokens()], mask, policy.device());
-    spread(policy.image_logits(&prompts, codes).reshape([-1]))
+    spread(policy.image_scores(&prompts, codes).guided.reshape([-1]))
 }
 
 /// Every so-manieth number, at most [`COMPARED`].

@@ -22,6 +22,11 @@ pub struct TrainerConfig {
     pub steps: u64,
     /// Candidates G that a group learns from, 2 or more: the advantage of a single one is always 0. Paper: 9.
     pub group_size: usize,
+    /// Images that are painted for each answer, 1 or more, a divisor of `group_size`, which counts images. With 2 or more an
+    /// image is compared with those of the same answer, so that it is not credited with the luck of the text, and answers are
+    /// compared by the means over their images; as many as `group_size` leave a single answer, whose text has nothing to be
+    /// compared with. Ours: 1, the paper's.
+    pub images_per_answer: usize,
     /// Tasks, and so groups, per step, 1 or more. Ours: 1.
     pub tasks_per_step: usize,
     /// Waves of drafts that may be drawn for one group, 1 or more. Ours: 8 (the papers leave it unbounded).
@@ -56,6 +61,9 @@ pub struct TrainerConfig {
     pub gate_tolerance: f64,
     /// Truncated importance weights between sampling and training: `"none"`, or the largest weight, above 0. Ours: `"none"`.
     pub importance_cap: ImportanceCap,
+    /// Steps from one measurement of the gradient's signal and noise to the next (`signal/` in the metrics); each costs
+    /// about one update more. 0 for none. Ours: 0.
+    pub signal_every: u64,
     /// Steps in a row with non-finite numbers that stop the run, 1 or more. Ours: 3.
     pub max_non_finite: usize,
     /// Steps in a row without an update that stop the run (every group dropped, every answer empty); 0 never does. Ours: 20.
@@ -73,6 +81,7 @@ impl Default for TrainerConfig {
         Self {
             steps: 100,
             group_size: 9,
+            images_per_answer: 1,
             tasks_per_step: 1,
             max_attempts: 8,
             updates_per_batch: 1,
@@ -86,6 +95,7 @@ impl Default for TrainerConfig {
             max_grad_norm: 1.0,
             gate_tolerance: 1e-3,
             importance_cap: ImportanceCap::None,
+            signal_every: 0,
             max_non_finite: 3,
             max_idle: 20,
             checkpoint_every: 10,
@@ -111,6 +121,13 @@ impl TrainerConfig {
         };
         at_least(1, "steps", self.steps)?;
         at_least(2, "group_size", self.group_size as u64)?;
+        at_least(1, "images_per_answer", self.images_per_answer as u64)?;
+        Problem::unless(
+            self.group_size.is_multiple_of(self.images_per_answer),
+            "trainer.images_per_answer",
+            &format!("a divisor of trainer.group_size = {}", self.group_size),
+            self.images_per_answer,
+        )?;
         at_least(1, "tasks_per_step", self.tasks_per_step as u64)?;
         at_least(1, "max_attempts", self.max_attempts as u64)?;
         at_least(1, "updates_per_batch", self.updates_per_batch as u64)?;
@@ -149,9 +166,13 @@ mod tests {
 
     #[test]
     fn every_value_out_of_range_is_refused_by_its_name() {
-        let changes: [(&str, Change); 21] = [
+        let changes: [(&str, Change); 23] = [
             ("trainer.steps: expected an integer of 1 or more, got 0", |c| c.steps = 0),
             ("trainer.group_size: expected an integer of 2 or more, got 1", |c| c.group_size = 1),
+            ("trainer.images_per_answer: expected an integer of 1 or more, got 0", |c| c.images_per_answer = 0),
+            ("trainer.images_per_answer: expected a divisor of trainer.group_size = 9, got 2", |c| {
+                c.images_per_answer = 2;
+            }),
             ("trainer.tasks_per_step:", |c| c.tasks_per_step = 0),
             ("trainer.max_attempts:", |c| c.max_attempts = 0),
             ("trainer.updates_per_batch:", |c| c.updates_per_batch = 0),

@@ -1,6 +1,7 @@
 //! Several rewards as one: `R = sum_k w_k s_k`, with weights per concept class.
 
 mod member;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::member::{Member, What};
+pub use self::shares::Shares;
 use crate::config::nearest;
 use crate::{Error, ErrorKind, Result, Reward, Sample, Score, Task};
 
@@ -41,6 +43,8 @@ pub struct RewardEnsemble {
 pub struct Scored {
     /// R, finite; `None` when a reward failed or all abstained: the sample is dropped from its group.
     pub total: Option<f64>,
+    /// R by what its parts judge; all 0 without a total.
+    pub shares: Shares,
     /// Name and score of every reward that was asked, in the ensemble's order.
     pub parts: Vec<(String, Score)>,
 }
@@ -214,7 +218,7 @@ impl RewardEnsemble {
             }
         }
         for (sample, item) in samples.iter().zip(&mut scored) {
-            item.total = self.combine(&sample.class, &item.parts);
+            (item.total, item.shares) = self.combine(&sample.class, &item.parts);
             if item.total.is_some_and(|total| !total.is_finite()) {
                 return Err(Error::new(
                     ErrorKind::NonFinite,
@@ -265,8 +269,10 @@ impl RewardEnsemble {
         table.and_then(|t| t.get(name)).copied().unwrap_or(0.0)
     }
 
-    fn combine(&self, class: &str, parts: &[(String, Score)]) -> Option<f64> {
+    /// R and its shares; no total where a reward failed or all abstained.
+    fn combine(&self, class: &str, parts: &[(String, Score)]) -> (Option<f64>, Shares) {
         let (mut sum, mut present, mut all) = (0.0, 0.0, 0.0);
+        let mut shares = Shares::default();
         for (name, score) in parts {
             let weight = self.weight(class, name);
             all += weight;
@@ -274,13 +280,22 @@ impl RewardEnsemble {
                 Score::Value(value) => {
                     sum += weight * value;
                     present += weight;
+                    let judges = self.members.iter().find(|member| member.name == *name).map(|member| member.judges);
+                    *shares.of_mut(judges.unwrap_or_default()) += weight * value;
                 }
                 Score::Abstain(_) => {}
-                Score::Fail(_) => return None,
+                Score::Fail(_) => return (None, Shares::default()),
             }
         }
+        if present <= 0.0 {
+            return (None, Shares::default());
+        }
         // Without abstentions the sum is taken as it is, not rounded once more by a factor of 1.
-        (present > 0.0).then(|| if present == all { sum } else { sum * (all / present) })
+        let scale = all / present;
+        match present == all {
+            true => (Some(sum), shares),
+            false => (Some(sum * scale), shares.scaled(scale)),
+        }
     }
 
     fn ask(&self, member: &Member, samples: &[Sample], what: What) -> Result<Vec<Score>> {

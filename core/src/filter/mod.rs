@@ -81,7 +81,7 @@ use crate::Result;
 /// # }
 /// ```
 pub trait GroupFilter: Send {
-    /// Whether each draft of a wave is to be finished, by the surrogate score of its preview (higher is better; all
+    /// Whether each draft of a wave, or each answer where several images are painted for one, is to be finished, by the surrogate score of its preview (higher is better; all
     /// zero when [`needs_preview`](GroupFilter::needs_preview) is false).
     fn admit(&mut self, scores: &[f64]) -> Vec<bool>;
 

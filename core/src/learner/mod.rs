@@ -76,6 +76,25 @@ pub trait Learner: Send {
         ))
     }
 
+    /// Takes the accumulated gradients out: none are left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when this learner does not give them out: the default.
+    fn take(&mut self) -> Result<GradientsParams> {
+        Err(Error::contract(
+            "this learner does not give its gradients out, which measuring their signal needs; implement `take` and `dot`, or \
+             set trainer.signal_every = 0",
+        ))
+    }
+
+    /// Inner product of two gradients of its parameters.
+    ///
+    /// # Errors
+    /// As [`take`](Learner::take); [`ErrorKind::Contract`](crate::ErrorKind::Contract) when they cannot be read from the device.
+    fn dot(&self, _a: &GradientsParams, _b: &GradientsParams) -> Result<f64> {
+        Err(Error::contract("this learner does not compare gradients; implement `take` and `dot`"))
+    }
+
     /// L2 norm of the accumulated gradient of each parameter, by its path.
     ///
     /// # Errors
@@ -252,6 +271,34 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     fn add(&mut self, gradients: GradientsParams) -> Result<()> {
         self.gradients.accumulate(&self.module, gradients);
         Ok(())
+    }
+
+    fn take(&mut self) -> Result<GradientsParams> {
+        Ok(self.gradients.grads())
+    }
+
+    fn dot(&self, a: &GradientsParams, b: &GradientsParams) -> Result<f64> {
+        struct Dot<'a> {
+            a: &'a GradientsParams,
+            b: &'a GradientsParams,
+            products: Vec<Tensor<1>>,
+        }
+        impl ModuleVisitor for Dot<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if let (Some(a), Some(b)) = (self.a.get::<D>(param.id), self.b.get::<D>(param.id)) {
+                    self.products.push((a * b).sum().cast(DType::F32));
+                }
+            }
+        }
+        let mut dot = Dot { a, b, products: Vec::new() };
+        self.module.visit(&mut dot);
+        if dot.products.is_empty() {
+            return Ok(0.0);
+        }
+        let products = Tensor::cat(dot.products, 0).try_into_vec_as::<f32>().map_err(|e| {
+            Error::contract("cannot read a product of gradients from the device").with_source(e.to_string())
+        })?;
+        Ok(products.into_iter().map(f64::from).sum())
     }
 
     fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>> {

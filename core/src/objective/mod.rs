@@ -6,7 +6,7 @@ mod sync_grpo;
 mod terms;
 
 pub use credit::Credit;
-pub use scope::{ImagePositions, Scope};
+pub use scope::{ImagePositions, Remask, Scope, StepSampling};
 pub use sync_grpo::{Advantage, Kl, Normalization, Ratio, SyncGrpo, SyncGrpoConfig};
 pub use terms::{GroupShape, Loss, LossStats, Terms};
 
@@ -17,7 +17,8 @@ use crate::Result;
 /// *Contract*: the loss of a batch is the sum of the losses of its chunks, however it is cut into chunks; everything
 /// that couples candidates (means over the group, lengths) goes into [`advantages`](Objective::advantages) and
 /// [`weight`](Objective::weight), which are computed before.
-/// *Call order*: `advantages` once for a group; then, for each update, `weight` once for each segment of each of its
+/// *Call order*: `advantages` once for each set of decisions that are compared with each other, which is the whole group unless
+/// credit or several images per answer tell the halves apart; then, for each update, `weight` once for each segment of each of its
 /// candidates, and `loss` once for each chunk. The check before the first update asks for weights too.
 /// *Threading*: `Send + Sync`: where a policy has replicas, `loss` is called from several threads at once.
 ///
@@ -70,7 +71,8 @@ use crate::Result;
 /// # }
 /// ```
 pub trait Objective: Send + Sync {
-    /// Advantages A_i of a group's rewards R_i.
+    /// Advantages A_i of rewards R_i that are compared with each other: those of a group's candidates, or of its answers, or of
+    /// the images of one answer.
     fn advantages(&self, rewards: &[f64]) -> Vec<f64>;
 
     /// Weight of every scored decision of `segment` of candidate `candidate`: its a_j and its share in the mean.
@@ -85,6 +87,11 @@ pub trait Objective: Send + Sync {
     /// Which recorded decisions are scored. All of them by default.
     fn scope(&self) -> Scope {
         Scope::default()
+    }
+
+    /// Which rewards a decision is credited with. All of them by default.
+    fn credit(&self) -> Credit {
+        Credit::Joint
     }
 
     /// Whether [`Terms::reference`] is needed. `false` saves the reference's forward passes.

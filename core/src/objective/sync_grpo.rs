@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, Terms};
+use super::{Credit, GroupShape, ImagePositions, Loss, LossStats, Objective, Remask, Scope, StepSampling, Terms};
 use crate::device::indicator;
 use crate::{Error, Result, SegmentKind};
 
@@ -20,6 +20,9 @@ pub enum Advantage {
     Centered,
     /// A_i = (R_i - mean(R)) / (std(R) + 1e-4), sample standard deviation (GRPO).
     Standardized,
+    /// A_i = R_i - mean of the others (RLOO): the expected gradient is exact, where that of `centered` is short by a factor
+    /// of 1 - 1/n for n rewards that are compared. That matters where n is small, as among the images of one answer.
+    LeaveOneOut,
 }
 
 /// How the sum over decisions is normalised.
@@ -80,11 +83,17 @@ pub struct SyncGrpoConfig {
     pub a_und: f64,
     /// Weight a_gen of image tokens; at least 0.
     pub a_gen: f64,
-    /// Which image positions of a denoising step are scored.
+    /// Which rewards a decision is credited with.
+    pub credit: Credit,
+    /// Which image tokens are scored: the estimator of an image's likelihood.
     pub image_positions: ImagePositions,
     /// Number of denoising steps scored per candidate and update, re-weighted without bias; absent means all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denoising_steps: Option<usize>,
+    /// How they are drawn.
+    pub step_sampling: StepSampling,
+    /// The masks of `image_positions = "remask_final"`.
+    pub remask: Remask,
 }
 
 impl Default for SyncGrpoConfig {
@@ -99,8 +108,11 @@ impl Default for SyncGrpoConfig {
             beta: 0.01,
             a_und: 0.4,
             a_gen: 0.6,
+            credit: Credit::Joint,
             image_positions: ImagePositions::All,
             denoising_steps: None,
+            step_sampling: StepSampling::Uniform,
+            remask: Remask::default(),
         }
     }
 }
@@ -155,7 +167,7 @@ impl SyncGrpoConfig {
                 "objective.denoising_steps: expected at least 1, got 0; leave it out to score all steps",
             ));
         }
-        Ok(())
+        self.remask.validate()
     }
 
     /// The objective with these options.
@@ -227,6 +239,7 @@ impl Objective for SyncGrpo {
                 let variance = centered.clone().map(|c| c * c).sum::<f64>() / (n - 1.0).max(1.0);
                 centered.map(|c| c / (variance.sqrt() + STD_EPSILON)).collect()
             }
+            Advantage::LeaveOneOut => centered.map(|c| c * n / (n - 1.0).max(1.0)).collect(),
         }
     }
 
@@ -274,7 +287,12 @@ impl Objective for SyncGrpo {
     }
 
     fn scope(&self) -> Scope {
-        Scope { image_positions: self.config.image_positions, denoising_steps: self.config.denoising_steps }
+        let SyncGrpoConfig { image_positions, denoising_steps, step_sampling, remask, .. } = self.config;
+        Scope { image_positions, denoising_steps, step_sampling, remask }
+    }
+
+    fn credit(&self) -> Credit {
+        self.config.credit
     }
 
     fn needs_reference(&self) -> bool {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Drawn, Ledger, Rollouts};
 use crate::event::Notice;
-use crate::{Candidate, Draft, Error, Event, GroupOutcome, Key, Policy, Result, Rollout, Score, Scored, Task, Watch};
+use crate::{
+    Candidate, Draft, Error, Event, GroupOutcome, Key, Policy, Result, Rollout, Score, Scored, Segment, SegmentKind,
+    Task, Watch,
+};
 
 /// What is the same for all groups that are drawn together.
 pub(super) struct Drawing<'a> {
@@ -50,12 +53,15 @@ impl Underway {
     }
 }
 
+/// Drafts that share an answer, which are admitted or refused together: one, or `images_per_answer` of them.
+type Family = Vec<Draft>;
+
 /// The drafts of one group on their way to being complete.
 #[derive(Default)]
 struct Collection {
-    admitted: Vec<Draft>,
+    admitted: Vec<Family>,
     /// The best of those refused, best first.
-    refused: Vec<(f64, Draft)>,
+    refused: Vec<(f64, Family)>,
 }
 
 impl Rollouts {
@@ -64,28 +70,42 @@ impl Rollouts {
     pub(super) fn roll(&mut self, at: &mut Drawing<'_>, group: &mut Underway) -> Result<()> {
         group.outcome = GroupOutcome::default();
         let mut collection = Collection::default();
-        let wanted = self.filter.finish_count(self.group_size);
+        let wanted = self.families()?;
         while collection.admitted.len() < wanted {
             let attempts = group.drawn.attempts;
             if attempts == self.max_attempts {
                 let missing = wanted - collection.admitted.len();
-                let filling: Vec<Draft> = collection.refused.drain(..missing).map(|(_, draft)| draft).collect();
+                let filling: Vec<Family> = collection.refused.drain(..missing).map(|(_, family)| family).collect();
                 collection.admitted.extend(filling);
-                group.tell(at, Notice::Exhausted { attempts, filled: missing })?;
+                group.tell(at, Notice::Exhausted { attempts, filled: missing * self.images_per_answer })?;
                 break;
             }
             self.wave(at, wanted, &mut collection, group)?;
         }
         // Candidates beyond `wanted` and those refused are dropped here.
-        let surplus: Vec<Draft> = collection.admitted.drain(wanted..).collect();
-        let refused = collection.refused.drain(..).map(|(_, draft)| draft);
-        for draft in surplus.into_iter().chain(refused) {
+        let surplus: Vec<Family> = collection.admitted.drain(wanted..).collect();
+        let refused = collection.refused.drain(..).map(|(_, family)| family);
+        for draft in surplus.into_iter().chain(refused).flatten() {
             drop_draft(&draft, &mut group.drawn.ledger);
         }
-        collection.admitted.sort_by_key(|draft| draft.candidate.key.candidate);
+        let mut admitted: Vec<Draft> = collection.admitted.into_iter().flatten().collect();
+        admitted.sort_by_key(|draft| draft.candidate.key.candidate);
         group.drawn.drafted += group.outcome.drafted;
         group.drawn.admitted += group.outcome.admitted;
-        self.finish(at, group, collection.admitted)
+        self.finish(at, group, admitted)
+    }
+
+    /// How many answers are finished for a group.
+    fn families(&self) -> Result<usize> {
+        let (finished, images) = (self.filter.finish_count(self.group_size), self.images_per_answer);
+        if !finished.is_multiple_of(images) {
+            return Err(Error::config(format!(
+                "trainer.images_per_answer: expected a divisor of the {finished} candidates that the filter finishes for a \
+                 group of {}, got {images}",
+                self.group_size
+            )));
+        }
+        Ok(finished / images)
     }
 
     fn wave(
@@ -95,12 +115,13 @@ impl Rollouts {
         collection: &mut Collection,
         group: &mut Underway,
     ) -> Result<()> {
-        let first = group.next_candidate;
+        let (first, images) = (group.next_candidate, self.images_per_answer);
         let key = |candidate| Key { step: at.step, task: group.drawn.cursor, candidate };
-        let candidates: Vec<Candidate> = (first..first + wanted as u64)
-            .map(|candidate| Candidate { streams: self.streams, key: key(candidate) })
-            .collect();
-        group.next_candidate += wanted as u64;
+        let end = first + (wanted * images) as u64;
+        let answer = |candidate: u64| candidate - candidate % images as u64;
+        let candidates: Vec<Candidate> =
+            (first..end).map(|c| Candidate::new(self.streams, key(c)).with_answer(answer(c))).collect();
+        group.next_candidate = end;
         group.drawn.attempts += 1;
 
         let previewed = self.filter.needs_preview();
@@ -122,26 +143,33 @@ impl Rollouts {
             vec![0.0; drafts.len()]
         };
         group.drawn.waited += started.elapsed().as_secs_f64();
+        // An answer is judged by the mean of its images' previews.
+        let scores: Vec<f64> = match images {
+            1 => scores,
+            _ => scores.chunks(images).map(|scores| scores.iter().sum::<f64>() / scores.len() as f64).collect(),
+        };
         let admit = self.filter.admit(&scores);
-        expect_count("filter", "decisions", drafts.len(), admit.len())?;
+        expect_count("filter", "decisions", scores.len(), admit.len())?;
 
         let admitted = admit.iter().filter(|&&a| a).count();
-        group.outcome.drafted += drafts.len();
+        group.outcome.drafted += scores.len();
         group.outcome.admitted += admitted;
         if previewed {
             group.outcome.scores.extend(&scores);
         }
-        let drafted = drafts.len();
-        for ((draft, score), admit) in drafts.into_iter().zip(scores).zip(admit) {
+        let (drafted, admitted) = (drafts.len(), admitted * images);
+        let mut drafts = drafts.into_iter();
+        for (score, admit) in scores.into_iter().zip(admit) {
+            let family: Family = drafts.by_ref().take(images).collect();
             match admit {
-                true => collection.admitted.push(draft),
-                false => collection.refused.push((score, draft)),
+                true => collection.admitted.push(family),
+                false => collection.refused.push((score, family)),
             }
         }
         // No more than `wanted` of the refused can ever be needed: stable order, best first.
         collection.refused.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        for (_, draft) in collection.refused.drain(wanted.min(collection.refused.len())..) {
-            drop_draft(&draft, &mut group.drawn.ledger);
+        for (_, family) in collection.refused.drain(wanted.min(collection.refused.len())..) {
+            family.iter().for_each(|draft| drop_draft(draft, &mut group.drawn.ledger));
         }
         let attempt = group.drawn.attempts;
         group.tell(at, Notice::Drafted { attempt, drafted, admitted })
@@ -150,18 +178,21 @@ impl Rollouts {
     /// Finishes the admitted drafts.
     fn finish(&mut self, at: &mut Drawing<'_>, group: &mut Underway, drafts: Vec<Draft>) -> Result<()> {
         group.drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
-        let candidates: Vec<u64> = drafts.iter().map(|d| d.candidate.key.candidate).collect();
-        let rollouts = self.sampler.finish(at.policy, &group.drawn.task, drafts)?;
+        let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
+        let mut rollouts = self.sampler.finish(at.policy, &group.drawn.task, drafts)?;
         expect_count("sampler", "rollouts", candidates.len(), rollouts.len())?;
-        for (candidate, rollout) in candidates.iter().zip(&rollouts) {
-            if rollout.trajectory.candidate != *candidate {
+        for (candidate, rollout) in candidates.iter().zip(&mut rollouts) {
+            let number = candidate.key.candidate;
+            if rollout.trajectory.candidate != number {
                 return Err(Error::contract(format!(
-                    "the sampler returned candidate {} where candidate {candidate} was to be finished; keep the order",
+                    "the sampler returned candidate {} where candidate {number} was to be finished; keep the order",
                     rollout.trajectory.candidate
                 )));
             }
             rollout.trajectory.validate()?;
+            rollout.trajectory.answer = candidate.answer;
         }
+        expect_shared_answers(&rollouts)?;
         group.drawn.finished += rollouts.len();
         group.drawn.measured.extend(rollouts.iter().flat_map(|rollout| rollout.metrics.iter().copied()));
         group.rollouts = rollouts;
@@ -192,6 +223,8 @@ impl Rollouts {
             let mut rollouts: Vec<Option<Rollout>> = rollouts.into_iter().map(Some).collect();
             drawn.rollouts = kept.iter().filter_map(|&i| rollouts[i].take()).collect();
             drawn.rewards = selected.iter().map(|&i| rewards[i]).collect();
+            drawn.shares = kept.iter().map(|&i| scores[i].shares).collect();
+            drawn.alone = (self.images_per_answer > 1).then(|| alone(&drawn.rollouts));
         } else if drawn.attempts >= self.max_attempts {
             let because = scores.iter().find_map(Scored::reason).map(|why| format!(": {why}")).unwrap_or_default();
             let reason = format!("no group worth learning from after {} attempts{because}", drawn.attempts);
@@ -212,6 +245,33 @@ fn failures(scores: &[Scored]) -> BTreeMap<&str, (usize, &str)> {
         }
     }
     failures
+}
+
+/// Share of candidates without a sibling, whose images have nothing to be compared with.
+fn alone(rollouts: &[Rollout]) -> f64 {
+    let answer = |rollout: &Rollout| rollout.trajectory.answer;
+    let siblings = |one: &Rollout| rollouts.iter().filter(|other| answer(other) == answer(one)).count();
+    rollouts.iter().filter(|one| siblings(one) == 1).count() as f64 / rollouts.len().max(1) as f64
+}
+
+/// Refuses candidates that were to share an answer and say different things.
+fn expect_shared_answers(rollouts: &[Rollout]) -> Result<()> {
+    let said = |rollout: &Rollout| -> Vec<Vec<u32>> {
+        let of = |segment: &&Segment| segment.kind == SegmentKind::Understanding;
+        rollout.trajectory.segments.iter().filter(of).map(|segment| segment.chosen.clone()).collect()
+    };
+    for pair in rollouts.windows(2) {
+        let [one, next] = [&pair[0].trajectory, &pair[1].trajectory];
+        if one.answer == next.answer && said(&pair[0]) != said(&pair[1]) {
+            return Err(Error::contract(format!(
+                "candidates {} and {} were to share an answer and say different things: this sampler cannot paint several images \
+                 for one answer; draw what is said from the streams of `Candidate::answering`, or set \
+                 trainer.images_per_answer = 1",
+                one.candidate, next.candidate
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn drop_draft(draft: &Draft, ledger: &mut Ledger) {

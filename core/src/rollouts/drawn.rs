@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{GROUP_STD, Metrics, mean_std};
-use crate::{RewardStatistics, Rollout, Scored, Task};
+use crate::{RewardStatistics, Rollout, Scored, Shares, Task};
 
 /// Sampling steps spent, in candidates x steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Drawn {
     pub rollouts: Vec<Rollout>,
     /// Their rewards R_i.
     pub rewards: Vec<f64>,
+    /// The same by what their parts judge.
+    pub shares: Vec<Shares>,
     /// Scores of all finished candidates, redraws included.
     pub scores: Vec<Scored>,
     /// Whether all rewards of the last draw are equal; `None` when there were fewer than two.
@@ -50,12 +52,15 @@ pub struct Drawn {
     pub finished: usize,
     /// Named numbers of these, candidate by candidate ([`Rollout::metrics`]).
     pub measured: Vec<(&'static str, f64)>,
-    /// Drafts that were drawn.
+    /// Drafts that the filter decided about: answers, where several images are painted for each.
     pub drafted: usize,
     /// Of which the filter admitted.
     pub admitted: usize,
     /// Sampling steps spent.
     pub ledger: Ledger,
+    /// Where several images are painted for each answer, the share of candidates that were left without a sibling: their
+    /// images are compared with nothing.
+    pub alone: Option<f64>,
     /// Why the group was dropped, if it was.
     pub dropped: Option<String>,
     /// Seconds in which the rollout waited for rewards, previews included.
@@ -69,6 +74,7 @@ impl Drawn {
             task,
             rollouts: Vec::new(),
             rewards: Vec::new(),
+            shares: Vec::new(),
             scores: Vec::new(),
             flat: None,
             attempts: 0,
@@ -77,6 +83,7 @@ impl Drawn {
             drafted: 0,
             admitted: 0,
             ledger: Ledger::default(),
+            alone: None,
             dropped: None,
             waited: 0.0,
         }
@@ -112,6 +119,7 @@ impl Drawn {
             "frac_reward_zero_std",
             drawn.iter().filter_map(|d| d.flat).map(|flat| f64::from(u8::from(flat))).collect(),
         );
+        mean("frac_without_sibling", drawn.iter().filter_map(|d| d.alone).collect());
         let drafted = drawn.iter().filter(|d| d.drafted > 0);
         mean("dgs/pass_rate", drafted.map(|d| d.admitted as f64 / d.drafted as f64).collect());
         for (name, values) in measured {

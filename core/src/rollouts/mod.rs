@@ -36,6 +36,7 @@ pub struct Rollouts {
     pub(crate) surrogate: Option<String>,
     streams: Streams,
     group_size: usize,
+    images_per_answer: usize,
     max_attempts: usize,
     overlap: Overlap,
     /// From the first rewards on that overlap with a rollout.
@@ -51,7 +52,8 @@ pub(crate) struct Memory {
 }
 
 impl Rollouts {
-    /// Rollouts that keep every candidate; of `config` what concerns them: `group_size`, `max_attempts`, `overlap_rewards`.
+    /// Rollouts that keep every candidate; of `config` what concerns them: `group_size`, `images_per_answer`,
+    /// `max_attempts`, `overlap_rewards`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) when a value is out of range.
@@ -71,6 +73,7 @@ impl Rollouts {
             surrogate: None,
             streams,
             group_size: config.group_size,
+            images_per_answer: config.images_per_answer,
             max_attempts: config.max_attempts,
             overlap: config.overlap_rewards,
             thread: None,
@@ -107,8 +110,7 @@ impl Rollouts {
     /// Whatever the sampler returns.
     pub fn sample(&mut self, policy: &dyn Policy, task: &Task, number: u64, count: u64) -> Result<Vec<Rollout>> {
         let key = |candidate| Key { step: EVALUATION, task: number, candidate };
-        let candidates: Vec<_> =
-            (0..count).map(|candidate| Candidate { streams: self.streams, key: key(candidate) }).collect();
+        let candidates: Vec<_> = (0..count).map(|candidate| Candidate::new(self.streams, key(candidate))).collect();
         let drafts = self.sampler.draft(policy, task, &candidates, false)?;
         self.sampler.finish(policy, task, drafts)
     }

@@ -20,7 +20,9 @@ use crate::{Key, Policy, Result, Sample, Streams, Task, Trajectory};
 ///
 /// *Contract*: all candidates of a call are drawn in one batch; every random decision comes from
 /// `candidate.stream(..)`, so a candidate's trajectory does not depend on which others share its batch. The recorded
-/// log-probabilities are those of the distributions that were sampled from (guided, temperature-scaled).
+/// log-probabilities are those of the distributions that were sampled from (guided, temperature-scaled). Candidates with an
+/// answer in common have equal segments of understanding, drawn from the streams of [`Candidate::answering`]; a sampler that
+/// knows nothing of this is refused where a run wants it.
 /// *Call order*: `draft` any number of times, then `finish` once with some of the drafts.
 /// *Threading*: `Send`, used from one thread at a time.
 pub trait Sampler: Send {
@@ -59,14 +61,34 @@ pub trait Sampler: Send {
 
 /// One candidate to draw, with its source of randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// The run's streams.
     pub streams: Streams,
     /// Step, task and candidate number.
     pub key: Key,
+    /// Number of its answer: candidates of a task with equal numbers say the same, and paint different images for it
+    /// (`trainer.images_per_answer`).
+    pub answer: u64,
 }
 
 impl Candidate {
+    /// The candidate at `key`, with an answer of its own.
+    pub fn new(streams: Streams, key: Key) -> Self {
+        Self { streams, key, answer: key.candidate }
+    }
+
+    /// The same as one of those that share answer number `answer`.
+    pub fn with_answer(mut self, answer: u64) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    /// Who stands for its answer: what is drawn from this one's streams is the same for all that share it.
+    pub fn answering(&self) -> Self {
+        Self { key: Key { candidate: self.answer, ..self.key }, ..*self }
+    }
+
     /// The candidate's stream for decision number `index` of `purpose`.
     pub fn stream(&self, purpose: &str, index: u64) -> crate::Stream {
         self.streams.stream(self.key, purpose, index)

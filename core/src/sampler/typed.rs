@@ -77,7 +77,7 @@ use crate::{Error, Policy, Result, Task};
 ///
 /// # fn main() -> Result<()> {
 /// let (policy, task) = (Bandit::new(), Task::new(0, "Pull two arms."));
-/// let candidate = |candidate| Candidate { streams: Streams::new(1), key: Key { step: 0, task: 0, candidate } };
+/// let candidate = |candidate| Candidate::new(Streams::new(1), Key { step: 0, task: 0, candidate });
 /// let mut sampler = TwoPulls.boxed();
 /// let mut draw = |numbers: &[u64]| -> Result<Vec<Rollout>> {
 ///     let candidates: Vec<Candidate> = numbers.iter().map(|&n| candidate(n)).collect();

@@ -1,11 +1,14 @@
 //! The loss of one chunk, and what chunks sum up to.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 
 use super::items::{Item, is_scored};
 use super::layout::{Layout, read};
 use crate::device::indicator;
-use crate::{Error, LogProbs, LossStats, Objective, Replay, Result, Terms};
+use crate::metrics::Metrics;
+use crate::{Error, LogProbs, LossStats, Objective, Replay, Result, SegmentKind, Terms};
 
 /// What the ratio's denominator is.
 #[derive(Clone, Copy)]
@@ -111,7 +114,9 @@ impl Scoring<'_> {
             }
         };
         let kept = chunk.iter().map(|item| item.number).zip(kept).collect();
-        let sums = Totals { stats: loss.stats, entropy, importance: mean_importance, non_finite, kept };
+        let half = Sums { stats: loss.stats, entropy, importance: mean_importance };
+        let halves = BTreeMap::from([(replays[0].segment().kind, half)]);
+        let sums = Totals { halves, non_finite, kept };
         Ok(ChunkLoss { loss: loss_of, sums })
     }
 }
@@ -127,33 +132,88 @@ pub(super) fn release<const D: usize>(scores: Tensor<D>) {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Replayed {
+    /// Over all scored decisions.
+    pub all: Half,
+    /// Over those of each half of the loop, as far as there are any.
+    pub halves: BTreeMap<SegmentKind, Half>,
+    /// What was not finite, and where; the gradients are of no use then.
+    pub non_finite: Option<String>,
+}
+
+/// What the replay of some decisions came to.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Half {
     /// Sums over the scored decisions.
     pub stats: LossStats,
     /// Mean entropy in nats over the scored decisions, where the policy computes it.
     pub entropy: Option<f64>,
     /// Mean importance weight over the scored decisions, where there are such weights.
     pub importance: Option<f64>,
-    /// What was not finite, and where; the gradients are of no use then.
-    pub non_finite: Option<String>,
+}
+
+impl Half {
+    /// Adds what a later update from the same batch came to; entropy and importance stay those of the first.
+    pub(super) fn follow(&mut self, next: &Self) {
+        self.stats.add(&next.stats);
+        self.entropy = self.entropy.or(next.entropy);
+        self.importance = self.importance.or(next.importance);
+    }
+
+    /// As metrics, their names ending with `suffix`; with the divergence from the reference where there is one.
+    pub(super) fn metrics(&self, suffix: &str, kl: bool) -> Metrics {
+        let Self { stats, entropy, importance } = *self;
+        let mut metrics = Metrics::new();
+        let mut insert = |name: &str, value: f64| metrics.insert(format!("{name}{suffix}"), value);
+        if kl {
+            insert("kl", stats.mean(stats.kl));
+        }
+        insert("ratio_mean", stats.mean(stats.ratio));
+        insert("ratio_max", stats.ratio_max);
+        insert("clip_ratio/low", stats.mean(stats.clipped_low));
+        insert("clip_ratio/high", stats.mean(stats.clipped_high));
+        entropy.into_iter().for_each(|entropy| insert("entropy", entropy));
+        importance.into_iter().for_each(|importance| insert("importance_mean", importance));
+        metrics
+    }
 }
 
 /// Sums over chunks.
 #[derive(Default)]
 pub(super) struct Totals {
-    stats: LossStats,
-    entropy: Mean,
-    importance: Mean,
+    halves: BTreeMap<SegmentKind, Sums>,
     /// The first loss that was not finite.
     pub(super) non_finite: Option<String>,
     /// Scores that were fetched, by the number of the item.
     kept: Vec<(usize, Vec<f32>)>,
 }
 
-impl Totals {
-    pub(super) fn add(&mut self, other: Self) {
+/// Sums over chunks of one half.
+#[derive(Default)]
+struct Sums {
+    stats: LossStats,
+    entropy: Mean,
+    importance: Mean,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
         self.stats.add(&other.stats);
         self.entropy.add(&other.entropy);
         self.importance.add(&other.importance);
+    }
+
+    fn finish(&self, finite: bool) -> Half {
+        let entropy = if finite { self.entropy.value() } else { None };
+        Half { stats: self.stats, entropy, importance: self.importance.value() }
+    }
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, other: Self) {
+        for (kind, sums) in other.halves {
+            self.halves.entry(kind).or_default().add(&sums);
+        }
         self.non_finite = self.non_finite.take().or(other.non_finite);
         self.kept.extend(other.kept);
     }
@@ -161,9 +221,11 @@ impl Totals {
     /// What it came to, and the scores that were kept in the order of the items.
     pub(super) fn finish(mut self) -> (Replayed, Vec<Vec<f32>>) {
         self.kept.sort_by_key(|(number, _)| *number);
-        let entropy = if self.non_finite.is_none() { self.entropy.value() } else { None };
-        let importance = self.importance.value();
-        let replayed = Replayed { stats: self.stats, entropy, importance, non_finite: self.non_finite };
+        let finite = self.non_finite.is_none();
+        let mut all = Sums::default();
+        self.halves.values().for_each(|sums| all.add(sums));
+        let halves = self.halves.iter().map(|(kind, sums)| (*kind, sums.finish(finite))).collect();
+        let replayed = Replayed { all: all.finish(finite), halves, non_finite: self.non_finite };
         (replayed, self.kept.into_iter().map(|(_, row)| row).collect())
     }
 }

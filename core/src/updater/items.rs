@@ -1,7 +1,9 @@
 //! What an update replays: every recorded step with its weight.
 
+use std::collections::BTreeMap;
+
 use super::{BatchDraw, Group};
-use crate::{Decoding, GroupShape, ImagePositions, Objective, Replay, Segment};
+use crate::{Decoding, GroupShape, ImagePositions, Objective, Replay, Scope, Segment, SegmentKind};
 
 /// Some steps of a candidate with what the objective needs to know of them.
 pub(super) struct Item<'a> {
@@ -13,45 +15,49 @@ pub(super) struct Item<'a> {
     pub(super) often: f64,
     /// Which trajectory of the batch this is part of.
     pub(super) trajectory: usize,
+    /// Which group of the batch.
+    pub(super) group: usize,
     /// Its place in the batch.
     pub(super) number: usize,
 }
 
-/// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps.
+/// Everything that is to be replayed of `groups`, candidates in order. Without `draw`, all steps. What weighs nothing is left
+/// out, and so are the answers of candidates that share one but for the first, which stands for all; both unless the ratio
+/// is one of whole sequences.
 pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Option<&BatchDraw>) -> Vec<Item<'a>> {
     let scope = objective.scope();
-    let mut items = Vec::new();
+    let whole = objective.needs_sequence_ratio();
+    let mut items: Vec<Item<'a>> = Vec::new();
     let mut trajectory = 0;
-    for group in groups {
+    for (g, group) in groups.iter().enumerate() {
         let shape = GroupShape {
             scored: group
                 .trajectories
                 .iter()
-                .map(|t| t.segments.iter().map(|s| (s.kind, scored(s, scope.image_positions))).collect())
+                .map(|t| t.segments.iter().map(|s| (s.kind, length(s, scope.image_positions))).collect())
                 .collect(),
         };
-        for (i, (one, &advantage)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
-            for (s, segment) in one.segments.iter().enumerate() {
+        // Where the item of an answer's segment is.
+        let mut answers: BTreeMap<(u64, usize), usize> = BTreeMap::new();
+        for (i, (one, advantages)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
+            for (s, (segment, &advantage)) in one.segments.iter().zip(advantages).enumerate() {
                 let weight = objective.weight(&shape, i, s) / groups.len() as f64;
-                let mut push = |steps: std::ops::Range<usize>, often: f64| {
+                if segment.steps() == 0 || (weight == 0.0 && !whole) {
+                    continue;
+                }
+                if segment.kind == SegmentKind::Understanding && segment.decoding == Decoding::Autoregressive && !whole
+                {
+                    if let Some(&first) = answers.get(&(one.answer, s)) {
+                        items[first].weight += weight;
+                        continue;
+                    }
+                    answers.insert((one.answer, s), items.len());
+                }
+                for (steps, often) in steps(segment, &scope, draw, (group.cursor, one.candidate)) {
                     let replay = Replay { trajectory: one, segment: s, steps };
                     let number = items.len();
-                    items.push(Item { replay, advantage, weight: weight * often, often, trajectory, number });
-                };
-                let all = segment.steps();
-                match segment.decoding {
-                    Decoding::Autoregressive if all == 0 => {}
-                    Decoding::Autoregressive => push(0..all, 1.0),
-                    Decoding::Masked => {
-                        let (steps, often) = match (scope.denoising_steps, draw) {
-                            (Some(k), Some(draw)) if k < all => {
-                                let steps = draw.denoising_steps(group.cursor, one.candidate, k, all);
-                                (steps, all as f64 / k as f64)
-                            }
-                            _ => ((0..all).collect(), 1.0),
-                        };
-                        steps.into_iter().for_each(|t| push(t..t + 1, often));
-                    }
+                    let weight = weight * often;
+                    items.push(Item { replay, advantage, weight, often, trajectory, group: g, number });
                 }
             }
             trajectory += 1;
@@ -60,10 +66,47 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
     items
 }
 
-fn scored(segment: &Segment, positions: ImagePositions) -> usize {
-    (0..segment.len()).filter(|&i| is_scored(segment, i, positions)).count()
+/// The steps of `segment` that are scored, and how many decisions each scored one stands for.
+fn steps(
+    segment: &Segment,
+    scope: &Scope,
+    draw: Option<&BatchDraw>,
+    (cursor, candidate): (u64, u64),
+) -> Vec<(std::ops::Range<usize>, f64)> {
+    let all = segment.steps();
+    if segment.decoding == Decoding::Autoregressive {
+        return vec![(0..all, 1.0)];
+    }
+    let drawn: Vec<(usize, f64)> = match (scope.image_positions, scope.denoising_steps, draw) {
+        (ImagePositions::RemaskFinal, ..) => {
+            let often = |mask: usize| {
+                let masked = segment.decisions(&(mask..mask + 1)).filter(|&i| segment.undecided[i]).count();
+                segment.per_step as f64 / (all * masked.max(1)) as f64
+            };
+            (0..all).map(|mask| (mask, often(mask))).collect()
+        }
+        (_, Some(k), Some(draw)) if k < all => draw.denoising_steps(scope.step_sampling, cursor, candidate, k, all),
+        _ => (0..all).map(|step| (step, 1.0)).collect(),
+    };
+    drawn.into_iter().map(|(step, often)| (step..step + 1, often)).collect()
+}
+
+/// Scored decisions of a segment before any subset of steps.
+fn length(segment: &Segment, positions: ImagePositions) -> usize {
+    match (segment.decoding, positions) {
+        (Decoding::Masked, ImagePositions::RemaskFinal) => segment.per_step.min(segment.len()),
+        _ => (0..segment.len()).filter(|&i| is_scored(segment, i, positions)).count(),
+    }
 }
 
 pub(super) fn is_scored(segment: &Segment, decision: usize, positions: ImagePositions) -> bool {
-    segment.decoding == Decoding::Autoregressive || positions == ImagePositions::All || segment.undecided[decision]
+    let undecided = || segment.undecided[decision];
+    match positions {
+        _ if segment.decoding == Decoding::Autoregressive => true,
+        ImagePositions::All => true,
+        ImagePositions::Masked | ImagePositions::RemaskFinal => undecided(),
+        ImagePositions::Revealed => {
+            undecided() && !segment.undecided.get(decision + segment.per_step).copied().unwrap_or(false)
+        }
+    }
 }

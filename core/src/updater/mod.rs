@@ -1,19 +1,24 @@
 //! From groups to an update: gate, replay, objective, gradients, optimizer.
 
+mod advantages;
 mod chunk_loss;
 mod chunks;
 mod gate;
 mod group;
 mod items;
 mod layout;
+mod remask;
 mod replay;
 mod schedule;
+mod signal;
 
-pub use chunk_loss::Replayed;
+pub use chunk_loss::{Half, Replayed};
 pub use group::{BatchDraw, Group};
 pub use replay::accumulate;
 pub use schedule::{BurnSchedule, Schedule, WarmupCosine};
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Once;
 
@@ -23,7 +28,7 @@ use crate::config::TrainerConfig;
 use crate::metrics::{Metrics, mean_std};
 use crate::rollouts::Drawn;
 use crate::{
-    Error, ErrorKind, LossStats, Objective, OptimizerConfig, Policy, Result, Rollout, Streams, SyncGrpoConfig, Watch,
+    Error, ErrorKind, Objective, OptimizerConfig, Policy, Result, SegmentKind, Streams, SyncGrpoConfig, Watch,
 };
 
 /// Learns from groups: policy, objective and schedule. An [`update`](Updater::update) is all or nothing.
@@ -52,7 +57,7 @@ pub struct Update {
 
 impl Updater {
     /// An updater of `policy` by Sync-GRPO, with a fresh optimizer; of `config` what concerns it: `updates_per_batch`,
-    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`, `importance_cap`.
+    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`, `importance_cap`, `signal_every`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a value is out of range.
@@ -120,24 +125,15 @@ impl Updater {
         self.gated = gated;
     }
 
-    /// What is learned from `drawn`, with the objective's advantages; `None` when the group was dropped.
+    /// What is learned from `drawn`, with the objective's advantages ([`Group::of`]); `None` when the group was dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Contract`] when the objective does not return one advantage per reward.
     pub fn group(&self, drawn: Drawn) -> Result<Option<Group>> {
-        if drawn.rollouts.is_empty() {
-            return Ok(None);
+        match drawn.rollouts.is_empty() {
+            true => Ok(None),
+            false => Group::of(self.objective.as_ref(), drawn).map(Some),
         }
-        let advantages = self.objective.advantages(&drawn.rewards);
-        if advantages.len() != drawn.rewards.len() {
-            return Err(Error::contract(format!(
-                "the objective returned {} advantages, expected {}",
-                advantages.len(),
-                drawn.rewards.len()
-            )));
-        }
-        let trajectories = drawn.rollouts.into_iter().map(|Rollout { trajectory, .. }| trajectory).collect();
-        Ok(Some(Group::new(drawn.cursor, trajectories, advantages)))
     }
 
     /// Learns from `groups`: `updates_per_batch` optimizer steps at the learning rate of `step`, or none. `watch` is told of
@@ -151,12 +147,23 @@ impl Updater {
         let mut metrics = Metrics::new();
         metrics.insert("lr", self.schedule.rate(step));
         let draw = BatchDraw { streams: self.streams, step };
-        if Batch::new(self.objective.as_ref(), groups, Some(&draw), &self.told)?.items.is_empty() {
+        let scored = remask::scored(groups, self.objective.as_ref(), Some(&draw))?;
+        if matches!(scored, Cow::Owned(_)) && self.config.importance_cap.limit().is_some() {
+            return Err(Error::config(
+                "trainer.importance_cap: expected \"none\" with objective.image_positions = \"remask_final\", whose scores \
+                 nobody sampled from, got a number",
+            ));
+        }
+        if Batch::new(self.objective.as_ref(), &scored, Some(&draw), &self.told)?.items.is_empty() {
             return Ok(Update { updated: false, metrics });
         }
         if !self.gated {
             metrics.extend(self.gate(groups)?);
         }
+        if self.config.signal_every > 0 && step.is_multiple_of(self.config.signal_every) {
+            metrics.extend(self.signal(&scored, &draw)?);
+        }
+        let groups = scored.as_ref();
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
         if let Err(error) = self.rounds(step, groups, &draw, &mut metrics, watch) {
             let learner = self.policy.learner();
@@ -164,7 +171,7 @@ impl Updater {
             before.map_or(Ok(()), |before| learner.restore(before))?;
             return Err(error);
         }
-        let advantages: Vec<f64> = groups.iter().flat_map(|g| g.advantages.iter().copied()).collect();
+        let advantages: Vec<f64> = groups.iter().flat_map(|g| g.advantages.iter().flatten().copied()).collect();
         if let Some((_, std)) = mean_std(&advantages) {
             metrics.insert("advantage_std", std);
         }
@@ -190,8 +197,8 @@ impl Updater {
             true => batch.mean_log_probs(self.policy.as_ref(), self.config.chunk)?,
             false => vec![0.0; groups.iter().map(|group| group.trajectories.len()).sum()],
         };
-        let mut stats = LossStats::default();
-        let (mut entropy, mut importance, mut norms, mut old) = (None, None, 0.0, Vec::new());
+        let (mut all, mut halves) = (Half::default(), BTreeMap::<SegmentKind, Half>::new());
+        let (mut norms, mut old) = (0.0, Vec::new());
         for round in 0..rounds {
             let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
             let (replayed, kept) =
@@ -200,25 +207,20 @@ impl Updater {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }
             norms += apply(self.policy.as_mut(), rate, self.config.max_grad_norm)?;
-            stats.add(&replayed.stats);
+            all.follow(&replayed.all);
+            for (kind, half) in &replayed.halves {
+                halves.entry(*kind).or_default().follow(half);
+            }
             if round == 0 {
-                (entropy, importance, old) = (replayed.entropy, replayed.importance, kept);
+                old = kept;
             }
         }
-        metrics.insert("loss", stats.loss / rounds as f64);
-        if self.objective.needs_reference() {
-            metrics.insert("kl", stats.mean(stats.kl));
-        }
-        metrics.insert("ratio_mean", stats.mean(stats.ratio));
-        metrics.insert("ratio_max", stats.ratio_max);
-        metrics.insert("clip_ratio/low", stats.mean(stats.clipped_low));
-        metrics.insert("clip_ratio/high", stats.mean(stats.clipped_high));
+        metrics.insert("loss", all.stats.loss / rounds as f64);
         metrics.insert("grad_norm", norms / rounds as f64);
-        if let Some(entropy) = entropy {
-            metrics.insert("entropy", entropy);
-        }
-        if let Some(importance) = importance {
-            metrics.insert("importance_mean", importance);
+        let kl = self.objective.needs_reference();
+        metrics.extend(all.metrics("", kl));
+        for (kind, half) in halves {
+            metrics.extend(half.metrics(kind.suffix(), kl));
         }
         Ok(())
     }

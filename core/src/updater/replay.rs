@@ -1,5 +1,6 @@
 //! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
 
+use std::borrow::Cow;
 use std::sync::Once;
 
 use burn::optim::GradientsParams;
@@ -9,13 +10,14 @@ use super::chunk_loss::{ChunkLoss, Old, Replayed, Scoring, Totals};
 use super::chunks::chunks;
 use super::items::{Item, is_scored, items};
 use super::layout::read;
+use super::remask::scored;
 use super::{BatchDraw, Group};
 use crate::config::Chunk;
 use crate::event::unwatched;
 use crate::{Event, Objective, Parameters, Policy, Replay, Replica, Result, Stream, Watch};
 
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
-/// log-probabilities being those that were recorded while sampling. Stops at the first loss that is not finite.
+/// log-probabilities being those that were recorded while sampling, or, where images are masked again, the current ones. Stops at the first loss that is not finite.
 ///
 /// Where the policy has replicas, each takes a chunk at a time; their gradients are added in the order of the chunks, so
 /// that results do not depend on how many there are, unless they share a memory budget.
@@ -35,10 +37,16 @@ pub fn accumulate(
     draw: Option<&BatchDraw>,
 ) -> Result<Replayed> {
     let told = Once::new();
-    let batch = Batch::new(objective, groups, draw, &told)?;
+    let groups = scored(groups, objective, draw)?;
+    let batch = Batch::new(objective, &groups, draw, &told)?;
     let recorded = |item: &Item<'_>, i: usize| item.replay.segment().log_probs[i];
-    let old = batch.means(batch.items.iter().map(|item| item.replay.decisions().map(|i| recorded(item, i)).collect()));
-    Ok(batch.replay(policy, chunk.into(), 0, Old::Recorded, &old, &mut unwatched)?.0)
+    let means =
+        batch.means(batch.items.iter().map(|item| item.replay.decisions().map(|i| recorded(item, i)).collect()));
+    let old = match groups {
+        Cow::Borrowed(_) => Old::Recorded,
+        Cow::Owned(_) => Old::Current { keep: false },
+    };
+    Ok(batch.replay(policy, chunk.into(), 0, old, &means, &mut unwatched)?.0)
 }
 
 /// What an update replays.
@@ -61,6 +69,12 @@ impl<'a> Batch<'a> {
         groups.iter().try_for_each(Group::check)?;
         let noise = draw.zip(groups.first()).map(|(draw, first)| draw.noise(first));
         Ok(Self { items: items(groups, objective, draw), objective, noise, importance_cap: None, told })
+    }
+
+    /// The same with these items alone.
+    pub(super) fn only(self, keep: impl Fn(&Item<'_>) -> bool) -> Self {
+        let items = self.items.into_iter().filter(|item| keep(item)).enumerate();
+        Self { items: items.map(|(number, item)| Item { number, ..item }).collect(), ..self }
     }
 
     /// The same with importance weights of at most `cap`.

@@ -1,6 +1,6 @@
 //! The objective written again in plain f64, one decision at a time: loss, gradient and statistics of a recorded group.
 
-use counterpoint::objective::{Advantage, Kl, Normalization, Ratio};
+use counterpoint::objective::{Advantage, Kl, Normalization, Ratio, StepSampling};
 use counterpoint::updater::{BatchDraw, Replayed, accumulate};
 use counterpoint::{Group, ImagePositions, Key, LossStats, Objective, Streams, SyncGrpoConfig};
 use serde::Deserialize;
@@ -78,13 +78,23 @@ impl Recorded {
     }
 
     /// The denoising steps that [`replay`](Self::replay) draws for each candidate.
-    pub fn drawn(&self, config: &SyncGrpoConfig, step: u64) -> Vec<Vec<usize>> {
+    pub fn drawn(&self, config: &SyncGrpoConfig, step: u64) -> Vec<Vec<(usize, f64)>> {
         let subset = |(candidate, c): (u64, &Decisions)| match (config.denoising_steps, self.steps(c)) {
             (Some(k), all) if k < all => {
                 let key = Key { step, task: 5, candidate };
-                STREAMS().stream(key, "update.denoising_steps", 0).subset(k, all)
+                let mut stream = STREAMS().stream(key, "update.denoising_steps", 0);
+                match config.step_sampling {
+                    StepSampling::Uniform => {
+                        stream.subset(k, all).into_iter().map(|t| (t, all as f64 / k as f64)).collect()
+                    }
+                    StepSampling::Stratified => {
+                        let edges: Vec<usize> = (0..=k).map(|i| i * all / k).collect();
+                        let one = |run: &[usize]| (run[0] + stream.below(run[1] - run[0]), (run[1] - run[0]) as f64);
+                        edges.windows(2).map(one).collect()
+                    }
+                }
             }
-            (_, all) => (0..all).collect(),
+            (_, all) => (0..all).map(|t| (t, 1.0)).collect(),
         };
         (0..).zip(&self.candidates).map(subset).collect()
     }
@@ -94,7 +104,7 @@ impl Recorded {
     }
 
     /// The reference, at `current` log-probabilities, where `steps[i]` are the scored denoising steps of candidate `i`.
-    pub fn expected(&self, c: &SyncGrpoConfig, current: &[f64], steps: &[Vec<usize>]) -> Expected {
+    pub fn expected(&self, c: &SyncGrpoConfig, current: &[f64], steps: &[Vec<(usize, f64)>]) -> Expected {
         let g = self.rewards.len() as f64;
         let mean = self.rewards.iter().sum::<f64>() / g;
         let std = (self.rewards.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (g - 1.0)).sqrt();
@@ -104,6 +114,10 @@ impl Recorded {
             let advantage = match c.advantage {
                 Advantage::Centered => self.rewards[i] - mean,
                 Advantage::Standardized => (self.rewards[i] - mean) / (std + 1e-4),
+                Advantage::LeaveOneOut => {
+                    let others = self.rewards.iter().sum::<f64>() - self.rewards[i];
+                    self.rewards[i] - others / (g - 1.0)
+                }
             };
             let share = match c.normalization {
                 Normalization::Sum => 1.0 / g,
@@ -150,7 +164,7 @@ impl Recorded {
     }
 
     /// The scored decisions of every candidate, and their number before any subset of steps.
-    fn decisions(&self, c: &SyncGrpoConfig, steps: &[Vec<usize>]) -> (Vec<Vec<Decision>>, Vec<f64>) {
+    fn decisions(&self, c: &SyncGrpoConfig, steps: &[Vec<(usize, f64)>]) -> (Vec<Vec<Decision>>, Vec<f64>) {
         let mut place = 0;
         let mut all = Vec::new();
         let mut lengths = Vec::new();
@@ -163,10 +177,15 @@ impl Recorded {
                 length += 1.0;
             }
             for (j, (&old, &reference)) in candidate.old[1].iter().zip(&candidate.reference[1]).enumerate() {
-                let scored = c.image_positions == ImagePositions::All || candidate.undecided[j];
+                let later = candidate.undecided.get(j + self.per_step) == Some(&true);
+                let scored = match c.image_positions {
+                    ImagePositions::All => true,
+                    ImagePositions::Masked => candidate.undecided[j],
+                    ImagePositions::Revealed => candidate.undecided[j] && !later,
+                    ImagePositions::RemaskFinal => unreachable!("nothing recorded is scored"),
+                };
                 length += f64::from(scored);
-                if scored && chosen.contains(&(j / self.per_step)) {
-                    let often = self.steps(candidate) as f64 / chosen.len() as f64;
+                if let Some(&(_, often)) = chosen.iter().find(|(t, _)| scored && *t == j / self.per_step) {
                     decisions.push(Decision { place, old, reference, a: c.a_gen, often });
                 }
                 place += 1;

@@ -35,9 +35,9 @@ impl TablePolicy {
         Self { learner: ModuleLearner::new(table), reference: flat(reference, &Device::flex()), starts }
     }
 
-    /// The accumulated gradient, in the order of the table; it is kept.
+    /// The accumulated gradient, in the order of the table; it is kept. Zeros where nothing was accumulated.
     pub fn gradient(&mut self) -> Vec<f64> {
-        let gradient = self.learner.gradient("log_probs").unwrap();
+        let gradient = self.learner.gradient("log_probs").unwrap_or_else(|| self.reference.zeros_like());
         gradient.try_into_vec_as::<f32>().unwrap().into_iter().map(f64::from).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 use counterpoint::Result;
+use counterpoint_samplers::ImageScores;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::scorer::Scorer;
@@ -127,11 +128,11 @@ impl ImagePrompts {
         Self { scorer, guidance, parts, distinct: None }
     }
 
-    /// Guided scores of all codes at all image positions.
+    /// Scores of all codes at all image positions.
     ///
     /// # Shapes
     /// `codes` `[images, N]`, in `0..=K` with K for a masked token; output `[images, N, K]`, f32.
-    pub(crate) fn logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
+    pub(crate) fn scores(&self, codes: Tensor<2, Int>) -> ImageScores {
         let ids = self.ids(codes);
         let logits = match self.parts.as_slice() {
             [part] => part.logits(&self.scorer, ids),
@@ -152,9 +153,9 @@ impl ImagePrompts {
     /// The same while every code is K.
     ///
     /// # Shapes
-    /// As [`logits`](Self::logits).
-    pub(crate) fn first_logits(&self, codes: Tensor<2, Int>) -> Tensor<3> {
-        let Some(Distinct { cache, allowed, order }) = &self.distinct else { return self.logits(codes) };
+    /// As [`scores`](Self::scores).
+    pub(crate) fn first_scores(&self, codes: Tensor<2, Int>) -> ImageScores {
+        let Some(Distinct { cache, allowed, order }) = &self.distinct else { return self.scores(codes) };
         let prompts = Part::cached(cache.clone(), allowed, &self.scorer);
         let ids = self.ids(codes).narrow(0, 0, 1).repeat_dim(0, prompts.rows());
         let logits = prompts.logits(&self.scorer, ids);
@@ -242,11 +243,11 @@ fn prefill(scorer: &Scorer, rows: &[Vec<u32>]) -> Result<KvCache> {
 }
 
 /// `(1 + g) conditional - g unconditional`, the first half of the batch being conditional; as it is when g is 0.
-fn guide(logits: Tensor<3>, guidance: f32) -> Tensor<3> {
+fn guide(logits: Tensor<3>, guidance: f32) -> ImageScores {
     if guidance == 0.0 {
-        return logits;
+        return logits.into();
     }
     let half = logits.dims()[0] / 2;
     let (conditional, unconditional) = (logits.clone().narrow(0, 0, half), logits.narrow(0, half, half));
-    conditional * (1.0 + guidance) - unconditional * guidance
+    ImageScores { guided: conditional.clone() * (1.0 + guidance) - unconditional * guidance, conditional }
 }

@@ -30,6 +30,14 @@ impl Learner for ShowoLearner {
         self.inner.add(gradients)
     }
 
+    fn take(&mut self) -> Result<GradientsParams> {
+        self.inner.take()
+    }
+
+    fn dot(&self, a: &GradientsParams, b: &GradientsParams) -> Result<f64> {
+        self.inner.dot(a, b)
+    }
+
     fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>> {
         self.inner.gradient_norms()
     }

@@ -128,7 +128,7 @@ pub(crate) fn image_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<L
         true => ImagePrompts::cached(scorer.clone(), &contexts, guidance, None),
         false => ImagePrompts::plain(scorer.clone(), &contexts, guidance),
     }?;
-    let logits = prompts.logits(tokens::to_tensor(&codes, &scorer.device));
+    let logits = prompts.scores(tokens::to_tensor(&codes, &scorer.device)).guided;
     let logits = if temperature == 1.0 { logits } else { logits / temperature };
     Ok(score(logits, chosen(chunk, tokens, &scorer.device)))
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::{Parameters, Result, Task};
 use counterpoint_pictures::fit;
-use counterpoint_samplers::{ImageModel, TextModel, UnifiedModel};
+use counterpoint_samplers::{ImageModel, ImageScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
 use crate::image_prompts::ImagePrompts;
@@ -106,12 +106,12 @@ impl ImageModel for ShowoPolicy {
         self.fast().continued_drafts.then(|| ImagePrompts::gather(batches, picked))
     }
 
-    fn first_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
-        prompts.first_logits(codes)
+    fn first_scores(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> ImageScores {
+        prompts.first_scores(codes)
     }
 
-    fn image_logits(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> Tensor<3> {
-        prompts.logits(codes)
+    fn image_scores(&self, prompts: &ImagePrompts, codes: Tensor<2, Int>) -> ImageScores {
+        prompts.scores(codes)
     }
 }
 

@@ -24,7 +24,7 @@ fn rollouts(policy: &ShowoPolicy) -> Vec<Trajectory> {
         image: MaskGitConfig { timesteps: 3, guidance_scale: 2.0, token_temperature: 0.7, ..Default::default() },
         ..UnifiedConfig::default()
     };
-    let candidate = |candidate| Candidate { streams: Streams::new(3), key: Key { step: 0, task: 0, candidate } };
+    let candidate = |candidate| Candidate::new(Streams::new(3), Key { step: 0, task: 0, candidate });
     let candidates: Vec<Candidate> = (0..6).map(candidate).collect();
     let mut sampler = config.init::<ShowoPolicy>().unwrap();
     let task = Task::new(0, "what is with the kite?").with_base_prompt("a photo of <ada> by the sea.");

@@ -33,7 +33,7 @@ fn task() -> Task {
 }
 
 fn candidates(range: std::ops::Range<u64>) -> Vec<Candidate> {
-    range.map(|candidate| Candidate { streams: Streams::new(3), key: Key { step: 0, task: 0, candidate } }).collect()
+    range.map(|candidate| Candidate::new(Streams::new(3), Key { step: 0, task: 0, candidate })).collect()
 }
 
 /// Two waves of drafts, of which every other one is finished.

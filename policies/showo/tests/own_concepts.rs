@@ -117,7 +117,7 @@ fn a_prompt_that_does_not_fit_is_cut_and_counted_withheld_or_an_error() {
         (config.text.max_new_tokens, config.image.timesteps, config.image.checkpoint_step) = (4, 2, 1);
         let mut sampler = config.init::<ShowoPolicy>().unwrap();
         let task = task("<mo>", "what is it?", prompt);
-        let candidate = Candidate { streams: Streams::new(1), key: Key { step: 0, task: 0, candidate: 0 } };
+        let candidate = Candidate::new(Streams::new(1), Key { step: 0, task: 0, candidate: 0 });
         let drafts = TypedSampler::draft(&mut sampler, &policy, &task, &[candidate], false)?;
         TypedSampler::finish(&mut sampler, &policy, &task, drafts)
     };
@@ -141,7 +141,7 @@ fn a_reasoning_may_end_with_its_first_sentence() {
         let mut sampler = config.init::<ShowoPolicy>().unwrap();
         let task = Task::new(0, "information about <ada>: park red ball. lake blue kite. which fits: in the woods.");
         let key = |candidate| Key { step: 0, task: 0, candidate };
-        let candidates: Vec<_> = (0..12).map(|i| Candidate { streams: Streams::new(2), key: key(i) }).collect();
+        let candidates: Vec<_> = (0..12).map(|i| Candidate::new(Streams::new(2), key(i))).collect();
         let drafts = TypedSampler::draft(&mut sampler, &policy, &task, &candidates, false).unwrap();
         let rollouts = TypedSampler::finish(&mut sampler, &policy, &task, drafts).unwrap();
         rollouts.into_iter().map(|r| (r.sample.response, r.trajectory.segments[0].chosen.clone())).collect::<Vec<_>>()

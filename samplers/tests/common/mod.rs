@@ -3,10 +3,10 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Candidate, Key, Result, Streams};
-use counterpoint_samplers::{ImageModel, TextModel};
+use counterpoint_samplers::{ImageModel, ImageScores, TextModel};
 
 pub fn candidates(range: std::ops::Range<u64>) -> Vec<Candidate> {
-    range.map(|candidate| Candidate { streams: Streams::new(7), key: Key { step: 0, task: 0, candidate } }).collect()
+    range.map(|candidate| Candidate::new(Streams::new(7), Key { step: 0, task: 0, candidate })).collect()
 }
 
 /// Scores of every position are the same, whatever the image; `tokens` positions.
@@ -34,10 +34,10 @@ impl ImageModel for Painter {
         Ok(prompts.len())
     }
 
-    fn image_logits(&self, batch: &usize, codes: Tensor<2, Int>) -> Tensor<3> {
+    fn image_scores(&self, batch: &usize, codes: Tensor<2, Int>) -> ImageScores {
         assert_eq!(codes.dims(), [*batch, self.tokens]);
         let one = Tensor::<1>::from_floats(&self.logits[..], &Device::flex()).reshape([1, 1, self.logits.len()]);
-        one.expand([*batch, self.tokens, self.logits.len()])
+        one.expand([*batch, self.tokens, self.logits.len()]).into()
     }
 }
 
