@@ -37,6 +37,7 @@ mod trajectory;
 
 pub mod checkpoint;
 pub mod config;
+pub mod controls;
 pub mod device;
 pub mod evaluation;
 pub mod file;

@@ -159,8 +159,8 @@ impl Policy for Weighed {
 
 #[test]
 fn a_chunk_takes_as_many_replays_as_its_memory_budget_allows() {
-    let answer = Trajectory::new(0, vec![Segment::text(vec![1], vec![2, 1], vec![-1.0; 2])]);
-    let group = Group::new(0, vec![answer; 7], vec![0.5; 7]);
+    let answer = |number| Trajectory::new(number, vec![Segment::text(vec![1], vec![2, 1], vec![-1.0; 2])]);
+    let group = Group::new(0, (0..7).map(answer).collect(), vec![0.5; 7]);
     let objective = SyncGrpoConfig::default().init().unwrap();
     let chunk = |memory_mib| Chunk::Memory(MemoryBudget { memory_mib });
     for (memory_mib, expected) in [(1, vec![1; 7]), (6, vec![2, 2, 2, 1]), (7, vec![3, 3, 1]), (u64::MAX, vec![7])] {

@@ -47,7 +47,8 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
                 }
                 if segment.kind == SegmentKind::Understanding && segment.decoding == Decoding::Autoregressive && !whole
                 {
-                    if let Some(&first) = answers.get(&(one.answer, s)) {
+                    let known = answers.get(&(one.answer, s)).copied();
+                    if let Some(first) = known.filter(|&first| items[first].replay.segment().chosen == segment.chosen) {
                         items[first].weight += weight;
                         continue;
                     }

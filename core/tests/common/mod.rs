@@ -65,7 +65,7 @@ pub fn each(name: &'static str, mut answer: impl FnMut(&Sample) -> Score + Send 
 pub fn taste(sample: &Sample) -> f64 {
     let tokens: Vec<&str> = sample.response.split_whitespace().collect();
     let text = tokens.iter().filter(|t| **t == "2").count() as f64 / tokens.len().max(1) as f64;
-    let pixels = sample.image.as_ref().unwrap().pixels().filter(|p| p.0[0] == 1).count();
+    let pixels = sample.image.as_ref().unwrap().pixels().filter(|p| p.0[0] == 255).count();
     (text + pixels as f64 / POSITIONS as f64) / 2.0
 }
 

@@ -38,7 +38,7 @@ fn draw(log_probs: &[f32], stream: &mut Stream) -> u32 {
 
 impl State {
     fn start(toy: &Toy, task: &Task, candidate: &Candidate) -> Self {
-        let mut stream = candidate.stream("text.token", 0);
+        let mut stream = candidate.answering().stream("text.token", 0);
         let mut last: u32 = task.question.parse().unwrap();
         let mut text = Segment::text(vec![last], Vec::new(), Vec::new());
         while text.len() < LONGEST && (text.is_empty() || last != 0) {
@@ -74,7 +74,9 @@ impl State {
     fn sample(&self, task: &Task, candidate: &Candidate) -> Sample {
         let response = self.text.chosen.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
         let newest = &self.image.chosen[self.image.len() - POSITIONS..];
-        let pixels = image::RgbImage::from_fn(POSITIONS as u32, 1, |x, _| image::Rgb([newest[x as usize] as u8; 3]));
+        // Code 1 is red, the others are dark.
+        let red = |code: u32| if code == 1 { 255 } else { 0 };
+        let pixels = image::RgbImage::from_fn(POSITIONS as u32, 1, |x, _| image::Rgb([red(newest[x as usize]), 0, 0]));
         Sample::new(task, candidate.key.candidate, task.question.clone(), response, Some(Arc::new(pixels)))
     }
 }

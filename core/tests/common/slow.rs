@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use counterpoint::{Learner, ModuleLearner, OptimizerConfig, Result};
 
@@ -30,6 +31,14 @@ impl<M: Module + 'static> Learner for Saving<M> {
 
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
         self.inner.accumulate(loss)
+    }
+
+    fn take(&mut self) -> Result<GradientsParams> {
+        self.inner.take()
+    }
+
+    fn dot(&self, a: &GradientsParams, b: &GradientsParams) -> Result<f64> {
+        self.inner.dot(a, b)
     }
 
     fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>> {

@@ -1,0 +1,245 @@
+//! Control tasks: runs whose outcome is known beforehand, for anybody who writes a policy, a sampler or an objective. An easy
+//! reward has to rise within a few steps, for each half of the loop alone and for both; what carries no information must change
+//! nothing.
+//!
+//! `examples/controls.rs` runs them on a recipe.
+
+use crate::config::TrainerConfig;
+use crate::{
+    Credit, Error, Judges, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score,
+    SyncGrpoConfig, Trainer, Trajectory,
+};
+
+/// How far a log-probability may move where nothing should, nats: rounding of other kernels.
+const STILL: f64 = 1e-4;
+/// t-statistic of a slope that counts as a rise: with 15 steps p < 0.006.
+const RISE: f64 = 3.0;
+
+/// The control tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Control {
+    /// Understanding alone is in the loss, and rewarded for a [`Letter`].
+    Understanding,
+    /// Generation alone is in the loss, and rewarded for [`Redness`].
+    Generation,
+    /// Both, for the sum of both.
+    Both,
+    /// Every candidate has the same reward: without a KL term nothing may change.
+    Constant,
+    /// Only the answer is rewarded, and only generation is in the loss: under causal credit nothing may change.
+    AnswerAlone,
+}
+
+impl Control {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Understanding, Self::Generation, Self::Both, Self::Constant, Self::AnswerAlone];
+
+    /// Its name, such as `generation`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Understanding => "understanding",
+            Self::Generation => "generation",
+            Self::Both => "both",
+            Self::Constant => "constant",
+            Self::AnswerAlone => "answer_alone",
+        }
+    }
+
+    /// Runs it: `trainer.steps` steps of what `parts` makes, with `objective` as far as the control leaves it alone. The
+    /// parts' own rewards, filter and objective are replaced. Weight decay is off.
+    ///
+    /// # Errors
+    /// Whatever a step returns; [`ErrorKind::Config`](crate::ErrorKind::Config) for fewer than 4 steps.
+    pub fn run(
+        self,
+        parts: Parts,
+        trainer: &TrainerConfig,
+        objective: &SyncGrpoConfig,
+        letter: char,
+        seed: u64,
+    ) -> Result<Outcome> {
+        if trainer.steps < 4 {
+            return Err(Error::config(format!(
+                "trainer.steps: expected 4 or more for a control task, whose trend is tested, got {}",
+                trainer.steps
+            )));
+        }
+        let mut objective = objective.clone();
+        let (letter, redness): (Box<dyn Reward>, Box<dyn Reward>) = (Box::new(Letter(letter)), Box::new(Redness));
+        let rewards = match self {
+            Self::Understanding => {
+                objective.a_gen = 0.0;
+                vec![letter]
+            }
+            Self::Generation => {
+                objective.a_und = 0.0;
+                vec![redness]
+            }
+            Self::Both => vec![letter, redness],
+            Self::Constant => {
+                objective.kl = crate::objective::Kl::None;
+                vec![Box::new(Constant) as Box<dyn Reward>]
+            }
+            Self::AnswerAlone => {
+                objective.kl = crate::objective::Kl::None;
+                (objective.a_und, objective.credit) = (0.0, Credit::Causal);
+                vec![letter]
+            }
+        };
+        let names: Vec<String> = rewards.iter().map(|reward| reward.name().to_owned()).collect();
+        let weights = names.iter().map(|name| (name.clone(), 1.0)).collect();
+        let mut parts = parts.with_objective(objective.init()?).with_filter(crate::KeepAll);
+        parts.surrogate = None;
+        parts.rewards = RewardEnsemble::new(rewards, [("default".to_owned(), weights)].into())?;
+        let config = TrainerConfig { weight_decay: 0.0, max_idle: 0, ..trainer.clone() };
+        let mut trainer = Trainer::new(parts, config.clone(), seed)?;
+
+        let (rollouts, policy) = trainer.rollouts_mut();
+        let task = rollouts.tasks.task(0, 0, &crate::Streams::new(seed))?;
+        let recorded: Vec<Trajectory> =
+            rollouts.sample(policy, &task, 0, config.group_size as u64)?.into_iter().map(|r| r.trajectory).collect();
+        let before = log_probs(trainer.policy(), &recorded)?;
+        let mut curves = vec![Vec::new(); names.len()];
+        for _ in 0..config.steps {
+            let report = trainer.step()?;
+            for (name, curve) in names.iter().zip(&mut curves) {
+                curve.extend(report.metrics.get(&format!("rewards/{name}/mean")));
+            }
+        }
+        let after = log_probs(trainer.policy(), &recorded)?;
+        let moved = before.iter().zip(&after).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+        let curves = names.into_iter().zip(curves).map(|(reward, values)| Curve { reward, values }).collect();
+        Ok(Outcome { control: self, curves, moved })
+    }
+}
+
+/// What a control task came to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Which it was.
+    pub control: Control,
+    /// The rewards, step by step.
+    pub curves: Vec<Curve>,
+    /// By how much the log-probability of a decision that was recorded before moved, at most, nats.
+    pub moved: f64,
+}
+
+impl Outcome {
+    /// Whether it came out as it must.
+    pub fn passed(&self) -> bool {
+        match self.control {
+            Control::Constant | Control::AnswerAlone => self.moved <= STILL,
+            _ => self.curves.iter().all(|curve| curve.trend().is_some_and(|t| t > RISE)),
+        }
+    }
+}
+
+/// A reward over the steps of a control task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Its name.
+    pub reward: String,
+    /// Its mean in each step.
+    pub values: Vec<f64>,
+}
+
+impl Curve {
+    /// t-statistic of the slope of a straight line through the values; `None` for fewer than three, or when they all lie on a
+    /// line.
+    pub fn trend(&self) -> Option<f64> {
+        let n = self.values.len() as f64;
+        if n < 3.0 {
+            return None;
+        }
+        let (middle, mean) = ((n - 1.0) / 2.0, self.values.iter().sum::<f64>() / n);
+        let points = || self.values.iter().enumerate().map(|(i, y)| (i as f64 - middle, y - mean));
+        let width: f64 = points().map(|(x, _)| x * x).sum();
+        let slope = points().map(|(x, y)| x * y).sum::<f64>() / width;
+        let rest: f64 = points().map(|(x, y)| (y - slope * x) * (y - slope * x)).sum();
+        (rest > 0.0).then(|| slope / (rest / (n - 2.0) / width).sqrt())
+    }
+}
+
+/// Log-probabilities of all decisions of `trajectories` under the parameters as they are.
+fn log_probs(policy: &dyn Policy, trajectories: &[Trajectory]) -> Result<Vec<f32>> {
+    let mut all = Vec::new();
+    for trajectory in trajectories {
+        for (segment, recorded) in trajectory.segments.iter().enumerate() {
+            let whole = recorded.decoding == crate::Decoding::Autoregressive;
+            let length = if whole { recorded.steps() } else { 1 };
+            for start in (0..recorded.steps()).step_by(length.max(1)) {
+                let replay = [Replay { trajectory, segment, steps: start..start + length }];
+                let scores = policy.log_probs(&replay, Parameters::Detached)?.log_probs.inner();
+                let values = scores.try_into_vec_as::<f32>().map_err(|e| {
+                    Error::contract("cannot read log-probabilities from the device").with_source(e.to_string())
+                })?;
+                all.extend(&values[..replay[0].decisions().len()]);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// How red an image is: the mean of red less that of green and blue, 0 (none) to 1. Judges generation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Redness;
+
+impl Reward for Redness {
+    fn name(&self) -> &str {
+        "redness"
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        let score = |sample: &Sample| {
+            let Some(image) = &sample.image else { return Score::Abstain("there is no image".to_owned()) };
+            let red = |p: &image::Rgb<u8>| f64::from(p.0[0]) - (f64::from(p.0[1]) + f64::from(p.0[2])) / 2.0;
+            let mean = image.pixels().map(red).sum::<f64>() / image.pixels().len().max(1) as f64;
+            Score::Value(0.5 + mean / 510.0)
+        };
+        Ok(samples.iter().map(score).collect())
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Generation
+    }
+}
+
+/// The share of an answer's characters, spaces aside, that are this one; 0 of an empty answer. Judges understanding.
+#[derive(Debug, Clone, Copy)]
+pub struct Letter(pub char);
+
+impl Reward for Letter {
+    fn name(&self) -> &str {
+        "letter"
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        let score = |sample: &Sample| {
+            let letters = sample.response.chars().filter(|c| !c.is_whitespace());
+            let (all, right) =
+                letters.fold((0_u32, 0_u32), |(all, right), c| (all + 1, right + u32::from(c == self.0)));
+            Score::Value(f64::from(right) / f64::from(all.max(1)))
+        };
+        Ok(samples.iter().map(score).collect())
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Understanding
+    }
+}
+
+/// The same for everything.
+#[derive(Debug, Clone, Copy)]
+struct Constant;
+
+impl Reward for Constant {
+    fn name(&self) -> &str {
+        "constant"
+    }
+
+    fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
+        Ok(vec![Score::Value(0.5); samples.len()])
+    }
+}
