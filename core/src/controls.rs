@@ -4,9 +4,12 @@
 //!
 //! `examples/controls.rs` runs them on a recipe.
 
+use serde::Serialize;
+
 use crate::config::TrainerConfig;
+use crate::objective::Kl;
 use crate::{
-    Credit, Error, Judges, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score,
+    Credit, Error, Judges, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score, Streams,
     SyncGrpoConfig, Trainer, Trajectory,
 };
 
@@ -16,7 +19,8 @@ const STILL: f64 = 1e-4;
 const RISE: f64 = 3.0;
 
 /// The control tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Control {
     /// Understanding alone is in the loss, and rewarded for a [`Letter`].
@@ -25,7 +29,7 @@ pub enum Control {
     Generation,
     /// Both, for the sum of both.
     Both,
-    /// Every candidate has the same reward: without a KL term nothing may change.
+    /// Every candidate has the same reward: nothing may change.
     Constant,
     /// Only the answer is rewarded, and only generation is in the loss: under causal credit nothing may change.
     AnswerAlone,
@@ -46,8 +50,9 @@ impl Control {
         }
     }
 
-    /// Runs it: `trainer.steps` steps of what `parts` makes, with `objective` as far as the control leaves it alone. The
-    /// parts' own rewards, filter and objective are replaced. Weight decay is off.
+    /// Runs it: `trainer.steps` steps of what `parts` makes, on their first task alone, with `objective` as far as the control
+    /// leaves it alone. The parts' own rewards, filter and objective are replaced. There is no KL term and no
+    /// weight decay: what is left is the reward.
     ///
     /// # Errors
     /// Whatever a step returns; [`ErrorKind::Config`](crate::ErrorKind::Config) for fewer than 4 steps.
@@ -65,7 +70,7 @@ impl Control {
                 trainer.steps
             )));
         }
-        let mut objective = objective.clone();
+        let mut objective = SyncGrpoConfig { kl: Kl::None, ..objective.clone() };
         let (letter, redness): (Box<dyn Reward>, Box<dyn Reward>) = (Box::new(Letter(letter)), Box::new(Redness));
         let rewards = match self {
             Self::Understanding => {
@@ -77,12 +82,8 @@ impl Control {
                 vec![redness]
             }
             Self::Both => vec![letter, redness],
-            Self::Constant => {
-                objective.kl = crate::objective::Kl::None;
-                vec![Box::new(Constant) as Box<dyn Reward>]
-            }
+            Self::Constant => vec![Box::new(Constant) as Box<dyn Reward>],
             Self::AnswerAlone => {
-                objective.kl = crate::objective::Kl::None;
                 (objective.a_und, objective.credit) = (0.0, Credit::Causal);
                 vec![letter]
             }
@@ -92,11 +93,14 @@ impl Control {
         let mut parts = parts.with_objective(objective.init()?).with_filter(crate::KeepAll);
         parts.surrogate = None;
         parts.rewards = RewardEnsemble::new(rewards, [("default".to_owned(), weights)].into())?;
+        // Always the same: what other tasks would add to the rewards is noise here.
+        let task = parts.tasks.task(0, 0, &Streams::new(seed))?;
+        let always = task.clone();
+        parts.tasks = Box::new(move |_: u64, _: u64, _: &Streams| Ok(always.clone()));
         let config = TrainerConfig { weight_decay: 0.0, max_idle: 0, ..trainer.clone() };
         let mut trainer = Trainer::new(parts, config.clone(), seed)?;
 
         let (rollouts, policy) = trainer.rollouts_mut();
-        let task = rollouts.tasks.task(0, 0, &crate::Streams::new(seed))?;
         let recorded: Vec<Trajectory> =
             rollouts.sample(policy, &task, 0, config.group_size as u64)?.into_iter().map(|r| r.trajectory).collect();
         let before = log_probs(trainer.policy(), &recorded)?;
@@ -115,7 +119,7 @@ impl Control {
 }
 
 /// What a control task came to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
     /// Which it was.
@@ -137,7 +141,7 @@ impl Outcome {
 }
 
 /// A reward over the steps of a control task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
     /// Its name.
     pub reward: String,
@@ -182,7 +186,8 @@ fn log_probs(policy: &dyn Policy, trajectories: &[Trajectory]) -> Result<Vec<f32
     Ok(all)
 }
 
-/// How red an image is: the mean of red less that of green and blue, 0 (none) to 1. Judges generation.
+/// The share of an image's pixels that are red: more than half as bright as can be, and twice as red as green or blue. Judges
+/// generation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Redness;
 
@@ -194,9 +199,8 @@ impl Reward for Redness {
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {
         let score = |sample: &Sample| {
             let Some(image) = &sample.image else { return Score::Abstain("there is no image".to_owned()) };
-            let red = |p: &image::Rgb<u8>| f64::from(p.0[0]) - (f64::from(p.0[1]) + f64::from(p.0[2])) / 2.0;
-            let mean = image.pixels().map(red).sum::<f64>() / image.pixels().len().max(1) as f64;
-            Score::Value(0.5 + mean / 510.0)
+            let red = |image::Rgb([r, g, b]): &&image::Rgb<u8>| *r >= 128 && *r / 2 >= *g.max(b);
+            Score::Value(image.pixels().filter(red).count() as f64 / image.pixels().len().max(1) as f64)
         };
         Ok(samples.iter().map(score).collect())
     }

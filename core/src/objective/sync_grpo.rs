@@ -144,6 +144,30 @@ impl SyncGrpoConfig {
         Self { ratio: Ratio::Sequence, clip_low: 3e-4, clip_high: 4e-4, ..Self::grpo() }
     }
 
+    /// The preset `kind` (`sync_grpo`, `grpo`, `dr_grpo`, `dapo` or `gspo`) with the keys of `table` in place of its own: what
+    /// `[objective]` of a config says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for another kind, an unknown key or a value of the wrong type.
+    pub fn of(kind: &str, table: &toml::Table) -> Result<Self> {
+        let preset = match kind {
+            "sync_grpo" => Self::default(),
+            "grpo" => Self::grpo(),
+            "dr_grpo" => Self::dr_grpo(),
+            "dapo" => Self::dapo(),
+            "gspo" => Self::gspo(),
+            _ => {
+                return Err(Error::config(format!(
+                    "objective.kind: expected sync_grpo, grpo, dr_grpo, dapo or gspo, got `{kind}`"
+                )));
+            }
+        };
+        let mut merged = toml::Table::try_from(preset)
+            .map_err(|e| Error::config("cannot represent the objective's preset").with_source(e))?;
+        merged.extend(table.clone());
+        crate::registry::settings("objective", &merged)
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{FilterEntry, ObjectiveEntry, settings};
 use crate::filter::{DropZeroVariance, DynamicGroupScalingConfig, KeepAll, TopKConfig};
 use crate::objective::SyncGrpoConfig;
-use crate::{Error, GroupFilter, Objective, Result, inventory};
+use crate::{GroupFilter, Objective, Result, inventory};
 
 /// The settings of a filter that has none: any key is refused.
 #[derive(Deserialize)]
@@ -26,16 +26,12 @@ inventory::submit! {
     FilterEntry::new("dgs", |table, _| Ok(Box::new(settings::<DynamicGroupScalingConfig>("filter", table)?.init()?)))
 }
 
-/// A preset with the keys of `table` in place of its own.
-fn objective(preset: SyncGrpoConfig, table: &toml::Table) -> Result<Box<dyn Objective>> {
-    let mut merged = toml::Table::try_from(preset)
-        .map_err(|e| Error::config("cannot represent the objective's preset").with_source(e))?;
-    merged.extend(table.clone());
-    Ok(Box::new(settings::<SyncGrpoConfig>("objective", &merged)?.init()?))
+fn objective(preset: &str, table: &toml::Table) -> Result<Box<dyn Objective>> {
+    Ok(Box::new(SyncGrpoConfig::of(preset, table)?.init()?))
 }
 
-inventory::submit! { ObjectiveEntry::new("sync_grpo", |table, _| objective(SyncGrpoConfig::default(), table)) }
-inventory::submit! { ObjectiveEntry::new("grpo", |table, _| objective(SyncGrpoConfig::grpo(), table)) }
-inventory::submit! { ObjectiveEntry::new("dr_grpo", |table, _| objective(SyncGrpoConfig::dr_grpo(), table)) }
-inventory::submit! { ObjectiveEntry::new("dapo", |table, _| objective(SyncGrpoConfig::dapo(), table)) }
-inventory::submit! { ObjectiveEntry::new("gspo", |table, _| objective(SyncGrpoConfig::gspo(), table)) }
+inventory::submit! { ObjectiveEntry::new("sync_grpo", |table, _| objective("sync_grpo", table)) }
+inventory::submit! { ObjectiveEntry::new("grpo", |table, _| objective("grpo", table)) }
+inventory::submit! { ObjectiveEntry::new("dr_grpo", |table, _| objective("dr_grpo", table)) }
+inventory::submit! { ObjectiveEntry::new("dapo", |table, _| objective("dapo", table)) }
+inventory::submit! { ObjectiveEntry::new("gspo", |table, _| objective("gspo", table)) }
