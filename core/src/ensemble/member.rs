@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Error, ErrorKind, Result, Reward, Sample, Score};
+use crate::{Error, ErrorKind, Judges, Result, Reward, Sample, Score};
 
 /// What a reward is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +17,16 @@ pub(super) enum What {
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) device: Option<String>,
+    /// Which halves of the loop its scores depend on.
+    #[expect(dead_code, reason = "read by causal credit")]
+    pub(super) judges: Judges,
     reward: Mutex<Box<dyn Reward>>,
 }
 
 impl Member {
     pub(super) fn new(reward: Box<dyn Reward>) -> Self {
-        Self { name: reward.name().to_owned(), device: reward.device(), reward: Mutex::new(reward) }
+        let (name, device, judges) = (reward.name().to_owned(), reward.device(), reward.judges());
+        Self { name, device, judges, reward: Mutex::new(reward) }
     }
 
     /// Calls the reward when it is free, up to `retries` times more if it fails, and checks what comes back. Also says how
