@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, RewardEntry, named_reward, settings};
-use counterpoint::{ErrorKind, Result, Reward, Sample, Score, Task, inventory};
+use counterpoint::{ErrorKind, Judges, Result, Reward, Sample, Score, Task, inventory};
 use toml::toml;
 
 #[derive(serde::Deserialize)]
@@ -23,6 +23,10 @@ impl Reward for Constant {
 
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         Ok(vec![Score::Value(self.value / 2.0); previews.len()])
+    }
+
+    fn judges(&self) -> Judges {
+        Judges::Generation
     }
 
     fn device(&self) -> Option<String> {
@@ -48,7 +52,7 @@ fn a_reward_has_the_name_that_the_config_gives_it() {
     let scores = [&mut named, &mut other].map(|reward| reward.score(std::slice::from_ref(&sample)).unwrap());
     assert_eq!(scores, [[Score::Value(0.5)], [Score::Value(0.25)]]);
     assert_eq!(other.preview(&[sample]).unwrap(), [Score::Value(0.125)]);
-    assert_eq!(other.device().as_deref(), Some("flex"));
+    assert_eq!((other.judges(), other.device().as_deref()), (Judges::Generation, Some("flex")));
 }
 
 #[test]

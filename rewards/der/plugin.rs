@@ -4,7 +4,7 @@
 
 use counterpoint_der::{Der, DerConfig};
 use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
 
 struct DerExpert(Der);
 
@@ -15,6 +15,7 @@ impl Expert for DerExpert {
         Description::new("whether the image shows the concept of the reference images: cosine of DINOv2")
             .range(-1.001, 1.001) // up to rounding
             .needs(&[Need::Image, Need::Reference])
+            .judges(Judges::Generation)
             .concurrent()
             .deterministic()
     }

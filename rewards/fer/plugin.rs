@@ -4,7 +4,7 @@
 
 use counterpoint_encoders::plugin::{device, score, told};
 use counterpoint_fer::{Fer, FerConfig};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
 
 struct FerExpert(Fer);
 
@@ -17,6 +17,7 @@ impl Expert for FerExpert {
         )
         .range(-1.001, 1.001) // up to rounding
         .needs(&[Need::Image, Need::Reference])
+        .judges(Judges::Generation)
         .concurrent()
         .deterministic()
     }

@@ -3,7 +3,7 @@
 //! Its settings are those of [`TierConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
 use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
 use counterpoint_tier::{Tier, TierConfig};
 
 struct TierExpert(Tier);
@@ -15,6 +15,7 @@ impl Expert for TierExpert {
         Description::new("how well the reasoning says the fact that fits (params.facts and params.target)")
             .range(0.0, 1.0)
             .needs(&[Need::Text])
+            .judges(Judges::Understanding)
             .concurrent()
             .deterministic()
             .batch_invariant()

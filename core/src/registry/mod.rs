@@ -21,7 +21,7 @@ use burn::tensor::Device;
 
 use crate::config::Component;
 use crate::{
-    Error, Evaluator, GroupFilter, Objective, Policy, Result, Reward, Sample, Sampler, Score, Task, TaskSource,
+    Error, Evaluator, GroupFilter, Judges, Objective, Policy, Result, Reward, Sample, Sampler, Score, Task, TaskSource,
 };
 
 /// What a constructor may need besides its own settings.
@@ -157,6 +157,10 @@ impl Reward for Named {
 
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         self.reward.preview(previews)
+    }
+
+    fn judges(&self) -> Judges {
+        self.reward.judges()
     }
 
     fn check(&mut self, tasks: &[Task]) -> Result<()> {

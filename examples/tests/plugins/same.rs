@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::registry::{BuildContext, named_reward, task_source};
-use counterpoint::{ErrorKind, Reward, Sample, Score};
+use counterpoint::{ErrorKind, Judges, Reward, Sample, Score};
 use counterpoint_plugins::replace_rewards;
 
 use crate::support::{base, config, install, train};
@@ -91,6 +91,11 @@ fn the_same_scores() {
     for (name, scores) in ["tier", "ber", "der", "fer"].iter().zip(&linked) {
         let kinds: std::collections::BTreeSet<u8> = scores.iter().map(|s| s.0).collect();
         assert!(kinds.len() > 1 && kinds.contains(&0), "{name}: {kinds:?}");
+    }
+    let judges = |isolation| rewards(isolation).iter().map(|reward| reward.judges()).collect::<Vec<_>>();
+    let halves = [Judges::Understanding, Judges::Both, Judges::Generation, Judges::Generation];
+    for isolation in [None, Some("none"), Some("process")] {
+        assert_eq!(judges(isolation), halves, "{isolation:?}");
     }
     assert_eq!(scores(Some("none")), linked, "loaded");
     assert_eq!(scores(Some("process")), linked, "bridged");

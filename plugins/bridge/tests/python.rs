@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Need, Pixels, Result, State};
+use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Judges, Need, Pixels, Result, State};
 use serde_json::{Value, json};
 use support::{create, hang, quick, says, score, setup, value};
 
@@ -67,6 +67,7 @@ fn a_file_says_what_it_has() {
     let [moody, few, images] = &manifest.experts[..] else { panic!("{manifest:?}") };
     assert_eq!((&*moody.name, &*moody.description), ("moody", "Does what the response says."));
     assert_eq!((&*few.name, few.outputs[0].range), ("too_few", None));
+    assert_eq!([moody.judges, few.judges, images.judges], [Judges::Understanding, Judges::Both, Judges::Both]);
     assert_eq!((images.outputs.len(), images.outputs[0].range, images.needs(Need::Image)), (2, Some([0.0, 1.0]), true));
 }
 

@@ -36,7 +36,7 @@ pub use item::{Image, Item, Pixels};
 pub use library::Library;
 pub use load::{load, same};
 pub use loaded::{Loaded, Options};
-pub use manifest::{AbiVersion, ExpertManifest, MANIFEST_LIMIT, Manifest, Need, Output};
+pub use manifest::{AbiVersion, ExpertManifest, Judges, MANIFEST_LIMIT, Manifest, Need, Output};
 pub use probe::{PROBE, Probed, ended, look, probe};
 pub use runner::{CHILD, RUNNER, Runner, this_program_runs_children};
 pub use sidecar::Sidecar;

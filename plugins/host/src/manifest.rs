@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -47,6 +48,9 @@ pub struct ExpertManifest {
     /// are for people to read.
     #[serde(default)]
     pub needs: Vec<Need>,
+    /// Which halves of the loop its scores depend on. No expert that needs an `image` judges the answer alone.
+    #[serde(default, deserialize_with = "judges", skip_serializing_if = "Judges::is_both")]
+    pub judges: Judges,
 }
 
 /// One number of an item.
@@ -74,6 +78,31 @@ pub enum Need {
     /// Something of a later minor version.
     #[serde(other)]
     Other,
+}
+
+/// Which halves of the loop an expert's scores depend on.
+///
+/// A run with causal credit relies on it: it does not credit a decision with what is said of a half that was over before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judges {
+    /// The answer alone: the same answer has the same score, whatever the image.
+    Understanding,
+    /// The image alone: the same image has the same score, whatever prompt and answer.
+    Generation,
+    /// Both, or it is not known.
+    #[default]
+    Both,
+}
+
+impl Judges {
+    fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+}
+
+fn judges<'de, D: Deserializer<'de>>(value: D) -> Result<Judges, D::Error> {
+    Judges::deserialize(value).map_err(|e| D::Error::custom(format_args!("experts.judges: {e}")))
 }
 
 impl Manifest {
@@ -173,6 +202,12 @@ impl ExpertManifest {
                     "{place}.{name}.range: expected two finite numbers in order, got {least} and {greatest}"
                 ));
             }
+        }
+        if self.judges == Judges::Understanding && self.needs(Need::Image) {
+            return Err(format!(
+                "experts.{}.judges: expected `generation` or `both` of an expert that needs an image, got `understanding`",
+                self.name
+            ));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Manifests, good and bad, and a million that are neither.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use counterpoint_host::{ErrorKind, Manifest, Need};
+use counterpoint_host::{ErrorKind, Judges, Manifest, Need};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn good() -> Value {
         "experts": [
             { "name": "smile", "description": "how much it smiles", "needs": ["image", "face", "taste"],
               "outputs": [{ "name": "score", "range": [0, 1] }, { "name": "teeth" }] },
-            { "name": "age-2", "outputs": [{ "name": "years" }] },
+            { "name": "age-2", "outputs": [{ "name": "years" }], "judges": "generation" },
         ]
     })
 }
@@ -26,10 +26,12 @@ fn a_manifest_is_read_with_what_a_later_version_adds() {
     let smile = manifest.expert("smile").unwrap();
     assert!(smile.needs(Need::Face) && smile.needs(Need::Other) && !smile.needs(Need::Text));
     assert_eq!((smile.output("teeth").unwrap(), smile.outputs[0].range), (1, Some([0.0, 1.0])));
+    assert_eq!(manifest.experts.iter().map(|e| e.judges).collect::<Vec<_>>(), [Judges::Both, Judges::Generation]);
     let error = manifest.expert("smiles").unwrap_err();
     assert!(error.to_string().contains("(experts: smile, age-2)"), "{error}");
     let text = serde_json::to_string(&manifest).unwrap();
     assert_eq!(Manifest::parse(text.as_bytes(), "written").unwrap(), manifest);
+    assert_eq!(text.matches("judges").count(), 1, "what is not both is written, and nothing else: {text}");
 }
 
 #[test]
@@ -39,7 +41,7 @@ fn each_rule_is_named_when_it_is_broken() {
         *manifest.pointer_mut(pointer).unwrap() = value;
         let error = parse(&manifest).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Manifest);
-        error.to_string()
+        format!("{error:#}")
     };
     assert!(refused("/name", json!("")).contains("name: expected a name"));
     assert!(refused("/experts", json!([])).contains("experts: expected 1 or more"));
@@ -48,6 +50,14 @@ fn each_rule_is_named_when_it_is_broken() {
     assert!(refused("/experts/1/outputs", json!([])).contains("experts.age-2.outputs: expected 1 or more"));
     assert!(refused("/experts/0/outputs/1/name", json!("score")).contains("names that differ"));
     assert!(refused("/experts/0/outputs/0/range", json!([1, 0])).contains("two finite numbers in order"));
+    let said = refused("/experts/1/judges", json!("taste"));
+    assert!(said.contains("experts.judges: unknown variant `taste`, expected one of `understanding`, `gen"), "{said}");
+    assert!(refused("/experts/1/judges", json!(null)).contains("experts.judges: "));
+    let said = refused(
+        "/experts/0",
+        json!({ "name": "a", "outputs": [{ "name": "b" }], "needs": ["image"], "judges": "understanding" }),
+    );
+    assert!(said.contains("experts.a.judges: expected `generation` or `both`"), "{said}");
     assert!(refused("/abi/major", json!("one")).contains("expected a manifest"));
     assert!(Manifest::parse(&vec![b' '; 2 << 20], "a test").unwrap_err().to_string().contains("at most"));
 }

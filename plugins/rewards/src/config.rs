@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Judges, Result};
 use counterpoint_bridge::BridgeOptions;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct PluginConfig {
     /// Which of the expert's outputs. Default: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Which halves of the loop the reward judges: `understanding`, `generation` or `both`, for an expert whose manifest does not
+    /// say it, or wrongly. Default: what the manifest says, else both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judges: Option<Judges>,
     /// The expert's own settings; relative paths in them are relative to the config's folder.
     #[serde(default)]
     pub settings: toml::Table,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use counterpoint::registry::BuildContext;
-use counterpoint::{Error, ErrorKind, Result, Reward, Sample, Score};
+use counterpoint::{Error, ErrorKind, Judges, Result, Reward, Sample, Score};
 use counterpoint_host::{Call, ErrorKind as HostError, Image, Item, Need, Pixels, Scores, State, Statistics};
 use image::RgbImage;
 
@@ -20,6 +20,7 @@ pub struct PluginReward {
     made: Made,
     /// Which of the expert's outputs.
     output: usize,
+    judges: Judges,
     /// Statistics of an expert that was given up for one in a child process.
     before: Option<Statistics>,
 }
@@ -37,7 +38,15 @@ impl PluginReward {
             None => 0,
             Some(name) => made.expert.manifest().output(name).map_err(engine)?,
         };
-        Ok(Self { maker, made, output, before: None })
+        let judges = match maker.config().judges {
+            None => told(made.expert.manifest().judges),
+            Some(Judges::Understanding) if made.expert.manifest().needs(Need::Image) => {
+                let message = "judges: expected \"generation\" or \"both\" of an expert that needs an image, got \"understanding\"";
+                return Err(Error::config(message));
+            }
+            Some(judges) => judges,
+        };
+        Ok(Self { maker, made, output, judges, before: None })
     }
 
     /// What the expert has done so far; also what it did before it moved into a child process.
@@ -128,6 +137,19 @@ impl Reward for PluginReward {
             scores.insert(i, score);
         }
         Ok(scores)
+    }
+
+    fn judges(&self) -> Judges {
+        self.judges
+    }
+}
+
+/// What a manifest says, in the engine's words.
+fn told(judges: counterpoint_host::Judges) -> Judges {
+    match judges {
+        counterpoint_host::Judges::Understanding => Judges::Understanding,
+        counterpoint_host::Judges::Generation => Judges::Generation,
+        counterpoint_host::Judges::Both => Judges::Both,
     }
 }
 

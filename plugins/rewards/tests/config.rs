@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, named_reward};
-use counterpoint::{ErrorKind, Result, Reward, Sample, Score, Task};
+use counterpoint::{ErrorKind, Judges, Result, Reward, Sample, Score, Task};
 use counterpoint_bad_plugins::build;
 use counterpoint_host::{Library, Sidecar};
 use counterpoint_plugins as _;
@@ -66,6 +66,7 @@ fn what_is_wrong_is_named_with_the_reward_and_the_key() {
     config("pth = '.'", "did you mean `path`?");
     config("path = '.'\nexpert = 'better'", "(good), got `better`");
     config("path = '.'\noutput = 'colour'", "(outputs: light, length)");
+    config("path = '.'\njudges = 'taste'", "judges");
     config("path = '.'\ndeadline_s = 0.0", "deadline_s: expected seconds above 0");
     config("path = '.'\ninstances = 0", "instances: expected 1 or more");
     config(
@@ -115,4 +116,31 @@ fn samples_that_lack_what_an_expert_needs_never_reach_it() {
     assert!(matches!(scores[1], Score::Value(v) if (v - 0.2).abs() < 1e-6), "{scores:?}");
     assert!(matches!(&scores[2], Score::Abstain(why) if why.contains("no reference image")), "{scores:?}");
     assert!(matches!(&scores[3], Score::Fail(why) if why.contains("without pixels")), "{scores:?}");
+}
+
+/// A folder with the plugin `good`, whose expert has `needs` and says that it judges `judges`.
+fn says(needs: &str, judges: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let quoted = |text: &str| text.replace('"', "\\\"");
+    let (needs, keys) = (quoted(needs), quoted(&format!(", \"judges\": \"{judges}\"")));
+    let source = format!("#define NEEDS \"{needs}\"\n#define KEYS \"{keys}\"\n#include \"good.h\"\n");
+    let plugin = counterpoint_bad_plugins::build_source("says", &source, folder.path());
+    Sidecar::of(&plugin, Library::open(&plugin).unwrap().manifest()).unwrap().write(&plugin).unwrap();
+    folder
+}
+
+#[test]
+fn a_reward_judges_what_its_manifest_says_unless_the_config_says_otherwise() {
+    let (silent, _) = folder();
+    let painter = says("[\"image\"]", "generation");
+    let judges = |folder: &tempfile::TempDir, more: &str| {
+        reward(folder.path(), &format!("path = '.'\n{more}")).unwrap().judges()
+    };
+    assert_eq!(judges(&silent, ""), Judges::Both);
+    assert_eq!(judges(&silent, "judges = 'understanding'"), Judges::Understanding);
+    assert_eq!(judges(&painter, ""), Judges::Generation);
+    assert_eq!(judges(&painter, "judges = 'both'"), Judges::Both);
+    let error = reward(painter.path(), "path = '.'\njudges = 'understanding'").err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("judges: expected \"generation\" or \"both\""), "{error}");
 }

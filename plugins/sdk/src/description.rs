@@ -11,6 +11,7 @@ pub struct Description {
     pub(crate) text: String,
     pub(crate) outputs: Vec<Output>,
     pub(crate) needs: Vec<Need>,
+    pub(crate) judges: Judges,
     pub(crate) capabilities: u64,
     /// Whether `outputs` is still the one that nobody asked for.
     default: bool,
@@ -40,11 +41,39 @@ pub enum Need {
     Face,
 }
 
+/// Which halves of the loop an expert's scores depend on.
+///
+/// Where credit is causal, a decision is not credited with what an expert says of a half that was over before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judges {
+    /// The answer alone: the same answer has the same score, whatever the image.
+    Understanding,
+    /// The image alone: the same image has the same score, whatever prompt and answer.
+    Generation,
+    /// Both, which is never wrong.
+    #[default]
+    Both,
+}
+
+impl Judges {
+    pub(crate) fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+}
+
 impl Description {
     /// `text` says in a sentence what the expert judges.
     pub fn new(text: impl Into<String>) -> Self {
         let score = Output { name: "score".to_owned(), range: None };
-        Self { text: text.into(), outputs: vec![score], needs: Vec::new(), capabilities: 0, default: true }
+        Self {
+            text: text.into(),
+            outputs: vec![score],
+            needs: Vec::new(),
+            judges: Judges::Both,
+            capabilities: 0,
+            default: true,
+        }
     }
 
     /// Gives an output called `name`, after those that were named before.
@@ -67,6 +96,13 @@ impl Description {
     /// What an item must have.
     pub fn needs(mut self, needs: &[Need]) -> Self {
         self.needs.extend_from_slice(needs);
+        self
+    }
+
+    /// Which halves of the loop its scores depend on: both, without a call. No expert that needs an image judges understanding
+    /// alone; hosts refuse it.
+    pub fn judges(mut self, judges: Judges) -> Self {
+        self.judges = judges;
         self
     }
 

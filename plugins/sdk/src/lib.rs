@@ -28,7 +28,7 @@ mod table;
 pub mod testing;
 
 pub use batch::{Batch, Item};
-pub use description::{Description, Need};
+pub use description::{Description, Judges, Need};
 pub use error::Error;
 pub use expert::{Expert, Score};
 pub use host::Level;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use counterpoint_abi::*;
 use serde::Serialize;
 
-use crate::description::Output;
+use crate::description::{Judges, Output};
 use crate::panics::catch;
 use crate::shim::{create, destroy, extension, score};
 use crate::{Need, Plugin};
@@ -31,6 +31,8 @@ struct ExpertManifest {
     description: String,
     outputs: Vec<Output>,
     needs: Vec<Need>,
+    #[serde(skip_serializing_if = "Judges::is_both")]
+    judges: Judges,
 }
 
 fn table<P: Plugin>() -> serde_json::Result<cpt_plugin_v1> {
@@ -38,7 +40,13 @@ fn table<P: Plugin>() -> serde_json::Result<cpt_plugin_v1> {
     let experts = P::EXPERTS.iter().map(|entry| {
         let about = (entry.describe)();
         capabilities &= about.capabilities;
-        ExpertManifest { name: entry.name, description: about.text, outputs: about.outputs, needs: about.needs }
+        ExpertManifest {
+            name: entry.name,
+            description: about.text,
+            outputs: about.outputs,
+            needs: about.needs,
+            judges: about.judges,
+        }
     });
     let experts = experts.collect();
     let abi = Abi { major: CPT_ABI_MAJOR, minor: CPT_ABI_MINOR };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use common::*;
 use counterpoint_abi::*;
-use counterpoint_host::{Manifest, Need, Output};
+use counterpoint_host::{Judges, Manifest, Need, Output};
 use counterpoint_sdk::{Batch, Description, Error, Expert, Score, Setup, export_rewards};
 
 /// The number in the prompt.
@@ -21,7 +21,12 @@ impl Expert for Number {
     const NAME: &'static str = "number";
 
     fn describe() -> Description {
-        Description::new("the number in the prompt").range(0.0, 10.0).concurrent().deterministic().batch_invariant()
+        Description::new("the number in the prompt")
+            .range(0.0, 10.0)
+            .judges(counterpoint_sdk::Judges::Understanding)
+            .concurrent()
+            .deterministic()
+            .batch_invariant()
     }
 
     fn create(_: &Setup<'_>) -> Result<Self, Error> {
@@ -104,6 +109,9 @@ fn the_table_and_its_manifest_are_what_a_host_reads() {
     assert_eq!(manifest.experts[0].outputs, [output("score", Some([0.0, 10.0]))]);
     assert_eq!(manifest.experts[1].outputs, [output("left", None), output("right", Some([-1.0, 1.0]))]);
     assert_eq!(manifest.experts[1].needs, [] as [Need; 0]);
+    assert_eq!(manifest.experts.iter().map(|e| e.judges).collect::<Vec<_>>(), [Judges::Understanding, Judges::Both]);
+    let text = str::from_utf8(json).unwrap();
+    assert_eq!(text.matches("judges").count(), 1, "what is not both is written, and nothing else: {text}");
 }
 
 #[test]

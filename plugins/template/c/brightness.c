@@ -17,7 +17,8 @@ typedef struct {
 static const char MANIFEST[] =
     "{\"abi\": {\"major\": 1, \"minor\": 1}, \"name\": \"brightness\", \"version\": \"0.1.0\", \"experts\": [{"
     "\"name\": \"brightness\", \"description\": \"how near the mean brightness of an image is to a target\", "
-    "\"outputs\": [{\"name\": \"score\", \"range\": [0, 1]}], \"needs\": [\"image\"]}]}";
+    "\"outputs\": [{\"name\": \"score\", \"range\": [0, 1]}], \"needs\": [\"image\"], "
+    "\"judges\": \"generation\"}]}";
 
 static int32_t fail(const cpt_host *host, uint64_t item, const char *why) {
     host->fail(host->context, item, cpt_text(why));

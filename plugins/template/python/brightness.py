@@ -3,7 +3,7 @@
 from counterpoint_reward import reward
 
 
-@reward(range=(0, 1), needs=["image"], deterministic=True, batch_invariant=True)
+@reward(range=(0, 1), needs=["image"], judges="generation", deterministic=True, batch_invariant=True)
 class Brightness:
     """How near the mean brightness of an image is to a target."""
 

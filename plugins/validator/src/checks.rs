@@ -77,6 +77,7 @@ pub const ALL: &[Check] = &[
         "the same call has the same scores, to the last bit, in a new instance too",
         invariance::deterministic,
     ),
+    behaviour("judges", "scores do not depend on a half of the loop that the manifest leaves out", invariance::judges),
     behaviour("range", "scores are finite and inside the manifest's range", invariance::range),
     behaviour("cancel", "a call that is asked to stop returns", control::cancel),
     behaviour("deadline", "a call that has run out of time returns", control::deadline),

@@ -41,6 +41,7 @@ fn bad_plugins_are_named_behind_a_command_too() {
         ("depends_on_order", "permutation", "in place"),
         ("depends_on_batch", "batch-size", "among"),
         ("not_deterministic", "deterministic", "the same call twice"),
+        ("sees_the_image", "judges", "other images"),
         ("nan", "range", "NaN"),
         ("lies_about_range", "range", "in the declared range 0 to 1"),
         ("ignores_cancel", "cancel", ""),

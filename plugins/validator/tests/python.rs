@@ -13,7 +13,7 @@ use counterpoint_host::Sidecar;
 const GOOD: &str = r#"
 from counterpoint_reward import reward
 
-@reward(range=(0, 1), needs=["text"], deterministic=True, batch_invariant=True)
+@reward(range=(0, 1), needs=["text"], judges="understanding", deterministic=True, batch_invariant=True)
 def short(batch):
     return [1 / (1 + len(item.response)) for item in batch]
 "#;

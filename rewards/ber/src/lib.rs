@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{
     Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer,
@@ -227,6 +227,11 @@ impl Reward for Ber {
     /// previews and the images of a group, and the image without it.
     fn preview(&mut self, previews: &[Sample]) -> Result<Vec<Score>> {
         self.score_by(Head::Contrastive, previews)
+    }
+
+    /// Its text is the compound prompt, in which the answer is.
+    fn judges(&self) -> Judges {
+        Judges::Both
     }
 
     fn device(&self) -> Option<String> {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::{
     Dinov2, Dinov2Config, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, dot,
 };
@@ -196,6 +196,11 @@ impl Reward for Der {
             }
         };
         Ok(samples.iter().zip(judged.iter().cloned()).map(score).collect())
+    }
+
+    /// It compares images alone.
+    fn judges(&self) -> Judges {
+        Judges::Generation
     }
 
     fn device(&self) -> Option<String> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, Task, device, inventory};
+use counterpoint::{Error, Judges, Result, Reward, Sample, Score, Task, device, inventory};
 use counterpoint_encoders::cache::Embedded;
 use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
 use counterpoint_encoders::{EmbeddingCache, Fingerprint};
@@ -235,6 +235,11 @@ impl Reward for Fer {
         let references = tasks.iter().flat_map(|task| &task.references);
         let references = self.references.all(references, |image| self.faces.vector(image))?;
         check::faces(tasks, |image| references.of(image).is_some())
+    }
+
+    /// It compares images alone.
+    fn judges(&self) -> Judges {
+        Judges::Generation
     }
 
     fn device(&self) -> Option<String> {

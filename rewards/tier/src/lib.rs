@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer};
@@ -156,6 +156,11 @@ impl Reward for Tier {
             }
         };
         Ok(questions.iter().map(&mut score).collect())
+    }
+
+    /// It reads the answer, the facts and the target.
+    fn judges(&self) -> Judges {
+        Judges::Understanding
     }
 
     fn device(&self) -> Option<String> {

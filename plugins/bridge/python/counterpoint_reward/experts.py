@@ -6,6 +6,7 @@ import re
 # What the C interface calls them: a manifest names the version that it is written for.
 ABI = {"major": 1, "minor": 1}
 NEEDS = ("text", "image", "reference", "face")
+JUDGES = ("understanding", "generation", "both")
 DETERMINISTIC, BATCH_INVARIANT = 2, 4
 
 _experts = {}
@@ -27,13 +28,26 @@ class Expert:
         return self.scorer
 
 
-def reward(scorer=None, *, name=None, range=None, outputs=None, needs=(), description=None, deterministic=False, batch_invariant=False):
+def reward(
+    scorer=None,
+    *,
+    name=None,
+    range=None,
+    outputs=None,
+    needs=(),
+    judges="both",
+    description=None,
+    deterministic=False,
+    batch_invariant=False,
+):
     """Makes a reward of a function `score(batch)`, or of a class with `__init__(self, settings, base)` and `score(self, batch)`.
 
     name: lower case letters, digits, `_` and `-`; the function's or class's in lower case without it. range: least and
     greatest score; without it every finite number is allowed. outputs: for rewards that give several numbers an item, their
     names and ranges, such as {"sharp": (0, 1), "size": None}; the answer has a row for each item then. needs: what an item
     must have, of "text", "image", "reference" and "face"; items without an image or reference never come where one is needed.
+    judges: which halves of the loop the scores depend on: "understanding" is the answer alone, whatever the image,
+    "generation" the image alone, whatever prompt and answer, and "both" is never wrong.
     deterministic: same settings, items and seed give the same scores to the last bit. batch_invariant: an item's score does
     not depend on the other items.
     """
@@ -44,6 +58,7 @@ def reward(scorer=None, *, name=None, range=None, outputs=None, needs=(), descri
             range=range,
             outputs=outputs,
             needs=needs,
+            judges=judges,
             description=description,
             deterministic=deterministic,
             batch_invariant=batch_invariant,
@@ -57,6 +72,10 @@ def reward(scorer=None, *, name=None, range=None, outputs=None, needs=(), descri
         raise ValueError(f"@reward: expected one reward called {name!r}, got two; pass name=...")
     if isinstance(needs, str) or not set(needs) <= set(NEEDS):
         raise ValueError(f"@reward {name}: needs: expected a list of some of {NEEDS}, got {needs!r}")
+    if judges not in JUDGES:
+        raise ValueError(f"@reward {name}: judges: expected one of {JUDGES}, got {judges!r}")
+    if judges == "understanding" and "image" in needs:
+        raise ValueError(f"@reward {name}: judges: expected generation or both of a reward that needs an image, got {judges!r}")
     if range is not None and outputs is not None:
         raise ValueError(f"@reward {name}: expected a range or outputs with ranges, got both")
     ranges = {"score": range} if outputs is None else dict(outputs)
@@ -68,6 +87,8 @@ def reward(scorer=None, *, name=None, range=None, outputs=None, needs=(), descri
         "outputs": [_output(name, output, bounds) for output, bounds in ranges.items()],
         "needs": list(needs),
     }
+    if judges != "both":
+        entry["judges"] = judges
     _experts[name] = Expert(scorer, entry, DETERMINISTIC * bool(deterministic) | BATCH_INVARIANT * bool(batch_invariant))
     return scorer
 

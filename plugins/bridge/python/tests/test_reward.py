@@ -20,7 +20,13 @@ class Rewards(unittest.TestCase):
             More."""
             return [len(item.response) for item in batch]
 
-        @reward(name="two-things", outputs={"a": (0, 1), "b": None}, needs=["image", "face"], deterministic=True)
+        @reward(
+            name="two-things",
+            outputs={"a": (0, 1), "b": None},
+            needs=["image", "face"],
+            judges="generation",
+            deterministic=True,
+        )
         class Two:
             def score(self, batch):
                 return []
@@ -36,6 +42,7 @@ class Rewards(unittest.TestCase):
                     "description": "",
                     "outputs": [{"name": "a", "range": [0.0, 1.0]}, {"name": "b"}],
                     "needs": ["image", "face"],
+                    "judges": "generation",
                 },
             ],
         )
@@ -49,6 +56,8 @@ class Rewards(unittest.TestCase):
             ({"name": "Not this"}, "lower case"),
             ({"needs": ["eyes"]}, "needs"),
             ({"needs": "image"}, "needs"),
+            ({"judges": "taste"}, "judges: expected one of"),
+            ({"judges": "understanding", "needs": ["image"]}, "needs an image"),
             ({"range": (1, 0)}, "in order"),
             ({"range": (0, float("inf"))}, "finite"),
             ({"range": 1}, "(least, greatest)"),

@@ -15,7 +15,7 @@ if os.environ.get("MOODY_LOAD"):
         time.sleep(1000)
 
 
-@reward(range=(-1e10, 1e10))
+@reward(range=(-1e10, 1e10), judges="understanding")
 def moody(batch):
     """Does what the response says."""
     return [_one(batch, item) for item in batch]

@@ -1,6 +1,6 @@
 //! How near the mean brightness of an image is to a target.
 
-use counterpoint_sdk::{Batch, Description, Error, Expert, Image, Item, Need, Score, Setup, export_rewards};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Image, Item, Judges, Need, Score, Setup, export_rewards};
 use serde::Deserialize;
 
 /// The settings of the config. A field that is not here is refused.
@@ -27,6 +27,7 @@ impl Expert for Brightness {
         Description::new("how near the mean brightness of an image is to a target")
             .range(0.0, 1.0)
             .needs(&[Need::Image])
+            .judges(Judges::Generation)
             .concurrent()
             .deterministic()
             .batch_invariant()

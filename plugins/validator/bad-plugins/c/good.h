@@ -31,13 +31,17 @@
 #ifndef NEEDS
 #define NEEDS "[\"text\"]"
 #endif
+/* More of the expert's keys: a comma, then the key and its value. */
+#ifndef KEYS
+#define KEYS ""
+#endif
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 #ifndef MANIFEST
 #define MANIFEST                                                                                                           \
     "{\"abi\": {\"major\": " TEXT(MAJOR) ", \"minor\": " TEXT(MINOR) "}, \"name\": \"test-plugin\", \"version\": \"1.2.3\"," \
     " \"experts\": [{\"name\": \"good\", \"description\": \"How light an image is.\"," \
-    " \"outputs\": [{\"name\": \"light\", \"range\": " RANGE "}, {\"name\": \"length\"}], \"needs\": " NEEDS "}]}"
+    " \"outputs\": [{\"name\": \"light\", \"range\": " RANGE "}, {\"name\": \"length\"}], \"needs\": " NEEDS KEYS "}]}"
 #endif
 /* Statements at the begin of create, of destroy, of score, before each item, and at the end of score. */
 #ifndef ON_CREATE

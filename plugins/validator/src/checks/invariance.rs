@@ -1,10 +1,12 @@
 //! What scores may and may not depend on.
 
 use counterpoint_abi::{CPT_CAP_DETERMINISTIC, CPT_VALUE};
+use counterpoint_host::Judges;
 
 use super::compare::{BOTH, compare, compare_others, incomparable};
 use crate::Outcome;
 use crate::job::{pass, skip};
+use crate::samples::Sample;
 use crate::subject::{Call, Subject, status};
 
 pub(super) fn deterministic(subject: &dyn Subject) -> Outcome {
@@ -74,6 +76,33 @@ pub(super) fn bad_item(subject: &dyn Subject) -> Outcome {
     let (usual, got) = (expert.score(&samples, &call)?, expert.score(&bad, &call)?);
     let compared = compare_others(subject, &usual, &got, &[2])?;
     pass(format!("the bad item: {}; {compared}", status(got.status[2])))
+}
+
+pub(super) fn judges(subject: &dyn Subject) -> Outcome {
+    let judges = subject.manifest().judges;
+    let what = match judges {
+        Judges::Understanding => "understanding, and other images",
+        Judges::Generation => "generation, and other prompts and answers",
+        Judges::Both => return pass("both"),
+    };
+    let samples = subject.kit().samples(7);
+    let next = samples.iter().cycle().skip(1).cloned();
+    let others: Vec<Sample> = samples
+        .iter()
+        .cloned()
+        .zip(next)
+        .map(|(sample, next)| match judges {
+            Judges::Generation => Sample { prompt: next.prompt, response: next.response, ..sample },
+            _ => Sample { image: next.image, ..sample },
+        })
+        .collect();
+    let (mut expert, call) = (subject.start()?, Call::default());
+    let usual = expert.score(&samples, &call)?;
+    if let Some(reason) = incomparable(subject, CPT_CAP_DETERMINISTIC, &usual) {
+        return skip(reason);
+    }
+    compare(subject, &usual, &expert.score(&others, &call)?).map_err(|e| format!("{what}: {e}"))?;
+    pass(what)
 }
 
 pub(super) fn range(subject: &dyn Subject) -> Outcome {

@@ -1,0 +1,2 @@
+#define KEYS ", \"judges\": \"generation\""
+#include "good.h"

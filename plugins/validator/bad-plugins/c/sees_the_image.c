@@ -1,0 +1,2 @@
+#define KEYS ", \"judges\": \"understanding\""
+#include "good.h"
