@@ -1,7 +1,7 @@
 //! Can it learn at all? Easy rewards that must rise within a few steps, and rewards that must change nothing, on any recipe: the
 //! first thing to run on a policy, a sampler or an objective of your own.
 //!
-//!     cargo run --release -p counterpoint-examples --example controls -- --config RECIPE.toml
+//!     cargo run --release --example controls -- --config RECIPE.toml
 
 use std::fmt;
 use std::path::Path;
@@ -70,7 +70,7 @@ fn run(ControlArgs { recipe: args, letter, only }: &ControlArgs, progress: &Prog
     drop(stage);
     let table = Table { outcomes };
     progress
-        .table(&table, "mean reward in the first and the last step, t of its trend; how far recorded decisions moved");
+        .table(&table, "mean reward in the first and the last step; rise of the last three over the first in standard errors; how far decisions moved");
     Ok(table.outcomes.iter().all(Outcome::passed))
 }
 
@@ -93,14 +93,17 @@ struct Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| control | reward | first | last | t | moved, nats | passed |\n|---|---|---|---|---|---|---|")?;
+        writeln!(
+            f,
+            "| control | reward | first | last | rise | moved, nats | passed |\n|---|---|---|---|---|---|---|"
+        )?;
         let number = |value: Option<&f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
         for outcome in &self.outcomes {
             for curve in &outcome.curves {
                 let (control, reward) = (outcome.control.name(), &curve.reward);
-                let [first, last, t] = [curve.values.first(), curve.values.last(), curve.trend().as_ref()].map(number);
+                let [first, last, rise] = [curve.means.first(), curve.means.last(), curve.rise().as_ref()].map(number);
                 let passed = if outcome.passed() { "yes" } else { "no" };
-                writeln!(f, "| {control} | {reward} | {first} | {last} | {t} | {:.1e} | {passed} |", outcome.moved)?;
+                writeln!(f, "| {control} | {reward} | {first} | {last} | {rise} | {:.1e} | {passed} |", outcome.moved)?;
             }
         }
         Ok(())

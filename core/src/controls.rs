@@ -15,8 +15,10 @@ use crate::{
 
 /// How far a log-probability may move where nothing should, nats: rounding of other kernels.
 const STILL: f64 = 1e-4;
-/// t-statistic of a slope that counts as a rise: with 15 steps p < 0.006.
+/// Standard errors that count as a rise: p < 0.002.
 const RISE: f64 = 3.0;
+/// Steps at the end that the first one is compared with.
+const LAST: usize = 3;
 
 /// The control tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -66,7 +68,7 @@ impl Control {
     ) -> Result<Outcome> {
         if trainer.steps < 4 {
             return Err(Error::config(format!(
-                "trainer.steps: expected 4 or more for a control task, whose trend is tested, got {}",
+                "trainer.steps: expected 4 or more for a control task, whose last steps are compared with the first, got {}",
                 trainer.steps
             )));
         }
@@ -104,16 +106,20 @@ impl Control {
         let recorded: Vec<Trajectory> =
             rollouts.sample(policy, &task, 0, config.group_size as u64)?.into_iter().map(|r| r.trajectory).collect();
         let before = log_probs(trainer.policy(), &recorded)?;
-        let mut curves = vec![Vec::new(); names.len()];
+        let candidates = config.group_size * config.tasks_per_step;
+        let curve = |reward| Curve { reward, means: Vec::new(), deviations: Vec::new(), candidates };
+        let mut curves: Vec<Curve> = names.into_iter().map(curve).collect();
         for _ in 0..config.steps {
             let report = trainer.step()?;
-            for (name, curve) in names.iter().zip(&mut curves) {
-                curve.extend(report.metrics.get(&format!("rewards/{name}/mean")));
+            for curve in &mut curves {
+                let of = |what: &str| report.metrics.get(&format!("rewards/{}/{what}", curve.reward));
+                let (mean, deviation) = (of("mean"), of("std"));
+                curve.means.extend(mean);
+                curve.deviations.extend(deviation);
             }
         }
         let after = log_probs(trainer.policy(), &recorded)?;
         let moved = before.iter().zip(&after).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
-        let curves = names.into_iter().zip(curves).map(|(reward, values)| Curve { reward, values }).collect();
         Ok(Outcome { control: self, curves, moved })
     }
 }
@@ -135,7 +141,7 @@ impl Outcome {
     pub fn passed(&self) -> bool {
         match self.control {
             Control::Constant | Control::AnswerAlone => self.moved <= STILL,
-            _ => self.curves.iter().all(|curve| curve.trend().is_some_and(|t| t > RISE)),
+            _ => self.curves.iter().all(|curve| curve.rise().is_some_and(|rise| rise > RISE)),
         }
     }
 }
@@ -145,24 +151,25 @@ impl Outcome {
 pub struct Curve {
     /// Its name.
     pub reward: String,
-    /// Its mean in each step.
-    pub values: Vec<f64>,
+    /// Its mean over the candidates of each step.
+    pub means: Vec<f64>,
+    /// Its standard deviation over them.
+    pub deviations: Vec<f64>,
+    /// How many candidates a step has.
+    pub candidates: usize,
 }
 
 impl Curve {
-    /// t-statistic of the slope of a straight line through the values; `None` for fewer than three, or when they all lie on a
-    /// line.
-    pub fn trend(&self) -> Option<f64> {
-        let n = self.values.len() as f64;
-        if n < 3.0 {
-            return None;
-        }
-        let (middle, mean) = ((n - 1.0) / 2.0, self.values.iter().sum::<f64>() / n);
-        let points = || self.values.iter().enumerate().map(|(i, y)| (i as f64 - middle, y - mean));
-        let width: f64 = points().map(|(x, _)| x * x).sum();
-        let slope = points().map(|(x, y)| x * y).sum::<f64>() / width;
-        let rest: f64 = points().map(|(x, y)| (y - slope * x) * (y - slope * x)).sum();
-        (rest > 0.0).then(|| slope / (rest / (n - 2.0) / width).sqrt())
+    /// By how many standard errors the mean of the last three steps is above that of the first, in which nothing was learned
+    /// yet: candidates of one step are independent draws for the same task. `None` for fewer than four steps.
+    pub fn rise(&self) -> Option<f64> {
+        let first = self.means.len().checked_sub(LAST).filter(|&first| first > 0)?;
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let squares: Vec<f64> = self.deviations.iter().map(|deviation| deviation * deviation).collect();
+        let variance = squares[0] + mean(&squares[first..]) / LAST as f64;
+        let rise = mean(&self.means[first..]) - self.means[0];
+        // Where nothing varies a difference is certain.
+        Some(if rise == 0.0 { 0.0 } else { rise / (variance / self.candidates as f64).sqrt() })
     }
 }
 

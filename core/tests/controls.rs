@@ -47,10 +47,17 @@ fn a_wrong_policy_is_refused_before_anything_is_learned() {
     assert!(error.to_string().contains("sampling and replay disagree"), "{error}");
 }
 
-/// Slope over its standard error, computed in Python from the formulas of simple linear regression.
 #[test]
-fn the_trend_is_that_of_a_regression() {
-    let curve = |values: &[f64]| Curve { reward: "r".into(), values: values.to_vec() };
-    assert!((curve(&[0.1, 0.3, 0.2, 0.5, 0.4, 0.7]).trend().unwrap() - 3.920_151_646_659_39).abs() < 1e-9);
-    assert_eq!(curve(&[0.1, 0.2]).trend(), None);
+fn a_rise_is_measured_in_standard_errors() {
+    let curve = |means: &[f64], deviation: f64| Curve {
+        reward: "r".into(),
+        means: means.to_vec(),
+        deviations: vec![deviation; means.len()],
+        candidates: 4,
+    };
+    // 0.4 above, with a variance of (0.09 + 0.09 / 3) / 4 of the difference.
+    let rise = curve(&[0.1, 0.9, 0.4, 0.5, 0.6], 0.3).rise().unwrap();
+    assert!((rise - 0.4 / (0.12_f64 / 4.0).sqrt()).abs() < 1e-12, "{rise}");
+    assert_eq!(curve(&[0.1, 0.1, 0.1, 0.1], 0.0).rise(), Some(0.0));
+    assert_eq!(curve(&[0.1, 0.2, 0.2], 0.1).rise(), None);
 }

@@ -12,6 +12,7 @@ chapters! {
     the_loop: "loop.md",
     config: "config.md",
     own_data: "own_data.md",
+    learning: "learning.md",
     showo: "showo.md",
     embedding: "embedding.md",
     policy: "policy.md",

@@ -95,6 +95,10 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );
                 }
+                "controls" => {
+                    let short = ["--only", "constant", "--set", "trainer.steps=4", "--set", "trainer.group_size=2"];
+                    arguments.extend(short.map(str::to_owned));
+                }
                 "custom_policy" | "custom_reward" | "export" | "parity" | "published" | "weights" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),
             }
@@ -174,6 +178,7 @@ chapters! {
     commands_of_quick_start: "quick_start.md",
     commands_of_the_config: "config.md",
     commands_of_own_data: "own_data.md",
+    commands_of_learning: "learning.md",
     commands_of_showo: "showo.md",
     commands_of_embedding: "embedding.md",
     commands_of_runs: "runs.md",
