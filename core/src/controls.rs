@@ -161,15 +161,17 @@ pub struct Curve {
 
 impl Curve {
     /// By how many standard errors the mean of the last three steps is above that of the first, in which nothing was learned
-    /// yet: candidates of one step are independent draws for the same task. `None` for fewer than four steps.
+    /// yet: Student's t with the pooled variance, candidates of one step being independent draws for the same task. `None`
+    /// for fewer than four steps.
     pub fn rise(&self) -> Option<f64> {
         let first = self.means.len().checked_sub(LAST).filter(|&first| first > 0)?;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let squares: Vec<f64> = self.deviations.iter().map(|deviation| deviation * deviation).collect();
-        let variance = squares[0] + mean(&squares[first..]) / LAST as f64;
+        let last = LAST as f64;
+        let pooled = (squares[0] + last * mean(&squares[first..])) / (1.0 + last);
         let rise = mean(&self.means[first..]) - self.means[0];
-        // Where nothing varies a difference is certain.
-        Some(if rise == 0.0 { 0.0 } else { rise / (variance / self.candidates as f64).sqrt() })
+        let error = (pooled * (1.0 + 1.0 / last) / self.candidates as f64).sqrt();
+        Some(if rise.abs() < 1e-12 { 0.0 } else { rise / error })
     }
 }
 

@@ -74,8 +74,11 @@ pub struct Judged {
     pub task: u64,
     /// The base prompt.
     pub prompt: String,
-    /// The reasoning IR that the model wrote.
+    /// The reasoning IR that the model wrote, or that the task brought.
     pub response: String,
+    /// Whether the task brought it ([`Task::response`]).
+    #[serde(default)]
+    pub given: bool,
     /// The right reasoning; empty where there is none.
     pub answer: String,
     /// The evaluator's scores; empty where the rewards alone speak.
@@ -121,10 +124,13 @@ fn of_names<'a>(values: impl Iterator<Item = Vec<(&'a str, f64)>>) -> Vec<(Strin
     sums.into_iter().map(|(name, sum, count)| (name.to_owned(), sum / count as f64)).collect()
 }
 
-/// The same as metrics: `eval/<score>`, `eval/reward` and `eval/rewards/<name>`, means over all samples.
+/// The same as metrics: `eval/<score>`, `eval/reward` and `eval/rewards/<name>`, means over all samples that have them. What
+/// rewards make of a response that was given says nothing of the model's own: it counts only where there is nothing else.
 pub fn metrics(samples: &[Judged]) -> Metrics {
     let mut metrics = Metrics::new();
-    for (name, value) in of_names(samples.iter().map(|s| s.rewards.iter().map(|(n, v)| (n.as_str(), *v)).collect())) {
+    let all_given = samples.iter().all(|sample| sample.given);
+    let own = samples.iter().filter(|sample| all_given || !sample.given);
+    for (name, value) in of_names(own.map(|s| s.rewards.iter().map(|(n, v)| (n.as_str(), *v)).collect())) {
         let prefix = if name == TOTAL { "eval" } else { "eval/rewards" };
         metrics.insert(format!("{prefix}/{name}"), value);
     }
@@ -170,6 +176,7 @@ pub fn evaluate(
                 task: number,
                 prompt: task.base_prompt.clone(),
                 response: sample.response,
+                given: task.response.is_some(),
                 answer: answer.clone(),
                 scores,
                 rewards: named.chain(scored.total.map(|total| (TOTAL.to_owned(), total))).collect(),

@@ -55,7 +55,7 @@ fn a_rise_is_measured_in_standard_errors() {
         deviations: vec![deviation; means.len()],
         candidates: 4,
     };
-    // 0.4 above, with a variance of (0.09 + 0.09 / 3) / 4 of the difference.
+    // 0.4 above, with a variance of 0.09 (1 + 1 / 3) / 4 of the difference.
     let rise = curve(&[0.1, 0.9, 0.4, 0.5, 0.6], 0.3).rise().unwrap();
     assert!((rise - 0.4 / (0.12_f64 / 4.0).sqrt()).abs() < 1e-12, "{rise}");
     assert_eq!(curve(&[0.1, 0.1, 0.1, 0.1], 0.0).rise(), Some(0.0));

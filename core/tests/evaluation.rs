@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::{ToyTasks, alone, changed, config, each, parts, taste, trainer, weights};
 use counterpoint::checkpoint::latest;
 use counterpoint::config::{RunConfig, TrainerConfig};
-use counterpoint::evaluation::means;
+use counterpoint::evaluation::{means, metrics};
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{
     Error, ErrorKind, Evaluator, Event, Judged, Result, Reward, RewardEnsemble, Sample, Score, StopToken, Streams,
@@ -108,6 +108,20 @@ fn the_metric_that_is_named_decides_which_checkpoint_is_the_best() {
     let error = trainer(parts(), settings).with_evaluator(Exam::new(), 1, Some("too")).step().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("two") && error.to_string().contains("got `too`"), "{error}");
+}
+
+#[test]
+fn rewards_of_responses_that_were_given_are_no_rewards_of_what_a_model_said() {
+    let sample = |given, reward: f64| Judged {
+        given,
+        scores: vec![(if given { "painting/image" } else { "image" }.to_owned(), reward)],
+        rewards: [("reward".to_owned(), reward)].into(),
+        ..Judged::default()
+    };
+    let found = metrics(&[sample(false, 0.25), sample(true, 1.0)]);
+    assert_eq!(found.get("eval/reward"), Some(0.25));
+    assert_eq!((found.get("eval/image"), found.get("eval/painting/image")), (Some(0.25), Some(1.0)));
+    assert_eq!(metrics(&[sample(true, 1.0)]).get("eval/reward"), Some(1.0), "there is nothing else");
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn refused(run: &mut Trainer, dir: &Path, says: &str) {
 fn a_checkpoint_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let table = |text: &str| text.parse::<toml::Table>().unwrap();
-    let text = table("[objective]\nbeta = 0.01\n");
+    let text = table("[objective]\nbeta = 0.01\n[evaluation]\nkind = 'auto'\nroot = 'validation'\n");
     let (made, settings) = stateful();
     let mut run = trainer(made, settings).with_folder(folder.path()).with_run_config(&text).unwrap();
     run.step().unwrap();
@@ -155,9 +155,15 @@ fn a_checkpoint_of_another_run_is_refused() {
         "the seed",
     );
     let (other, settings) = stateful();
-    let changed = table("[objective]\nbeta = 0.02\n");
+    let changed = table("[objective]\nbeta = 0.02\n[evaluation]\nkind = 'auto'\nroot = 'validation'\n");
     let mut run = trainer(other, settings).with_folder(folder.path()).with_run_config(&changed).unwrap();
     refused(&mut run, &dir, "objective.beta");
+    drop(run);
+    // What is evaluated after training is what was evaluated before.
+    let (other, settings) = stateful();
+    let elsewhere = table("[objective]\nbeta = 0.01\n[evaluation]\nkind = 'rewards'\nroot = 'elsewhere'\n");
+    let mut run = trainer(other, settings).with_folder(folder.path()).with_run_config(&elsewhere).unwrap();
+    refused(&mut run, &dir, "evaluation.root");
     drop(run);
     // Settings of the trainer that ruin a policy, whatever the program says of its config.
     let (other, settings) = stateful();

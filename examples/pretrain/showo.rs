@@ -117,11 +117,10 @@ pub fn evaluate(out: &Path) -> Result<()> {
     let samples = evaluation::evaluate(judge.as_mut(), &mut rollouts, updater.policy(), &mut || {})?;
     for (split, samples) in splits(&samples) {
         let scores = Metrics::of(samples)?;
-        let shown = ["reasoning", "image", "joint"].map(|name| {
-            let share = scores.get(name).unwrap_or_default();
-            format!("{name} {:.1} %", 100.0 * share)
-        });
-        println!("{split}: {}", shown.join(", "));
+        let shown = ["reasoning", "image", "joint", "painting/image"]
+            .into_iter()
+            .filter_map(|name| Some(format!("{name} {:.1} %", 100.0 * scores.get(name)?)));
+        println!("{split}: {}", shown.collect::<Vec<_>>().join(", "));
     }
     Ok(())
 }

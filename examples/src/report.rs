@@ -107,13 +107,14 @@ fn answer(folder: &RunFolder, when: &str, sample: &Judged) -> Result<Answer> {
     let image = image.map_err(|e| Error::io("cannot read", &path, std::io::Error::other(e)))?;
     // What follows from the others is left out.
     let whole = |score: f64| score == 0.0 || score == 1.0;
+    let last = |what: &'_ str| what.rsplit_once('/').map_or(what, |(_, last)| last).to_owned();
     let yes_or_no = sample
         .scores
         .iter()
-        .filter(|(what, score)| whole(*score) && !["attributes", "image", "joint"].contains(&what.as_str()));
-    let yes_or_no = yes_or_no.map(|(what, score)| (what.as_str(), score));
+        .map(|(what, score)| (last(what), score))
+        .filter(|(what, score)| whole(**score) && !["attributes", "image", "joint"].contains(&what.as_str()));
     Ok(Answer {
-        reasoning: sample.response.clone(),
+        reasoning: if sample.given { format!("{} (given)", sample.response) } else { sample.response.clone() },
         image: image.map(image::DynamicImage::into_rgb8),
         verdicts: yes_or_no.map(|(what, score)| Verdict::new(what, *score == 1.0)).collect(),
     })

@@ -161,12 +161,14 @@ fn keep(folder: &RunFolder, name: &str, mut samples: Vec<Judged>) -> Result<Vec<
 }
 
 fn caption(sample: &Judged) -> String {
-    let verdict = match (sample.score("image"), sample.rewards.get("reward")) {
+    let image = sample.score("image").or_else(|| sample.score("painting/image"));
+    let verdict = match (image, sample.rewards.get("reward")) {
         (Some(right), _) => format!("image: {}", if right == 1.0 { "right" } else { "wrong" }),
         (None, Some(reward)) => format!("reward: {reward:.3}"),
         (None, None) => "no reward".to_owned(),
     };
-    format!("{}\nIR: {}\ntruth: {}\n{verdict}", sample.prompt, sample.response, sample.answer)
+    let said = if sample.given { "given" } else { "IR" };
+    format!("{}\n{said}: {}\ntruth: {}\n{verdict}", sample.prompt, sample.response, sample.answer)
 }
 
 impl Watch {

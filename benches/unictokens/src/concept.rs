@@ -232,7 +232,8 @@ pub(crate) fn twice(names: &[String]) -> Option<&str> {
     names.iter().map(|name| bare(name)).find(|name| !seen.insert(*name))
 }
 
-fn bare(name: &str) -> &str {
+/// A name without its brackets.
+pub(crate) fn bare(name: &str) -> &str {
     name.strip_prefix('<').and_then(|n| n.strip_suffix('>')).unwrap_or(name)
 }
 

@@ -1,15 +1,18 @@
 //! The held-out half, judged by the rewards alone.
 
+use std::path::{Path, PathBuf};
+
 use counterpoint::registry::{BuildContext, EvaluatorEntry, settings};
 use counterpoint::{Error, Evaluator, Result, Task, inventory};
 use serde::Deserialize;
 
-use crate::{KIND, Pathway, PersonalTasksConfig, Split, concept_of};
+use crate::concept::bare;
+use crate::{ConceptSet, KIND, Pathway, PersonalTasksConfig, Split, concept_of};
 
 inventory::submit! {
     EvaluatorEntry::new("rewards", |table, context| {
-        let Settings { candidates, max_tasks } = settings("evaluation", table)?;
-        Ok(Box::new(HeldOut::new(held_out(context)?, max_tasks).with_candidates(candidates)?))
+        let Settings { root, candidates, max_tasks } = settings("evaluation", table)?;
+        Ok(Box::new(HeldOut::new(held_out(context, root.as_deref())?, max_tasks).with_candidates(candidates)?))
     })
 }
 
@@ -17,6 +20,8 @@ inventory::submit! {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
+    /// Folder whose held-out half is evaluated; that of `[data]` when it is left out.
+    root: Option<PathBuf>,
     /// Candidates drawn of each task, 1 or more.
     candidates: u64,
     /// The most tasks of each pathway, spread over all of them; 0 for no limit.
@@ -25,17 +30,18 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { candidates: 4, max_tasks: 0 }
+        Self { root: None, candidates: 4, max_tasks: 0 }
     }
 }
 
 /// Every task of the held-out half of the run's `[data]`, textual ones first: what an evaluator by name works on. A question
-/// that is put about several images of a concept occurs once.
+/// that is put about several images of a concept occurs once. With `root`, the `evaluation.root` of a config, it is the
+/// held-out half of that folder, with all else as `[data]` says.
 ///
 /// # Errors
-/// [`Config`](counterpoint::ErrorKind::Config) when the run's data are of another kind;
-/// [`Data`](counterpoint::ErrorKind::Data) when a file cannot be used or the half is empty.
-pub fn held_out(context: &BuildContext) -> Result<Vec<Task>> {
+/// [`Config`](counterpoint::ErrorKind::Config) when the run's data are of another kind, or `root` lacks one of
+/// `data.concepts`; [`Data`](counterpoint::ErrorKind::Data) when a file cannot be used or the half is empty.
+pub fn held_out(context: &BuildContext, root: Option<&Path>) -> Result<Vec<Task>> {
     let data = context.data.as_ref().filter(|data| data.kind == KIND).ok_or_else(|| {
         let got = context.data.as_ref().map_or("none", |data| &data.kind);
         Error::config(format!(
@@ -44,6 +50,10 @@ pub fn held_out(context: &BuildContext) -> Result<Vec<Task>> {
     })?;
     let mut config: PersonalTasksConfig = settings("data", &data.settings)?;
     config.split = Split::HeldOut;
+    if let Some(other) = root {
+        has_concepts(context, other, &config)?;
+        config.root = other.to_owned();
+    }
     let root = context.resolve(&config.root);
     let source = config.init_undrawn(&context.base)?;
     let mut tasks: Vec<Task> = Vec::new();
@@ -71,6 +81,21 @@ pub fn held_out(context: &BuildContext) -> Result<Vec<Task>> {
         task.id = id;
     }
     Ok(tasks)
+}
+
+/// Whether the folder `other` has every concept that the run's data name.
+fn has_concepts(context: &BuildContext, other: &Path, data: &PersonalTasksConfig) -> Result<()> {
+    let set = ConceptSet::open(&context.resolve(other)).map_err(|e| e.at("evaluation.root"))?;
+    let there = |name: &&String| set.names().iter().any(|known| known == bare(name));
+    match data.concepts.iter().flatten().find(|name| !there(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::config(format!(
+            "evaluation.root: expected every concept of data.concepts, got no <{}> in {}, which is evaluated in place of {}",
+            bare(name),
+            context.resolve(other).display(),
+            context.resolve(&data.root).display()
+        ))),
+    }
 }
 
 /// Some tasks of personal concepts, which the rewards alone judge; reported by pathway.

@@ -202,3 +202,39 @@ fn the_held_out_half_is_judged_by_the_rewards_and_is_not_to_be_empty() {
     let error = registry::evaluator("rewards", &toml::Table::new(), &other).err().unwrap().to_string();
     assert!(error.contains("data.kind: expected `unictokens`"), "{error}");
 }
+
+/// The textual answers that an evaluation of `data` with these settings is about.
+fn evaluated(settings: &str, data: &str) -> counterpoint::Result<Vec<String>> {
+    let data = Component { kind: "unictokens".to_owned(), settings: toml::from_str(data).unwrap() };
+    let context = BuildContext::new(Device::flex(), concepts().parent().unwrap()).with_data(data);
+    let evaluator = registry::evaluator("rewards", &toml::from_str(settings).unwrap(), &context)?;
+    let textual = evaluator.tasks().iter().filter(|task| Pathway::of(task) == Some(Pathway::Textual));
+    Ok(textual.map(|task| format!("{} {}", task.base_prompt, task.params["answer"].as_str().unwrap())).collect())
+}
+
+#[test]
+fn another_folder_is_evaluated_in_the_words_and_of_the_concepts_of_the_run() {
+    let other = copy();
+    let info = other.path().join("concept/train/kona/info.json");
+    let text = fs::read_to_string(&info).unwrap();
+    fs::write(&info, text.replace("round marble table", "square marble table")).unwrap();
+    let root = format!("root = '{}'", other.path().display());
+    let data = "root = 'concepts'\nconcepts = ['<kona>']\n\
+                wording = { textual_base_prompt = '{prompt} In detail:' }";
+    let own = evaluated("", data).unwrap();
+    assert!(own.len() == 1 && own[0].contains(" In detail: ") && own[0].contains("round marble"), "{own:?}");
+    assert_eq!(evaluated(&root, data).unwrap(), [own[0].replace("round", "square")]);
+    // A relative folder is relative to the config.
+    assert_eq!(evaluated("root = 'concepts'", "root = 'nowhere'\nconcepts = ['kona']").unwrap().len(), 1);
+
+    fs::write(other.path().join("concepts_list.json"), r#"["vera", "miso"]"#).unwrap();
+    let error = evaluated(&root, data).unwrap_err();
+    let text = error.to_string();
+    let both = [&*other.path().display().to_string(), "fixtures/concepts"];
+    assert!(error.kind() == ErrorKind::Config && both.iter().all(|folder| text.contains(folder)), "{text}");
+    assert!(text.contains("evaluation.root") && text.contains("data.concepts") && text.contains("<kona>"), "{text}");
+    let all = evaluated(&root, "root = 'concepts'").unwrap();
+    assert_eq!(all.len(), 5, "all that are in the other folder: {all:?}");
+    let error = format!("{:#}", evaluated("root = 'nowhere'", data).unwrap_err());
+    assert!(error.contains("evaluation.root") && error.contains("nowhere"), "{error}");
+}

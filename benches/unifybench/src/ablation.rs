@@ -11,10 +11,10 @@ use crate::repeated::by_task;
 use crate::statistics::{Change, holm};
 
 /// The scores that are compared, where the evaluator gives them.
-const SCORES: [&str; 3] = ["reasoning", "attributes", "joint"];
+const SCORES: [&str; 4] = ["reasoning", "attributes", "joint", "painting/image"];
 /// What is compared where it gives none.
 const TOTAL: &str = "reward";
-/// The split that is compared when there are several.
+/// The split that is compared when several have a score.
 const SPLIT: &str = "held-out, both";
 
 /// Some runs of one variant of a recipe.
@@ -34,7 +34,7 @@ pub struct Arm<'a> {
 pub struct AblationRow {
     /// What was changed.
     pub arm: String,
-    /// `reasoning`, `attributes` or `joint`; `reward` where the rewards alone speak.
+    /// `reasoning`, `attributes`, `joint` or `painting/image`; `reward` where the rewards alone speak.
     pub score: String,
     /// Mean over runs, 0 to 1.
     pub mean: f64,
@@ -128,10 +128,11 @@ impl AblationTable {
     }
 }
 
-/// `score` of every task of every run.
+/// `score` of every task of every run, in the split that has it.
 fn scores(arm: Arm<'_>, score: &str) -> Result<Vec<Vec<f64>>> {
     let of_run = |samples: &&[Judged]| {
         let mut splits = by_task(samples)?;
+        splits.retain(|_, tasks| tasks.iter().any(|task| task.get(score).is_some()));
         let split = splits.remove(SPLIT).or_else(|| splits.pop_first().map(|(_, tasks)| tasks));
         let of_task = |task: &Metrics| {
             task.get(score).ok_or_else(|| Error::data(format!("{}: expected a `{score}` of every task", arm.name)))
@@ -221,5 +222,28 @@ mod tests {
             &[Arm { name: "w/o DGS", runs: &fewer, seconds: 1.0 }],
         );
         assert!(error.unwrap_err().to_string().contains("w/o DGS"));
+    }
+
+    #[test]
+    fn painting_is_compared_in_the_split_that_has_it() {
+        let with_painting = |right: u64| {
+            let mut samples = run(5);
+            let all = Right { reasoning: true, concept: true, place: true, accessory: true, colour: true };
+            samples.extend((10..20).map(|task| Judged {
+                split: "painting".to_owned(),
+                task,
+                scores: Right { colour: task < 10 + right, ..all }.painting(),
+                ..Judged::default()
+            }));
+            samples
+        };
+        let [full, arm] = [[2, 3, 4], [1, 1, 0]].map(|right| right.map(with_painting));
+        let [full, arm] = [&full, &arm].map(|runs| runs.each_ref().map(Vec::as_slice));
+        let arm = Arm { name: "arm", runs: &arm, seconds: 1.0 };
+        let table = AblationTable::of(Arm { name: "full", runs: &full, seconds: 1.0 }, &[arm]).unwrap();
+        let means: Vec<(&str, f64)> =
+            table.rows[4..].iter().map(|r| (r.score.as_str(), (r.mean * 30.0).round())).collect();
+        assert_eq!(means, [("reasoning", 15.0), ("attributes", 30.0), ("joint", 15.0), ("painting/image", 2.0)]);
+        assert!((table.rows[7].difference + 7.0 / 30.0).abs() < 1e-12, "{:?}", table.rows[7]);
     }
 }

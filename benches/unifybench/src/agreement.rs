@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cells::Cells;
 
 /// Scores of 0 or 1 that rewards are compared with.
-const TRUTHS: [&str; 3] = ["reasoning", "image", "joint"];
+const TRUTHS: [&str; 4] = ["reasoning", "image", "joint", "painting/image"];
 
 /// One reward against one truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ const TRUTHS: [&str; 3] = ["reasoning", "image", "joint"];
 pub struct AgreementRow {
     /// Name of the reward.
     pub reward: String,
-    /// `reasoning`, `image` or `joint`.
+    /// `reasoning`, `image`, `joint` or `painting/image`.
     pub truth: String,
     /// Samples that are right.
     pub right: usize,
@@ -117,5 +117,19 @@ mod tests {
         assert_eq!((row.right, row.wrong, row.auc), (2, 1, Some(0.5)));
         assert_eq!(table.rows[1].auc, None, "every image is right");
         assert!(table.to_string().contains("| tier | reasoning | 2 | 1 | 0.500 |"), "{table}");
+    }
+
+    #[test]
+    fn paintings_are_a_truth_of_their_own() {
+        let sample = |score, colour, painted| {
+            let right = Right { reasoning: true, concept: true, place: true, accessory: true, colour };
+            let scores = if painted { right.painting() } else { right.scores() };
+            Judged { scores, rewards: [("ber".to_owned(), score)].into(), ..Judged::default() }
+        };
+        let samples =
+            [sample(0.1, true, true), sample(0.9, false, true), sample(0.9, true, false), sample(0.1, false, false)];
+        let rows = AgreementTable::of(samples.iter()).rows;
+        let auc = |truth: &str| rows.iter().find(|row| row.truth == truth).unwrap().auc;
+        assert_eq!((auc("image"), auc("painting/image"), rows.len()), (Some(1.0), Some(0.0), 4));
     }
 }

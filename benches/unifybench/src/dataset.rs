@@ -1,4 +1,4 @@
-//! Writes the world as a folder in the layout of the UniCTokens data set, with `scenes.json` files that hold its truth.
+//! Writes a world as a folder in the layout of the UniCTokens data set, with `scenes.json` files that hold its truth.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::SIZE;
 use crate::language::{dense_prompt, fact, fact_question, info, info_question, reasoning_prompt, visual_questions};
 use crate::render::{Jitter, Renderer};
-use crate::scene::{Concept, Scene, TRAINING_FACTS};
+use crate::scene::{Concept, Scene, TRAINING_FACTS, World};
 
-/// How many images, differently jittered, each fact has.
-pub const IMAGES_PER_FACT: usize = 2;
+/// How many images, differently jittered, each fact of `world` has. An evaluation asks about one of them.
+pub fn images_per_fact(world: World) -> usize {
+    match world {
+        World::Main => 2,
+        World::Validation => 1,
+    }
+}
 
 /// `scenes.json`: what the images of a folder show and what the concept's facts say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,9 +71,9 @@ struct Exchange {
     answer: String,
 }
 
-/// The facts of `concept` with their reasoning prompts, each prompt in one of its place's two paraphrases.
-pub fn facts(concept: Concept) -> Vec<Fact> {
-    let facts = concept.facts().into_iter().enumerate();
+/// The facts of `concept` in `world` with their reasoning prompts, each prompt in one of its place's two paraphrases.
+pub fn facts(world: World, concept: Concept) -> Vec<Fact> {
+    let facts = world.facts(concept).into_iter().enumerate();
     let phrase = |k: usize| 1 + (k + concept as usize) % 2;
     facts
         .map(|(k, scene)| Fact {
@@ -80,11 +85,12 @@ pub fn facts(concept: Concept) -> Vec<Fact> {
         .collect()
 }
 
-/// Every file of the data set: its path inside the folder, with `/`, and its bytes.
+/// Every file of the data set of `world`: its path inside the folder, with `/`, and its bytes. The validation world has what an
+/// evaluation needs: no conversations to train on.
 ///
 /// # Errors
 /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when an embedded picture is damaged or cannot be encoded.
-pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
+pub fn files(world: World) -> Result<BTreeMap<String, Vec<u8>>> {
     let renderer = Renderer::new()?;
     let mut files = BTreeMap::new();
     let names: Vec<&str> = Concept::ALL.iter().map(|c| c.word()).collect();
@@ -92,14 +98,15 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
     files.insert(format!("black_{SIZE}x{SIZE}.png"), png(&RgbImage::from_pixel(SIZE, SIZE, Rgb([0; 3])))?);
     let mut train_images = BTreeMap::new();
     for &concept in Concept::ALL {
-        let facts = facts(concept);
-        let training = scenes(&facts, false);
-        let held_out = scenes(&facts, true);
+        let facts = facts(world, concept);
+        let halves = [false, true].map(|held_out| scenes(&facts, held_out, images_per_fact(world)));
+        let [training, held_out] = &halves;
         train_images.insert(concept.word(), training.images.keys().cloned().collect::<Vec<_>>());
-        for (split, scenes) in [("train", &training), ("test", &held_out)] {
+        for (split, scenes) in [("train", training), ("test", held_out)] {
             let folder = format!("concept/{split}/{}", concept.word());
             for (k, (name, scene)) in scenes.images.iter().enumerate() {
-                let seed = (concept as u64) << 16 | u64::from(split == "test") << 8 | k as u64;
+                let half = u64::from(world == World::Validation) << 24 | u64::from(split == "test") << 8;
+                let seed = (concept as u64) << 16 | half | k as u64;
                 files.insert(format!("{folder}/{name}"), png(&renderer.render(scene, Jitter::new(seed)))?);
             }
             files.insert(format!("{folder}/scenes.json"), json(scenes)?);
@@ -107,23 +114,25 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
         let train = format!("concept/train/{}", concept.word());
         let test = format!("concept/test/{}", concept.word());
         files.insert(format!("{train}/info.json"), json(&information(concept, &facts))?);
-        let mut conversations = questions_about_images(concept, &training);
-        conversations.insert("text_only".to_owned(), questions_without_images(concept, &facts, false));
-        files.insert(format!("{train}/conversations.json"), json(&conversations)?);
         files.insert(format!("{test}/t2i_conditions.json"), json(&conditions(concept, &facts))?);
-        files.insert(format!("{test}/vqa.json"), json(&questions_about_images(concept, &held_out))?);
-        files.insert(format!("{test}/text_only.json"), json(&questions_without_images(concept, &facts, true))?);
+        files.insert(format!("{test}/vqa.json"), json(&questions_about_images(concept, held_out))?);
+        if world == World::Main {
+            let mut conversations = questions_about_images(concept, training);
+            conversations.insert("text_only".to_owned(), questions_without_images(concept, &facts, false));
+            files.insert(format!("{train}/conversations.json"), json(&conversations)?);
+            files.insert(format!("{test}/text_only.json"), json(&questions_without_images(concept, &facts, true))?);
+        }
     }
     files.insert("concept/train/train_images.json".to_owned(), json(&train_images)?);
     Ok(files)
 }
 
-/// Writes every file of the data set into the folder `out`, which is made if need be.
+/// Writes every file of the data set of `world` into the folder `out`, which is made if need be.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](counterpoint::ErrorKind::Io) when a file cannot be written, and those of [`files`].
-pub fn write(out: &Path) -> Result<()> {
-    for (name, bytes) in files()? {
+pub fn write(world: World, out: &Path) -> Result<()> {
+    for (name, bytes) in files(world)? {
         let path = out.join(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make the folder", folder, e))?;
@@ -134,9 +143,9 @@ pub fn write(out: &Path) -> Result<()> {
 }
 
 /// The images of one half of the facts: image k shows fact k modulo the number of facts.
-fn scenes(facts: &[Fact], held_out: bool) -> Scenes {
+fn scenes(facts: &[Fact], held_out: bool, images_per_fact: usize) -> Scenes {
     let half: Vec<Scene> = facts.iter().filter(|f| f.held_out == held_out).map(|f| f.scene).collect();
-    let images = (0..half.len() * IMAGES_PER_FACT).map(|k| (format!("{k}.png"), half[k % half.len()])).collect();
+    let images = (0..half.len() * images_per_fact).map(|k| (format!("{k}.png"), half[k % half.len()])).collect();
     Scenes { images, facts: facts.to_vec() }
 }
 

@@ -1,30 +1,36 @@
 //! The held-out half, judged by the renderer's truth and never by a reward.
 
+use std::path::PathBuf;
+
 use counterpoint::registry::{BuildContext, EvaluatorEntry, settings};
 use counterpoint::{Error, Evaluator, Result, Sample, Task, inventory};
 use counterpoint_unictokens::{HeldOut, Pathway, concept_of, held_out};
 use serde::Deserialize;
 
+use crate::judged::PAINTING;
 use crate::{Concept, Item, Right, Scene, Truth, language};
 
 inventory::submit! {
     EvaluatorEntry::new("unifybench", |table, context| {
-        settings::<Nothing>("evaluation", table)?;
-        Ok(Box::new(TruthEvaluator::new(held_out(context)?)?))
+        let Settings { root } = settings("evaluation", table)?;
+        Ok(Box::new(TruthEvaluator::new(held_out(context, root.as_deref())?)?))
     })
 }
 
 inventory::submit! { EvaluatorEntry::new("auto", auto) }
 
-/// It has no settings.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
+/// `[evaluation] kind = "unifybench"` or `"auto"`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    /// Folder whose held-out half is evaluated; that of `[data]` when it is left out.
+    root: Option<PathBuf>,
+}
 
 /// The renderer's truth where every held-out task is a scene of it, the rewards alone elsewhere.
 fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box<dyn Evaluator>> {
-    settings::<Nothing>("evaluation", table)?;
-    let tasks = held_out(context)?;
+    let Settings { root } = settings("evaluation", table)?;
+    let tasks = held_out(context, root.as_deref())?;
     Ok(match tasks.iter().all(|task| scene(task).is_ok()) {
         true => Box::new(TruthEvaluator::new(tasks)?),
         false => Box::new(HeldOut::new(tasks, 0)),
@@ -32,27 +38,40 @@ fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box
 }
 
 /// Scores reasoning and image of scenes that UnifyBench knows: whether the reasoning is the fact, word for word, and which
-/// attributes the image shows ([`Right`]).
+/// attributes the image shows ([`Right`]). Besides, whether the fact itself, given as the reasoning, is painted right: the
+/// split `painting`, with scores of its own.
 pub struct TruthEvaluator {
     tasks: Vec<Task>,
     truth: Truth,
 }
 
 impl TruthEvaluator {
-    /// Of `tasks`, one for each scene and pathway: several images and wordings ask about one fact.
+    /// Of `tasks`, one for each scene and pathway: several images and wordings ask about one fact. After them, one for each
+    /// scene in which the fact is given, with the base prompt of its textual task, or of its visual one where there is none.
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when a task is about what no scene of UnifyBench shows.
     pub fn new(tasks: Vec<Task>) -> Result<Self> {
         let mut found: Vec<(Option<Pathway>, Scene, Task)> = Vec::new();
-        for mut task in tasks {
+        for task in tasks {
             let (pathway, scene) = (Pathway::of(&task), scene(&task)?);
             if !found.iter().any(|(p, s, _)| (*p, *s) == (pathway, scene)) {
-                task.id = found.len() as u64;
                 found.push((pathway, scene, task));
             }
         }
-        Ok(Self { tasks: found.into_iter().map(|(.., task)| task).collect(), truth: Truth::new()? })
+        let mut painted: Vec<(Scene, Task)> = Vec::new();
+        let (textual, others): (Vec<_>, Vec<_>) = found.iter().partition(|(p, ..)| *p == Some(Pathway::Textual));
+        for (_, scene, task) in textual.into_iter().chain(others) {
+            if !painted.iter().any(|(s, _)| s == scene) {
+                painted.push((*scene, task.clone().with_response(language::fact(scene))));
+            }
+        }
+        let found = found.into_iter().map(|(.., task)| task);
+        let mut tasks: Vec<Task> = found.chain(painted.into_iter().map(|(_, task)| task)).collect();
+        for (id, task) in (0..).zip(&mut tasks) {
+            task.id = id;
+        }
+        Ok(Self { tasks, truth: Truth::new()? })
     }
 }
 
@@ -62,14 +81,18 @@ impl Evaluator for TruthEvaluator {
     }
 
     fn split(&self, task: &Task) -> String {
-        Pathway::of(task).map(|pathway| pathway.to_string()).unwrap_or_default()
+        match task.response {
+            Some(_) => PAINTING.to_owned(),
+            None => Pathway::of(task).map(|pathway| pathway.to_string()).unwrap_or_default(),
+        }
     }
 
     fn judge(&mut self, task: &Task, samples: &[Sample]) -> Result<Vec<Vec<(String, f64)>>> {
         let scene = scene(task)?;
         let judge = |sample: &Sample| {
             let image = sample.image.as_deref().cloned();
-            Ok(Right::of(&self.truth, &Item { scene, response: sample.response.clone(), image })?.scores())
+            let right = Right::of(&self.truth, &Item { scene, response: sample.response.clone(), image })?;
+            Ok(if task.response.is_some() { right.painting() } else { right.scores() })
         };
         samples.iter().map(judge).collect()
     }

@@ -7,6 +7,9 @@ use crate::language::{fact, words};
 use crate::scene::Scene;
 use crate::verify::Truth;
 
+/// The split of samples that were painted for the right reasoning, and what the names of their scores begin with.
+pub const PAINTING: &str = "painting";
+
 /// What a model made of one task.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -67,5 +70,12 @@ impl Right {
         let last = [("image", score(self.image())), ("joint", score(self.joint()))];
         let all = first.into_iter().chain(image.map(|(name, right)| (name, score(right)))).chain(last);
         all.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The same of an image that was painted for the fact: what it shows, under names of their own such as
+    /// `painting/image`, so that they are never taken for those of what a model said itself.
+    pub fn painting(&self) -> Vec<(String, f64)> {
+        let shown = self.scores().into_iter().filter(|(name, _)| name != "reasoning" && name != "joint");
+        shown.map(|(name, score)| (format!("{PAINTING}/{name}"), score)).collect()
     }
 }

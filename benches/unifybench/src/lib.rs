@@ -31,7 +31,7 @@ pub use judged::{Item, Right};
 pub use metrics::{HeldOutTable, Metrics};
 pub use render::{Jitter, Renderer};
 pub use repeated::RepeatedTable;
-pub use scene::{Accessory, Colour, Concept, Place, Scene};
+pub use scene::{Accessory, Colour, Concept, Place, Scene, World};
 pub use statistics::Change;
 pub use verify::{Margins, Observation, Truth, Verdict};
 

@@ -1,6 +1,6 @@
 //! How well a model reasons and paints; the table of before and after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use counterpoint::evaluation::means;
@@ -38,21 +38,39 @@ impl Metrics {
     }
 }
 
-/// The parts of an evaluation that are reported: each split that occurs, in alphabetical order, and all together.
+/// The parts of an evaluation that are reported: the splits that share the names of their scores, in alphabetical order, all
+/// of these together, and the others, whose scores are of something else.
 pub fn splits(samples: &[Judged]) -> Vec<(String, Vec<&Judged>)> {
-    let names: BTreeSet<&str> = samples.iter().map(|sample| sample.split.as_str()).collect();
-    let of = |name: &str| samples.iter().filter(|sample| sample.split == name).collect();
-    let mut found: Vec<(String, Vec<&Judged>)> =
-        names.iter().map(|name| (format!("held-out, {name}"), of(name))).collect();
-    match names.len() {
-        0 => {}
-        // Of a single split there is no "all".
-        1 => found[0].0 = found[0].0.trim_end_matches(", ").to_owned(),
-        2 => found.push(("held-out, both".to_owned(), samples.iter().collect())),
-        _ => found.push(("held-out, all".to_owned(), samples.iter().collect())),
+    let mut parts: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+    for sample in samples {
+        parts.entry(&sample.split).or_default().push(sample);
+    }
+    let mut alike: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
+    for (&split, samples) in &parts {
+        let scores = samples.iter().flat_map(|s| &s.scores).map(|(name, _)| name.as_str());
+        let scores: Vec<&str> = scores.collect::<BTreeSet<_>>().into_iter().collect();
+        match alike.iter_mut().find(|(known, _)| *known == scores) {
+            Some((_, splits)) => splits.push(split),
+            None => alike.push((scores, vec![split])),
+        }
+    }
+    alike.sort_by_key(|(_, splits)| std::cmp::Reverse(splits.len()));
+    let mut found = Vec::new();
+    for (i, (_, splits)) in alike.iter().enumerate() {
+        // A split may have no name.
+        let name = |split: &str| format!("{HELD_OUT}{split}").trim_end_matches(", ").to_owned();
+        found.extend(splits.iter().map(|split| (name(split), parts[split].clone())));
+        let together = if splits.len() == 2 { "both" } else { "all" };
+        if i == 0 && splits.len() > 1 {
+            let merged = samples.iter().filter(|sample| splits.contains(&sample.split.as_str())).collect();
+            found.push((name(together), merged));
+        }
     }
     found
 }
+
+/// What the names of reported parts begin with.
+const HELD_OUT: &str = "held-out, ";
 
 /// One row of a [`HeldOutTable`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +82,19 @@ pub struct Row {
     pub before: Metrics,
     /// After training.
     pub after: Metrics,
+}
+
+impl Row {
+    /// What a score is called in this row: `image` is the `painting/image` of the split `painting`.
+    fn short<'a>(&self, name: &'a str) -> &'a str {
+        let split = self.split.strip_prefix(HELD_OUT).unwrap_or_default();
+        name.strip_prefix(split).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
+    }
+
+    /// The mean that this row calls so.
+    fn get(&self, of: &Metrics, short: &str) -> Option<f64> {
+        of.scores.iter().find(|(name, _)| self.short(name) == short).map(|(_, mean)| *mean)
+    }
 }
 
 /// Metrics before and after training; prints as an aligned text table, serialises to JSON.
@@ -97,12 +128,14 @@ impl HeldOutTable {
         Ok(Self { shares, rows: rows.collect::<Result<_>>()? })
     }
 
-    /// The scores that occur, in order.
+    /// The scores that occur, in order, as their rows call them.
     fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
-        for (name, _) in self.rows.iter().flat_map(|row| row.before.scores.iter().chain(&row.after.scores)) {
-            if !names.contains(&name.as_str()) {
-                names.push(name.as_str());
+        for row in &self.rows {
+            for (name, _) in row.before.scores.iter().chain(&row.after.scores) {
+                if !names.contains(&row.short(name)) {
+                    names.push(row.short(name));
+                }
             }
         }
         names
@@ -120,7 +153,7 @@ impl HeldOutTable {
         for row in &self.rows {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 let split = format!("{}, {when}", row.split);
-                let show = |name: &&str| metrics.get(name).map_or("-".to_owned(), |value| self.show(value));
+                let show = |name: &&str| row.get(metrics, name).map_or("-".to_owned(), |value| self.show(value));
                 rows.push([split, metrics.items.to_string()].into_iter().chain(names.iter().map(show)).collect());
             }
         }
@@ -155,13 +188,14 @@ impl fmt::Display for HeldOutTable {
             for (when, metrics) in [("before", &row.before), ("after", &row.after)] {
                 write!(f, "{:<wide$}  {when:<6}  {:>5}", row.split, metrics.items)?;
                 for name in &names {
-                    write!(f, "  {:>10}", metrics.get(name).map_or("-".to_owned(), |value| self.show(value)))?;
+                    write!(f, "  {:>10}", row.get(metrics, name).map_or("-".to_owned(), |value| self.show(value)))?;
                 }
                 writeln!(f)?;
             }
             write!(f, "{:<wide$}  {:<6}  {:>5}", "", "change", "")?;
             for name in &names {
-                let change = row.before.get(name).zip(row.after.get(name)).map(|(before, after)| after - before);
+                let change =
+                    row.get(&row.before, name).zip(row.get(&row.after, name)).map(|(before, after)| after - before);
                 let sign = if change.is_some_and(|change| change >= 0.0) { "+" } else { "" };
                 write!(f, "  {:>10}", change.map_or("-".to_owned(), |change| format!("{sign}{}", self.show(change))))?;
             }
@@ -239,6 +273,42 @@ mod tests {
         let error = HeldOutTable::of(&samples, &samples[..1]).unwrap_err();
         assert!(error.to_string().contains("the same splits"), "{error}");
     }
+
+    #[test]
+    fn what_was_painted_for_a_given_fact_is_a_row_of_its_own() {
+        let (truth, mut samples) = (Truth::new().unwrap(), judged());
+        let renderer = Renderer::new().unwrap();
+        for place in [Place::Park, Place::Lake] {
+            let image = Some(renderer.render(&Scene { place, ..SCENE }, Jitter::new(2)));
+            let right = Right::of(&truth, &Item { scene: SCENE, response: "park pink ball.".into(), image }).unwrap();
+            samples.push(Judged { split: "painting".to_owned(), scores: right.painting(), ..Judged::default() });
+        }
+        let found = splits(&samples);
+        let counts: Vec<(&str, usize)> = found.iter().map(|(name, of)| (name.as_str(), of.len())).collect();
+        let expected = [("textual", 2), ("visual", 2), ("both", 4), ("painting", 2)];
+        assert_eq!(
+            counts,
+            expected
+                .map(|(name, count)| (["held-out, ", name].concat(), count))
+                .each_ref()
+                .map(|(n, c)| (n.as_str(), *c))
+        );
+
+        let table = HeldOutTable::of(&samples, &samples).unwrap();
+        let [both, painting] = [2, 3].map(|i| &table.rows[i].before);
+        assert_eq!((both.get("image"), both.get("painting/image")), (Some(0.5), None));
+        assert_eq!((painting.get("image"), painting.get("painting/image")), (None, Some(0.5)));
+        assert_eq!(painting.scores.len(), 6, "neither reasoning nor joint: {painting:?}");
+        let text = table.to_string();
+        assert!(text.lines().all(|line| line.len() == text.find('\n').unwrap()), "{text}");
+        let cells = table.cells();
+        let column = |name: &str| cells.header.iter().position(|head| head == name).unwrap();
+        let row = &cells.rows[6];
+        let shown = ["items", "reasoning", "place", "image", "joint"].map(|name| row[column(name)].as_str());
+        assert_eq!((row[0].as_str(), shown), ("held-out, painting, before", ["2", "-", "50.0", "50.0", "-"]));
+        assert_eq!(cells.header.len(), 2 + 8, "{:?}", cells.header);
+    }
+
     #[test]
     fn rewards_alone_are_compared_as_they_are() {
         let sample = |ber: f64| Judged { rewards: [("ber".to_owned(), ber)].into(), ..Judged::default() };

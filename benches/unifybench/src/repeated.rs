@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cells, number, p_value, percent};
 use crate::metrics::{Metrics, splits};
-use crate::statistics::{Change, Moments};
+use crate::statistics::{Change, Moments, holm};
+
+/// The main claims, as split and score: what is corrected together. Every other row describes and claims nothing.
+pub const CLAIMS: [(&str, &str); 3] =
+    [("held-out, painting", "painting/image"), ("held-out, both", "image"), ("held-out, both", "joint")];
 
 /// One score of one split over several runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,9 @@ pub struct RepeatedRow {
     /// Before, after, and how sure the difference is.
     #[serde(flatten)]
     pub change: Change,
+    /// For one of the [`CLAIMS`], its p after Holm's correction over those that there are.
+    #[serde(default)]
+    pub p_holm: Option<f64>,
 }
 
 /// Every score of every split over several runs; prints as a Markdown table, serialises to JSON.
@@ -57,11 +64,21 @@ impl RepeatedTable {
                 let (before, after) =
                     both.ok_or_else(|| Error::data(format!("expected the split `{split}` in every evaluation")))?;
                 let change = Change::of(&before, &after).map_err(|e| e.at(&split))?;
-                rows.push(RepeatedRow { split: split.clone(), score: score.to_owned(), change });
+                rows.push(RepeatedRow { split: split.clone(), score: score.to_owned(), change, p_holm: None });
             }
         }
+        correct(&mut rows);
         let shares = runs.iter().any(|(before, _)| before.iter().any(|sample| !sample.scores.is_empty()));
         Ok(Self { runs: runs.len(), shares, rows })
+    }
+}
+
+/// Corrects the p of the claims among `rows`; what cannot be tested is no hypothesis.
+fn correct(rows: &mut [RepeatedRow]) {
+    let claims = rows.iter_mut().filter(|row| CLAIMS.contains(&(row.split.as_str(), row.score.as_str())));
+    let (claims, p): (Vec<_>, Vec<f64>) = claims.filter_map(|row| row.change.p.map(|p| (row, p))).unzip();
+    for (row, corrected) in claims.into_iter().zip(holm(&p)) {
+        row.p_holm = Some(corrected);
     }
 }
 
@@ -82,7 +99,7 @@ pub(crate) fn by_task(samples: &[Judged]) -> Result<ByTask> {
 impl RepeatedTable {
     /// As text: shares in %, rewards as they are.
     pub fn cells(&self) -> Cells {
-        let row = |RepeatedRow { split, score, change }: &RepeatedRow| {
+        let row = |RepeatedRow { split, score, change, p_holm }: &RepeatedRow| {
             let show = |value| if self.shares { percent(value) } else { number(value) };
             let signed = |value: f64| format!("{}{}", if value >= 0.0 { "+" } else { "" }, show(value));
             let moments = |of: Moments| format!("{} ± {}", show(of.mean), show(of.std));
@@ -95,9 +112,10 @@ impl RepeatedTable {
                 signed(change.difference),
                 format!("{} to {}", signed(low), signed(high)),
                 p_value(change.p),
+                p_value(*p_holm),
             ]
         };
-        let header = ["split", "score", "before", "after", "change", "95 % interval", "p"];
+        let header = ["split", "score", "before", "after", "change", "95 % interval", "p", "p (Holm)"];
         Cells::new(header, self.rows.iter().map(row))
     }
 }
@@ -143,5 +161,47 @@ mod tests {
         let fewer: Vec<_> = all.iter().filter(|sample| sample.task == 0).cloned().collect();
         let error = RepeatedTable::of(&[(&all, &fewer)]).unwrap_err();
         assert!(error.to_string().contains("the same runs and tasks"), "{error}");
+    }
+
+    /// Of each split two tasks with one sample each; of the first `own` and `painted` of these the colour is right.
+    fn of_all_splits(own: usize, painted: usize) -> Vec<Judged> {
+        let all = Right { reasoning: true, concept: true, place: true, accessory: true, colour: true };
+        let parts = ["textual", "textual", "visual", "visual", "painting", "painting"].iter().enumerate();
+        let sample = |(i, split): (usize, &&str)| Judged {
+            split: (*split).to_owned(),
+            task: i as u64,
+            scores: match *split {
+                "painting" => Right { colour: i - 4 < painted, ..all }.painting(),
+                _ => Right { reasoning: i < 2, colour: i < own, ..all }.scores(),
+            },
+            ..Judged::default()
+        };
+        parts.map(sample).collect()
+    }
+
+    #[test]
+    fn the_main_claims_are_corrected_together_and_nothing_else_is() {
+        let before = of_all_splits(0, 0);
+        let after = [of_all_splits(3, 1), of_all_splits(4, 2), of_all_splits(3, 1)];
+        let runs = after.each_ref().map(|after| (before.as_slice(), after.as_slice()));
+        let table = RepeatedTable::of(&runs).unwrap();
+        let find =
+            |split: &str, score: &str| table.rows.iter().find(|row| row.split == split && row.score == score).unwrap();
+        // Both went up in every run, joint by the same in all: it cannot be tested.
+        let [painting, image, joint] = CLAIMS.map(|(split, score)| find(split, score));
+        assert_eq!((joint.change.difference, joint.change.p, joint.p_holm), (0.5, None, None));
+        let expected = holm(&[painting.change.p.unwrap(), image.change.p.unwrap()]);
+        assert_eq!([painting.p_holm, image.p_holm], [Some(expected[0]), Some(expected[1])]);
+        assert!(image.p_holm > image.change.p, "{image:?}");
+        assert_eq!(table.rows.iter().filter(|row| row.p_holm.is_some()).count(), 2);
+        let other = find("held-out, visual", "image");
+        assert!(other.change.p.is_some(), "{other:?}");
+
+        let cells = table.cells();
+        let line = |row: &RepeatedRow| &cells.rows[table.rows.iter().position(|r| r == row).unwrap()];
+        assert_eq!(cells.header[6..], ["p", "p (Holm)"]);
+        assert_eq!(line(other)[7], "-");
+        assert_eq!(line(image)[7], p_value(image.p_holm));
+        assert_eq!(serde_json::from_str::<RepeatedTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
     }
 }

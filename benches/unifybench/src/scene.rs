@@ -78,21 +78,61 @@ impl Concept {
         }
     }
 
-    /// The eight facts about this concept, one per place, no accessory in the same colour twice; the first
-    /// [`TRAINING_FACTS`] are the training half, the others are held out.
+    /// The facts about this concept in the main world: [`World::facts`].
     pub fn facts(self) -> Vec<Scene> {
-        let mut rng = Rng::new(0x5EED_0000 + self as u64);
-        let mut places = Place::ALL.to_vec();
-        rng.shuffle(&mut places);
-        let mut things: Vec<(Accessory, Colour)> =
-            Accessory::ALL.iter().flat_map(|&a| Colour::ALL.iter().map(move |&c| (a, c))).collect();
-        rng.shuffle(&mut things);
-        places
-            .into_iter()
-            .zip(things)
-            .map(|(place, (accessory, colour))| Scene { concept: self, place, accessory, colour })
-            .collect()
+        World::Main.facts(self)
     }
+}
+
+/// Which drawing of facts: the same concepts, places and things, told of otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum World {
+    /// The one that models are trained on, and whose held-out half is opened once.
+    Main,
+    /// The one on which choices are made. None of its facts is one of the main world.
+    Validation,
+}
+
+impl World {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Main, Self::Validation];
+
+    /// The name of its folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Main => "unifybench-mini",
+            Self::Validation => "unifybench-validation",
+        }
+    }
+
+    /// The eight facts about `concept`, one per place, no accessory in the same colour twice; the first
+    /// [`TRAINING_FACTS`] are the training half, the others are held out.
+    pub fn facts(self, concept: Concept) -> Vec<Scene> {
+        let (seed, taken) = match self {
+            Self::Main => (0x5EED_0000, Vec::new()),
+            Self::Validation => (0x7E57_0000, Self::Main.facts(concept)),
+        };
+        let mut rng = Rng::new(seed + concept as u64);
+        loop {
+            let facts = draw(concept, &mut rng);
+            if !facts.iter().any(|fact| taken.contains(fact)) {
+                return facts;
+            }
+        }
+    }
+}
+
+fn draw(concept: Concept, rng: &mut Rng) -> Vec<Scene> {
+    let mut places = Place::ALL.to_vec();
+    rng.shuffle(&mut places);
+    let mut things: Vec<(Accessory, Colour)> =
+        Accessory::ALL.iter().flat_map(|&a| Colour::ALL.iter().map(move |&c| (a, c))).collect();
+    rng.shuffle(&mut things);
+    places
+        .into_iter()
+        .zip(things)
+        .map(|(place, (accessory, colour))| Scene { concept, place, accessory, colour })
+        .collect()
 }
 
 impl Colour {
@@ -138,13 +178,14 @@ impl Scene {
         })
     }
 
-    /// Whether this is one of the held-out facts of its concept.
+    /// Whether this is one of the held-out facts of its concept in the main world.
     pub fn is_held_out(&self) -> bool {
         self.concept.facts()[TRAINING_FACTS..].contains(self)
     }
 }
 
-/// All combinations but the held-out facts: what a model may be pre-trained on.
+/// All combinations but the held-out facts of the main world: what a model may be pre-trained on. The scenes of the validation
+/// world are among them.
 pub fn pretraining_scenes() -> Vec<Scene> {
     let held_out: Vec<Scene> = Concept::ALL.iter().flat_map(|c| c.facts().split_off(TRAINING_FACTS)).collect();
     Scene::all().filter(|scene| !held_out.contains(scene)).collect()
@@ -158,12 +199,21 @@ mod tests {
 
     #[test]
     fn every_concept_has_one_fact_per_place_and_no_thing_twice() {
-        for &concept in Concept::ALL {
-            let facts = concept.facts();
+        for (world, concept) in World::ALL.iter().flat_map(|w| Concept::ALL.iter().map(move |c| (w, *c))) {
+            let facts = world.facts(concept);
             assert_eq!(facts.len(), 8);
             assert_eq!(facts.iter().map(|f| f.place).collect::<HashSet<_>>().len(), 8);
             assert_eq!(facts.iter().map(|f| (f.accessory, f.colour)).collect::<HashSet<_>>().len(), 8);
             assert!(facts.iter().all(|f| f.concept == concept));
+        }
+    }
+
+    #[test]
+    fn the_validation_world_tells_nothing_that_the_main_world_tells() {
+        for &concept in Concept::ALL {
+            let [main, validation] = [World::Main, World::Validation].map(|world| world.facts(concept));
+            assert!(validation.iter().all(|fact| !main.contains(fact)), "{concept:?}");
+            assert!(validation.iter().all(|fact| pretraining_scenes().contains(fact)), "{concept:?}");
         }
     }
 

@@ -1,13 +1,13 @@
-//! Writes the `unifybench-mini` data set: `generate [--out DIR]`.
+//! Writes the data sets `unifybench-mini` and `unifybench-validation`: `generate [--out DIR]`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use counterpoint_unifybench::dataset;
+use counterpoint_unifybench::{World, dataset};
 
-/// Where the committed copy is.
-const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/unifybench-mini");
+/// Where the committed copies are.
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         [] => PathBuf::from(COMMITTED),
         ["--out", folder] => PathBuf::from(folder),
         ["-h" | "--help"] => {
-            println!("usage: generate [--out DIR]\nwrites the unifybench-mini data set (default: {COMMITTED})");
+            println!("usage: generate [--out DIR]\nwrites a folder for each data set into DIR (default: {COMMITTED})");
             return ExitCode::SUCCESS;
         }
         other => {
@@ -23,14 +23,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match dataset::write(&out) {
-        Ok(()) => {
-            println!("wrote {}", out.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
+    for &world in World::ALL {
+        let folder = out.join(world.folder());
+        if let Err(error) = dataset::write(world, &folder) {
             eprintln!("{error:#}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+        println!("wrote {}", folder.display());
     }
+    ExitCode::SUCCESS
 }
