@@ -193,6 +193,27 @@ fn the_full_recipe_has_the_papers_settings() {
 }
 
 #[test]
+fn the_revealed_recipe_is_the_full_one_with_other_estimators_and_nothing_else() {
+    let changes = [
+        "run.name=sync_r1_revealed",
+        "sampler.image.score_guidance=false",
+        "objective.image_positions=revealed",
+        "objective.denoising_steps=10",
+        "objective.step_sampling=stratified",
+        "objective.credit=causal",
+        "objective.advantage=leave_one_out",
+        "trainer.images_per_answer=3",
+        "trainer.signal_every=10",
+    ];
+    let full = RunConfig::load(&package().join("sync_r1_full.toml"), &changes.map(str::to_owned)).unwrap();
+    let revealed = RunConfig::load(&package().join("sync_r1_revealed.toml"), &[]).unwrap();
+    assert_eq!(revealed, full);
+    revealed.trainer.validate().unwrap();
+    settings::<SyncGrpoConfig>("objective", &revealed.objective.settings).unwrap().validate().unwrap();
+    settings::<UnifiedConfig>("sampler", &revealed.sampler.settings).unwrap();
+}
+
+#[test]
 fn fetch_explains_every_file_of_the_full_recipe_without_a_network() {
     let output = fetch(&package().join("sync_r1_full.toml"));
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));

@@ -24,7 +24,7 @@ pub struct Chart {
 struct Plan {
     title: &'static str,
     unit: &'static str,
-    /// Name and label; the label of `*` is what the star stands for.
+    /// Name and label; a star in the label is what the one in the name stands for.
     metrics: &'static [(&'static str, &'static str)],
     main: bool,
 }
@@ -37,23 +37,36 @@ const fn more(title: &'static str, unit: &'static str, metrics: &'static [(&'sta
     Plan { title, unit, metrics, main: false }
 }
 
-const PLANS: [Plan; 23] = [
+const PLANS: [Plan; 28] = [
     plan("Reward", "mean score", &[("reward", "reward")]),
     plan("Experts", "mean score", &[("rewards/*/mean", "*")]),
+    plan("Evaluation of painting", "mean score", &[("eval/painting/*", "*")]),
     plan("Evaluation", "mean score", &[("eval/rewards/*", "*"), ("eval/*", "*")]),
-    plan("KL against the reference", "nats", &[("kl", "KL")]),
-    plan("Clip ratio", "share of decisions", &[("clip_ratio/low", "low"), ("clip_ratio/high", "high")]),
+    plan("KL against the reference", "nats", &[("kl", "KL"), ("kl/*", "*")]),
+    plan(
+        "Clip ratio",
+        "share of decisions",
+        &[("clip_ratio/low", "low"), ("clip_ratio/high", "high"), ("clip_ratio/*", "*")],
+    ),
     plan("Gradient norm", "L2 norm", &[("grad_norm", "before scaling")]),
     plan("Dynamic Group Scaling", "share", &[("dgs/threshold", "threshold"), ("dgs/pass_rate", "pass rate")]),
     plan("Denoising steps", "per training step", &[("dgs/steps_saved", "saved")]),
     plan("Time per phase", "s", &[("time/rollout", "rollout"), ("time/reward", "reward"), ("time/update", "update")]),
-    plan("Entropy", "nats", &[("entropy", "entropy")]),
+    plan("Entropy", "nats", &[("entropy", "entropy"), ("entropy/*", "*")]),
+    more("Noise of the gradient", "variance", &[("signal/*/noise", "*")]),
+    more("Cosine of the gradients of two halves of a step", "", &[("signal/*/cosine", "*")]),
+    more("Candidates for which signal equals noise", "candidates", &[("signal/*/batch", "*")]),
+    more("Signal of the gradient", "squared norm", &[("signal/*", "*")]),
     more("Spread of reward", "standard deviation", &[("reward_std", "reward"), ("advantage_std", "advantages")]),
     more("Spread of experts", "standard deviation", &[("rewards/*/std", "*")]),
     more("Spread of experts within groups", "standard deviation", &[("rewards/*/group_std", "*")]),
     more("Abstentions", "samples", &[("rewards/*/abstained", "*")]),
     more("Failures", "samples", &[("rewards/*/failed", "*")]),
-    more("Probability ratio", "", &[("ratio_mean", "mean"), ("ratio_max", "largest")]),
+    more(
+        "Probability ratio",
+        "",
+        &[("ratio_mean", "mean"), ("ratio_max", "largest"), ("ratio_mean/*", "mean, *"), ("ratio_max/*", "largest, *")],
+    ),
     more("Loss", "", &[("loss", "loss")]),
     more("Learning rate", "", &[("lr", "learning rate")]),
     more("Groups with equal rewards", "share", &[("frac_reward_zero_std", "groups")]),
@@ -74,7 +87,7 @@ pub fn charts(history: &[(u64, Metrics)], places: &[Place]) -> Vec<Chart> {
             let found: Vec<(&str, &str)> = left.iter().filter_map(|n| Some((*n, matches(n, pattern)?))).collect();
             for (name, star) in found {
                 left.remove(name);
-                curves.extend(Series::of(history, places, name, if *label == "*" { star } else { label }));
+                curves.extend(Series::of(history, places, name, &label.replace('*', star)));
             }
         }
         push(&mut charts, plan.title, plan.unit, plan.main, curves);
