@@ -5,9 +5,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
 use common::{Painter, candidates, chi_square, softmax};
-use counterpoint_samplers::{Canvas, ImageModel, MaskGitConfig, MaskSchedule, least_confident};
+use counterpoint_samplers::{
+    Canvas, ImageModel, ImageScores, MaskGitConfig, MaskSchedule, RevealOrder, least_confident,
+};
 
 fn painter() -> Painter {
     Painter { tokens: 16, logits: vec![1.0, 0.0, -1.0, 0.5, 2.0] }
@@ -135,4 +137,113 @@ fn settings_out_of_range_are_refused_by_name() {
     assert!(refused(MaskGitConfig { guidance_scale: f32::NAN, ..config() }).contains("guidance_scale"));
     let schedule = MaskSchedule::Power { exponent: 0.0 };
     assert!(refused(MaskGitConfig { schedule, ..config() }).contains("exponent"));
+}
+
+/// Guided scores prefer code 0, conditional ones code 1.
+struct Guided;
+
+impl ImageModel for Guided {
+    type Prompts = usize;
+
+    fn image_tokens(&self) -> usize {
+        8
+    }
+
+    fn codebook_size(&self) -> usize {
+        3
+    }
+
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
+    fn prepare(&self, prompts: &[&[u32]], _guidance: f32) -> counterpoint::Result<usize> {
+        Ok(prompts.len())
+    }
+
+    fn image_scores(&self, batch: &usize, _codes: Tensor<2, Int>) -> ImageScores {
+        let all =
+            |one: [f32; 3]| Tensor::<1>::from_floats(one, &Device::flex()).reshape([1, 1, 3]).expand([*batch, 8, 3]);
+        ImageScores { guided: all([4.0, 0.0, 0.0]), conditional: all([0.0, 1.0, 0.0]) }
+    }
+}
+
+#[test]
+fn guidance_may_shape_what_is_drawn_and_stay_out_of_what_is_recorded() {
+    let log_softmax = |scores: [f32; 3]| {
+        let sum: f32 = scores.iter().map(|s| (s / 2.0).exp()).sum();
+        scores.map(|s| s / 2.0 - sum.ln())
+    };
+    for (score_guidance, scale, expected) in [
+        (true, 2.0, log_softmax([4.0, 0.0, 0.0])),
+        (false, 2.0, log_softmax([0.0, 1.0, 0.0])),
+        // Without guidance there is nothing to leave out.
+        (false, 0.0, log_softmax([4.0, 0.0, 0.0])),
+    ] {
+        let config = MaskGitConfig {
+            timesteps: 4,
+            guidance_scale: scale,
+            score_guidance,
+            token_temperature: 2.0,
+            ..MaskGitConfig::default()
+        };
+        assert_eq!(config.scored_guidance(), if score_guidance { scale } else { 0.0 });
+        let sampler = config.init().unwrap();
+        let candidates = candidates(0..6);
+        let mut canvases = vec![Canvas::default(); 6];
+        sampler.advance(&Guided, &6, &candidates, &mut canvases, 4).unwrap();
+        let chosen: Vec<u32> = canvases.iter().flat_map(|c| c.chosen.clone()).collect();
+        let zeros = chosen.iter().filter(|code| **code == 0).count() as f64 / chosen.len() as f64;
+        assert!(zeros > 0.7, "what is drawn is guided: {zeros}");
+        for canvas in &canvases {
+            for (code, got) in canvas.chosen.iter().zip(&canvas.log_probs) {
+                assert!((got - expected[*code as usize]).abs() < 1e-5, "{score_guidance} {code}: {got}");
+            }
+        }
+    }
+}
+
+/// In which positions the first step decides, over many images: how often each.
+fn decided_first(order: RevealOrder) -> Vec<f64> {
+    /// Sure of position 0, and less of each one after it.
+    struct Sure;
+    impl ImageModel for Sure {
+        type Prompts = usize;
+        fn image_tokens(&self) -> usize {
+            6
+        }
+        fn codebook_size(&self) -> usize {
+            2
+        }
+        fn device(&self) -> Device {
+            Device::flex()
+        }
+        fn prepare(&self, prompts: &[&[u32]], _guidance: f32) -> counterpoint::Result<usize> {
+            Ok(prompts.len())
+        }
+        fn image_scores(&self, batch: &usize, _codes: Tensor<2, Int>) -> ImageScores {
+            let scores: Vec<f32> = (0..6).flat_map(|position| [12.0 - 2.0 * position as f32, 0.0]).collect();
+            let scores = Tensor::<1>::from_floats(&scores[..], &Device::flex()).reshape([1, 6, 2]);
+            scores.expand([*batch, 6, 2]).into()
+        }
+    }
+    const IMAGES: u64 = 3000;
+    let schedule = MaskSchedule::Linear;
+    let config = MaskGitConfig { timesteps: 3, guidance_scale: 0.0, order, schedule, ..MaskGitConfig::default() };
+    let candidates = candidates(0..IMAGES);
+    let mut canvases = vec![Canvas::default(); IMAGES as usize];
+    config.init().unwrap().advance(&Sure, &(IMAGES as usize), &candidates, &mut canvases, 1).unwrap();
+    let share = |position: usize| canvases.iter().filter(|c| c.codes[position] != 2).count() as f64 / IMAGES as f64;
+    (0..6).map(share).collect()
+}
+
+#[test]
+fn a_random_order_asks_the_model_nothing_and_a_confident_one_does() {
+    // Two of six positions are decided: a third each, within 4.5 standard errors.
+    for share in decided_first(RevealOrder::Random) {
+        let error = (share - 1.0 / 3.0).abs();
+        assert!(error < 4.5 * (2.0_f64 / 9.0 / 3000.0).sqrt(), "{share}");
+    }
+    let confident = decided_first(RevealOrder::Confidence);
+    assert!(confident[0] > 0.4 && confident[5] < 0.25, "{confident:?}");
 }

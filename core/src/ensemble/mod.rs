@@ -3,6 +3,8 @@
 mod member;
 mod shares;
 
+pub use shares::Shares;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::member::{Member, What};
-pub use self::shares::Shares;
 use crate::config::nearest;
 use crate::{Error, ErrorKind, Result, Reward, Sample, Score, Task};
 

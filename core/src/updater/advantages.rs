@@ -5,7 +5,7 @@ use crate::{Drawn, Error, Objective, Result, SegmentKind, Trajectory};
 /// The advantages of the segments of every candidate of `drawn`, `[candidate][segment]`.
 pub(super) fn advantages(objective: &dyn Objective, drawn: &Drawn) -> Result<Vec<Vec<f64>>> {
     let trajectories: Vec<&Trajectory> = drawn.rollouts.iter().map(|rollout| &rollout.trajectory).collect();
-    let mut advantages: Vec<Vec<f64>> = trajectories.iter().map(|t| vec![0.0; t.segments.len()]).collect();
+    let mut advantages: Vec<Vec<f64>> = vec![Vec::new(); trajectories.len()];
     let longest = trajectories.iter().map(|t| t.segments.len()).max().unwrap_or(0);
     for segment in 0..longest {
         let having = |i: &usize| trajectories[*i].segments.len() > segment;
@@ -24,7 +24,8 @@ pub(super) fn advantages(objective: &dyn Objective, drawn: &Drawn) -> Result<Vec
                 )));
             }
             for (set, advantage) in places.iter().zip(of_set) {
-                set.iter().for_each(|&place| advantages[members[place]][segment] = advantage);
+                // Segments come in order, and each is in one set.
+                set.iter().for_each(|&place| advantages[members[place]].push(advantage));
             }
         }
     }

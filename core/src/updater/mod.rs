@@ -72,6 +72,13 @@ impl Updater {
         if warmup_steps > steps {
             tracing::warn!("trainer.warmup_steps: {warmup_steps} steps of warm-up are cut to trainer.steps ({steps})");
         }
+        if config.images_per_answer > 1 && config.images_per_answer == config.group_size {
+            tracing::warn!(
+                "trainer.images_per_answer: all {} candidates of a group share one answer, which has nothing to be compared \
+                 with: understanding learns nothing from rewards (a divisor of trainer.group_size below it leaves more)",
+                config.group_size
+            );
+        }
         Ok(Self {
             policy,
             objective: Box::new(SyncGrpoConfig::default().init()?),

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use burn::optim::GradientsParams;
-
 use super::chunk_loss::Old;
 use super::items::Item;
 use super::replay::Batch;
 use super::{BatchDraw, Group, Updater};
 use crate::event::unwatched;
 use crate::metrics::Metrics;
-use crate::{Error, ErrorKind, Result, SegmentKind};
+use crate::{Error, ErrorKind, Result, SegmentKind, Trajectory};
 
 impl Updater {
     /// Measures the gradient of each half of the loop. The batch is cut in two: by tasks, or by answers where there is one
@@ -22,53 +20,55 @@ impl Updater {
     /// - so signal and noise are equal for v / |g|^2 units (McCandlish et al., arXiv 1812.06162).
     pub(super) fn signal(&mut self, groups: &[Group], draw: &BatchDraw) -> Result<Metrics> {
         let mut metrics = Metrics::new();
-        let trajectories: Vec<_> = groups.iter().flat_map(|group| &group.trajectories).collect();
         for kind in [SegmentKind::Understanding, SegmentKind::Generation] {
-            let answers: BTreeSet<u64> = trajectories.iter().map(|t| t.answer).collect();
-            let unit = |item: &Item<'_>| match (groups.len(), answers.len()) {
-                (1, 1) => item.replay.trajectory.candidate,
-                (1, _) => item.replay.trajectory.answer,
-                _ => item.group as u64,
-            };
-            let batch = || Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told);
-            let of_kind = |item: &Item<'_>| item.replay.segment().kind == kind;
-            let units: Vec<u64> = batch()?
-                .items
-                .iter()
-                .filter(|item| of_kind(item))
-                .map(unit)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
-            let n = units.len() as f64;
-            if n < 2.0 {
-                continue;
-            }
-            let mut gradients: Vec<GradientsParams> = Vec::new();
-            for cut in 0..2 {
-                let of_cut =
-                    |item: &Item<'_>| units.iter().position(|u| *u == unit(item)).is_some_and(|i| i % 2 == cut);
-                let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?;
-                let batch =
-                    batch.only(|item| of_kind(item) && of_cut(item)).weighted(self.config.importance_cap.limit());
-                let means = vec![0.0; trajectories.len()];
-                let old = Old::Current { keep: false };
-                let policy = self.policy.as_mut();
-                let (replayed, _) = batch.replay(policy, self.config.chunk, 0, old, &means, &mut unwatched)?;
-                if let Some(reason) = replayed.non_finite {
-                    return Err(Error::new(ErrorKind::NonFinite, reason));
+            match self.signal_of(kind, groups, draw) {
+                Ok(found) => metrics.extend(found),
+                Err(error) => {
+                    self.policy.learner().discard();
+                    return Err(error);
                 }
-                gradients.push(self.policy.learner().take()?);
             }
-            let sizes = [(n / 2.0).ceil(), (n / 2.0).floor()];
-            let learner = self.policy.learner();
-            let dot = |a: usize, b: usize| -> Result<f64> {
-                Ok(learner.dot(&gradients[a], &gradients[b])? * n * n / (sizes[a] * sizes[b]))
-            };
-            let found = Signal::of([dot(0, 0)?, dot(1, 1)?, dot(0, 1)?], sizes);
-            metrics.extend(found.metrics(kind.suffix(), trajectories.len() as f64 / n));
         }
         Ok(metrics)
+    }
+
+    fn signal_of(&mut self, kind: SegmentKind, groups: &[Group], draw: &BatchDraw) -> Result<Metrics> {
+        let trajectories: Vec<&Trajectory> = groups.iter().flat_map(|group| &group.trajectories).collect();
+        let answers: BTreeSet<u64> = trajectories.iter().map(|trajectory| trajectory.answer).collect();
+        let unit = |item: &Item<'_>| match (groups.len(), answers.len()) {
+            (1, 1) => item.replay.trajectory.candidate,
+            (1, _) => item.replay.trajectory.answer,
+            _ => item.group as u64,
+        };
+        let of_kind = |item: &Item<'_>| item.replay.segment().kind == kind;
+        let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?;
+        let units: BTreeSet<u64> = batch.items.iter().filter(|item| of_kind(item)).map(unit).collect();
+        let n = units.len() as f64;
+        if n < 2.0 {
+            return Ok(Metrics::new());
+        }
+        let cuts: [BTreeSet<u64>; 2] = [0, 1].map(|cut| units.iter().copied().skip(cut).step_by(2).collect());
+        let mut gradients = Vec::new();
+        for cut in &cuts {
+            let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?
+                .only(|item| of_kind(item) && cut.contains(&unit(item)))
+                .weighted(self.config.importance_cap.limit());
+            let (old, means) = (Old::Current { keep: false }, vec![0.0; trajectories.len()]);
+            let policy = self.policy.as_mut();
+            let (replayed, _) = batch.replay(policy, self.config.chunk, 0, old, &means, &mut unwatched)?;
+            if let Some(reason) = replayed.non_finite {
+                return Err(Error::new(ErrorKind::NonFinite, reason));
+            }
+            gradients.push(self.policy.learner().take()?);
+        }
+        let sizes = cuts.map(|cut| cut.len() as f64);
+        let learner = self.policy.learner();
+        // The loss is a mean over all units; these are means over those of a cut.
+        let dot = |a: usize, b: usize| -> Result<f64> {
+            Ok(learner.dot(&gradients[a], &gradients[b])? * n * n / (sizes[a] * sizes[b]))
+        };
+        let found = Signal::of([dot(0, 0)?, dot(1, 1)?, dot(0, 1)?], sizes);
+        Ok(found.metrics(kind.suffix(), trajectories.len() as f64 / n))
     }
 }
 
