@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use crate::config::TrainerConfig;
 use crate::objective::Kl;
+use crate::updater::log_probs;
 use crate::{
-    Credit, Error, Judges, Parameters, Parts, Policy, Replay, Result, Reward, RewardEnsemble, Sample, Score, Streams,
-    SyncGrpoConfig, Trainer, Trajectory,
+    Credit, Error, Judges, Parts, Result, Reward, RewardEnsemble, Sample, Score, Streams, SyncGrpoConfig, Trainer,
+    Trajectory,
 };
 
 /// How far a log-probability may move where nothing should, nats: rounding of other kernels.
@@ -105,7 +106,7 @@ impl Control {
         let (rollouts, policy) = trainer.rollouts_mut();
         let recorded: Vec<Trajectory> =
             rollouts.sample(policy, &task, 0, config.group_size as u64)?.into_iter().map(|r| r.trajectory).collect();
-        let before = log_probs(trainer.policy(), &recorded)?;
+        let before = log_probs(trainer.policy(), recorded.clone(), config.chunk)?;
         let candidates = config.group_size * config.tasks_per_step;
         let curve = |reward| Curve { reward, means: Vec::new(), deviations: Vec::new(), candidates };
         let mut curves: Vec<Curve> = names.into_iter().map(curve).collect();
@@ -118,7 +119,7 @@ impl Control {
                 curve.deviations.extend(deviation);
             }
         }
-        let after = log_probs(trainer.policy(), &recorded)?;
+        let after = log_probs(trainer.policy(), recorded, config.chunk)?;
         let moved = before.iter().zip(&after).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
         Ok(Outcome { control: self, curves, moved })
     }
@@ -173,26 +174,6 @@ impl Curve {
         let error = (pooled * (1.0 + 1.0 / last) / self.candidates as f64).sqrt();
         Some(if rise.abs() < 1e-12 { 0.0 } else { rise / error })
     }
-}
-
-/// Log-probabilities of all decisions of `trajectories` under the parameters as they are.
-fn log_probs(policy: &dyn Policy, trajectories: &[Trajectory]) -> Result<Vec<f32>> {
-    let mut all = Vec::new();
-    for trajectory in trajectories {
-        for (segment, recorded) in trajectory.segments.iter().enumerate() {
-            let whole = recorded.decoding == crate::Decoding::Autoregressive;
-            let length = if whole { recorded.steps() } else { 1 };
-            for start in (0..recorded.steps()).step_by(length.max(1)) {
-                let replay = [Replay { trajectory, segment, steps: start..start + length }];
-                let scores = policy.log_probs(&replay, Parameters::Detached)?.log_probs.inner();
-                let values = scores.try_into_vec_as::<f32>().map_err(|e| {
-                    Error::contract("cannot read log-probabilities from the device").with_source(e.to_string())
-                })?;
-                all.extend(&values[..replay[0].decisions().len()]);
-            }
-        }
-    }
-    Ok(all)
 }
 
 /// The share of an image's pixels that are red: more than half as bright as can be, and twice as red as green or blue. Judges

@@ -139,14 +139,17 @@ fn settings_out_of_range_are_refused_by_name() {
     assert!(refused(MaskGitConfig { schedule, ..config() }).contains("exponent"));
 }
 
-/// Guided scores prefer code 0, conditional ones code 1.
-struct Guided;
+/// Scores of every position, whatever the image; `conditional` are told apart from the guided ones where there are any.
+struct Given {
+    guided: Vec<[f32; 3]>,
+    conditional: Vec<[f32; 3]>,
+}
 
-impl ImageModel for Guided {
+impl ImageModel for Given {
     type Prompts = usize;
 
     fn image_tokens(&self) -> usize {
-        8
+        self.guided.len()
     }
 
     fn codebook_size(&self) -> usize {
@@ -162,14 +165,17 @@ impl ImageModel for Guided {
     }
 
     fn image_scores(&self, batch: &usize, _codes: Tensor<2, Int>) -> ImageScores {
-        let all =
-            |one: [f32; 3]| Tensor::<1>::from_floats(one, &Device::flex()).reshape([1, 1, 3]).expand([*batch, 8, 3]);
-        ImageScores { guided: all([4.0, 0.0, 0.0]), conditional: all([0.0, 1.0, 0.0]) }
+        let all = |rows: &[[f32; 3]]| {
+            let flat = Tensor::<1>::from_floats(&rows.concat()[..], &Device::flex());
+            flat.reshape([1, rows.len(), 3]).expand([*batch, rows.len(), 3])
+        };
+        ImageScores { guided: all(&self.guided), conditional: all(&self.conditional) }
     }
 }
 
 #[test]
 fn guidance_may_shape_what_is_drawn_and_stay_out_of_what_is_recorded() {
+    let given = Given { guided: vec![[4.0, 0.0, 0.0]; 8], conditional: vec![[0.0, 1.0, 0.0]; 8] };
     let log_softmax = |scores: [f32; 3]| {
         let sum: f32 = scores.iter().map(|s| (s / 2.0).exp()).sum();
         scores.map(|s| s / 2.0 - sum.ln())
@@ -191,7 +197,7 @@ fn guidance_may_shape_what_is_drawn_and_stay_out_of_what_is_recorded() {
         let sampler = config.init().unwrap();
         let candidates = candidates(0..6);
         let mut canvases = vec![Canvas::default(); 6];
-        sampler.advance(&Guided, &6, &candidates, &mut canvases, 4).unwrap();
+        sampler.advance(&given, &6, &candidates, &mut canvases, 4).unwrap();
         let chosen: Vec<u32> = canvases.iter().flat_map(|c| c.chosen.clone()).collect();
         let zeros = chosen.iter().filter(|code| **code == 0).count() as f64 / chosen.len() as f64;
         assert!(zeros > 0.7, "what is drawn is guided: {zeros}");
@@ -205,35 +211,16 @@ fn guidance_may_shape_what_is_drawn_and_stay_out_of_what_is_recorded() {
 
 /// In which positions the first step decides, over many images: how often each.
 fn decided_first(order: RevealOrder) -> Vec<f64> {
-    /// Sure of position 0, and less of each one after it.
-    struct Sure;
-    impl ImageModel for Sure {
-        type Prompts = usize;
-        fn image_tokens(&self) -> usize {
-            6
-        }
-        fn codebook_size(&self) -> usize {
-            2
-        }
-        fn device(&self) -> Device {
-            Device::flex()
-        }
-        fn prepare(&self, prompts: &[&[u32]], _guidance: f32) -> counterpoint::Result<usize> {
-            Ok(prompts.len())
-        }
-        fn image_scores(&self, batch: &usize, _codes: Tensor<2, Int>) -> ImageScores {
-            let scores: Vec<f32> = (0..6).flat_map(|position| [12.0 - 2.0 * position as f32, 0.0]).collect();
-            let scores = Tensor::<1>::from_floats(&scores[..], &Device::flex()).reshape([1, 6, 2]);
-            scores.expand([*batch, 6, 2]).into()
-        }
-    }
+    // Sure of position 0, and less of each one after it.
+    let scores: Vec<[f32; 3]> = (0..6).map(|position| [12.0 - 2.0 * position as f32, 0.0, 0.0]).collect();
+    let sure = Given { guided: scores.clone(), conditional: scores };
     const IMAGES: u64 = 3000;
     let schedule = MaskSchedule::Linear;
     let config = MaskGitConfig { timesteps: 3, guidance_scale: 0.0, order, schedule, ..MaskGitConfig::default() };
     let candidates = candidates(0..IMAGES);
     let mut canvases = vec![Canvas::default(); IMAGES as usize];
-    config.init().unwrap().advance(&Sure, &(IMAGES as usize), &candidates, &mut canvases, 1).unwrap();
-    let share = |position: usize| canvases.iter().filter(|c| c.codes[position] != 2).count() as f64 / IMAGES as f64;
+    config.init().unwrap().advance(&sure, &(IMAGES as usize), &candidates, &mut canvases, 1).unwrap();
+    let share = |position: usize| canvases.iter().filter(|c| c.codes[position] != 3).count() as f64 / IMAGES as f64;
     (0..6).map(share).collect()
 }
 

@@ -15,6 +15,7 @@ mod signal;
 pub use chunk_loss::{Half, Replayed};
 pub use group::{BatchDraw, Group};
 pub use replay::accumulate;
+pub(crate) use replay::log_probs;
 pub use schedule::{BurnSchedule, Schedule, WarmupCosine};
 
 use std::borrow::Cow;

@@ -14,7 +14,7 @@ use super::remask::scored;
 use super::{BatchDraw, Group};
 use crate::config::Chunk;
 use crate::event::unwatched;
-use crate::{Event, Objective, Parameters, Policy, Replay, Replica, Result, Stream, Watch};
+use crate::{Event, Objective, Parameters, Policy, Replay, Replica, Result, Stream, SyncGrpoConfig, Trajectory, Watch};
 
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
 /// log-probabilities being those that were recorded while sampling, or, where images are masked again, the current ones. Stops at the first loss that is not finite.
@@ -47,6 +47,14 @@ pub fn accumulate(
         Cow::Owned(_) => Old::Current { keep: false },
     };
     Ok(batch.replay(policy, chunk.into(), 0, old, &means, &mut unwatched)?.0)
+}
+
+/// Log-probabilities of all decisions of `trajectories` as the policy is now, without gradients.
+pub(crate) fn log_probs(policy: &dyn Policy, trajectories: Vec<Trajectory>, chunk: Chunk) -> Result<Vec<f32>> {
+    let (told, objective) = (Once::new(), SyncGrpoConfig::dr_grpo().init()?);
+    let advantages = vec![0.0; trajectories.len()];
+    let group = [Group::new(0, trajectories, advantages)];
+    Ok(Batch::new(&objective, &group, None, &told)?.log_probs(policy, chunk)?.concat())
 }
 
 /// What an update replays.
@@ -147,6 +155,11 @@ impl<'a> Batch<'a> {
 
     /// Mean log-probability of each trajectory over its scored decisions as the policy is now, without gradients.
     pub(super) fn mean_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<f64>> {
+        Ok(self.means(self.log_probs(policy, chunk)?.into_iter()))
+    }
+
+    /// Log-probabilities of the decisions of each item as the policy is now, without gradients.
+    fn log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![Vec::new(); self.items.len()];
         for chunk in chunks(&self.items, chunk, policy, self.told)? {
             let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
@@ -155,7 +168,7 @@ impl<'a> Batch<'a> {
                 rows[item.number] = row;
             }
         }
-        Ok(self.means(rows.into_iter()))
+        Ok(rows)
     }
 
     /// Means by trajectory of the scored decisions of `rows`, one for each item.
