@@ -1,24 +1,26 @@
 //! What each part of Sync-R1 is worth: the recipe with one part left out at a time, on the same seeds and budget.
 //!
 //! `cargo run --release --example ablate` does what `examples/ablate.toml` lists with five seeds and leaves the tables in
-//! `runs/ablation/`. Stopped, it goes on with `--resume`.
+//! `runs/ablation/`. Stopped, it goes on with `--resume`. Other comparisons are other files: `--plan examples/estimators.toml`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
-use counterpoint::metrics::MetricsLog;
+use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::{Error, Judged, Result, device};
 use counterpoint_examples::{
     Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_signals,
 };
-use counterpoint_unifybench::{AblationTable, Arm};
+use counterpoint_unifybench::statistics::Moments;
+use counterpoint_unifybench::{AblationTable, Arm, Cells};
 use serde::Deserialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 const ARMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ablate.toml");
+const AVERAGES: &str = "mean over the steps of a run; mean and standard deviation over seeds";
 /// Seeds when `--seeds` says nothing.
 const SEEDS: u64 = 5;
 
@@ -26,8 +28,13 @@ const SEEDS: u64 = 5;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
+    /// The folder in `runs/` that gets the tables.
+    name: String,
     /// Keys that all arms change, the full recipe included.
     budget: Vec<String>,
+    /// Metrics of the steps to be shown besides, averaged over a run, such as `signal/generation`.
+    #[serde(default)]
+    metrics: Vec<String>,
     arms: Vec<Variant>,
 }
 
@@ -47,7 +54,10 @@ struct Variant {
 struct AblateArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Only these arms of `examples/ablate.toml`, by their ids, besides the full recipe.
+    /// What is to be compared with what.
+    #[arg(long, value_name = "FILE", default_value = ARMS)]
+    plan: PathBuf,
+    /// Only these arms of the plan, by their ids, besides the full recipe.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     arms: Vec<String>,
 }
@@ -66,15 +76,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> Result<()> {
+fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Progress) -> Result<()> {
     let started = Instant::now();
-    let plan = plan()?;
+    let plan = Plan::load(path)?;
     let full = Variant { id: "full".to_owned(), name: "full".to_owned(), set: Vec::new() };
-    let variants: Vec<Variant> = [full].into_iter().chain(chosen(plan.arms, arms)?).collect();
+    let variants: Vec<Variant> = [full].into_iter().chain(plan.chosen(arms, path)?).collect();
 
     let (recipe, base) = args.load_with(Path::new(RECIPE), &plan.budget)?;
     let mut named = recipe.clone();
-    named.run.name = "ablation".to_owned();
+    named.run.name.clone_from(&plan.name);
     let folder = args.folder(&named)?;
     let seeds = args.seeds(&recipe, SEEDS);
 
@@ -91,8 +101,9 @@ fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> R
     let device = device::named(&args.device)?;
     let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
+        let other = if path == Path::new(ARMS) { String::new() } else { format!(" --plan {}", path.display()) };
         let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };
-        progress.stopped_runs(&(args.resume_command("ablate") + &arms));
+        progress.stopped_runs(&(args.resume_command("ablate") + &other + &arms));
         return Ok(());
     };
 
@@ -106,35 +117,43 @@ fn run(AblateArgs { recipe: args, arms }: &AblateArgs, progress: &Progress) -> R
          {minutes:.1} minutes",
         seeds.len()
     );
-    report_runs(&folder, &device, &recipe.to_toml()?, &[("Ablations", table.cells(), &caption)])?;
+    let mut tables = vec![("Ablations", table.cells(), caption.as_str())];
+    if !plan.metrics.is_empty() {
+        let metrics = averages(&plan.metrics, &variants, &runs, seeds.len())?;
+        folder.write("metrics.md", &metrics.to_string())?;
+        progress.table(&metrics, AVERAGES);
+        tables.push(("Metrics of the steps", metrics, AVERAGES));
+    }
+    report_runs(&folder, &device, &recipe.to_toml()?, &tables)?;
     progress.table(&table, &caption);
     progress.done(folder.path());
     Ok(())
 }
 
-fn plan() -> Result<Plan> {
-    let path = Path::new(ARMS);
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-    toml::from_str(&text).map_err(|e| Error::config(format!("{}: {e}", path.display())))
-}
-
-/// The arms of these ids, all when there are none.
-fn chosen(arms: Vec<Variant>, ids: &[String]) -> Result<Vec<Variant>> {
-    if ids.is_empty() {
-        return Ok(arms);
+impl Plan {
+    fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        toml::from_str(&text).map_err(|e| Error::config(format!("{}: {e}", path.display())))
     }
-    let one = |id: &String| {
-        let known = || arms.iter().map(|arm| arm.id.as_str());
-        arms.iter().find(|arm| arm.id == *id).cloned().ok_or_else(|| {
-            let hint = nearest(id, known()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            let known = known().collect::<Vec<_>>().join(", ");
-            Error::config(format!("--arms: expected ids of {ARMS}, got `{id}`{hint} (arms: {known})"))
-        })
-    };
-    ids.iter().map(one).collect()
+
+    /// The arms of these ids, all when there are none.
+    fn chosen(&self, ids: &[String], path: &Path) -> Result<Vec<Variant>> {
+        if ids.is_empty() {
+            return Ok(self.arms.clone());
+        }
+        let one = |id: &String| {
+            let known = || self.arms.iter().map(|arm| arm.id.as_str());
+            self.arms.iter().find(|arm| arm.id == *id).cloned().ok_or_else(|| {
+                let hint = nearest(id, known()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let (path, known) = (path.display(), known().collect::<Vec<_>>().join(", "));
+                Error::config(format!("--arms: expected ids of {path}, got `{id}`{hint} (arms: {known})"))
+            })
+        };
+        ids.iter().map(one).collect()
+    }
 }
 
-/// One arm on one seed, in `runs/ablation/<arm>/seed-<n>/`.
+/// One arm on one seed, in `runs/<plan>/<arm>/seed-<n>/`.
 fn one(config: &RunConfig, arm: &str, seed: u64, folder: &RunFolder) -> Result<Planned> {
     let mut config = config.clone();
     config.run.seed = seed;
@@ -156,6 +175,26 @@ fn table(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<AblationTab
     }
     let full = arms.remove(1);
     AblationTable::of(full, &arms)
+}
+
+/// What `names` were on average: variant by variant, mean and standard deviation over seeds of a run's mean.
+fn averages(names: &[String], variants: &[Variant], runs: &[Run], seeds: usize) -> Result<Cells> {
+    let mut rows = Vec::new();
+    for (variant, runs) in variants.iter().zip(runs.chunks(seeds)) {
+        let logs = runs.iter().map(|run| MetricsLog::read(&run.folder.path().join("metrics.jsonl")));
+        let logs = logs.collect::<Result<Vec<_>>>()?;
+        let shown = |name: &String| {
+            let mean = |log: &Vec<(u64, Metrics)>| {
+                let values: Vec<f64> = log.iter().filter_map(|(_, metrics)| metrics.get(name)).collect();
+                (!values.is_empty()).then(|| Moments::of(&values).mean)
+            };
+            let means: Vec<f64> = logs.iter().filter_map(mean).collect();
+            let Moments { mean, std } = Moments::of(&means);
+            if means.is_empty() { "-".to_owned() } else { format!("{mean:.4} ± {std:.4}") }
+        };
+        rows.push([variant.name.clone()].into_iter().chain(names.iter().map(shown)).collect());
+    }
+    Ok(Cells { header: ["arm".to_owned()].into_iter().chain(names.iter().cloned()).collect(), rows })
 }
 
 /// Mean time of the steps of a run.
