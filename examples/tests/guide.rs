@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Options that make the main job take seconds: one step, few candidates, one concept, hurried images.
-const SHORT: [&str; 7] = [
+const SHORT: [&str; 8] = [
     "trainer.steps=1",
     "trainer.warmup_steps=0",
     "trainer.group_size=2",
+    "trainer.images_per_answer=1",
     "trainer.max_attempts=1",
     "sampler.image.timesteps=2",
     "sampler.image.checkpoint_step=1",
@@ -90,7 +91,8 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     arguments.extend(short.flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
                 "ablate" => {
-                    let short = ["--arms", "no-dgs", "--seeds", "2"].map(str::to_owned);
+                    let arm = if arguments.iter().any(|word| word == "--plan") { "remask-final" } else { "no-dgs" };
+                    let short = ["--arms", arm, "--seeds", "2"].map(str::to_owned);
                     arguments.extend(
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );

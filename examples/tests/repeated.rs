@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use counterpoint::StopToken;
 use counterpoint::config::RunConfig;
+use counterpoint::{StopToken, SyncGrpoConfig};
 use counterpoint_examples::{OutputMode, Planned, Progress, Repeat, Run, RunFolder};
 use counterpoint_unifybench::{AgreementTable, RepeatedTable};
 
@@ -100,4 +100,24 @@ fn an_evaluation_before_training_is_shared_and_a_changed_config_is_not_mistaken_
     let repeat = Repeat { base: &base(), device: &Device::flex(), stop: &never, jobs: 1, progress: &progress };
     let error = repeat.run("runs", &mistaken).err().unwrap();
     assert!(error.to_string().contains("trainer.learning_rate"), "{error}");
+}
+
+#[test]
+fn every_arm_of_every_plan_is_a_recipe() {
+    for plan in ["ablate.toml", "estimators.toml"] {
+        let text = std::fs::read_to_string(base().join(plan)).unwrap();
+        let plan: toml::Table = text.parse().unwrap();
+        let set = |of: &toml::Value| -> Vec<String> {
+            of.as_array().unwrap().iter().map(|set| set.as_str().unwrap().to_owned()).collect()
+        };
+        let budget = set(&plan["budget"]);
+        for arm in plan["arms"].as_array().unwrap() {
+            let all: Vec<String> = budget.iter().cloned().chain(set(&arm["set"])).collect();
+            let config =
+                RunConfig::load(&base().join("sync_r1.toml"), &all).map_err(|e| format!("{arm}: {e}")).unwrap();
+            let full = RunConfig::load(&base().join("sync_r1.toml"), &budget).unwrap();
+            assert_ne!(config, full, "{arm} changes nothing");
+            SyncGrpoConfig::of(&config.objective.kind, &config.objective.settings).unwrap();
+        }
+    }
 }

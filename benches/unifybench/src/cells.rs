@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A table's texts: the first column names the rows. Prints as Markdown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Cells {
     /// The column heads.
     pub header: Vec<String>,
