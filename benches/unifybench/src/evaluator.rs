@@ -12,28 +12,36 @@ use crate::{Concept, Item, Right, Scene, Truth, language};
 
 inventory::submit! {
     EvaluatorEntry::new("unifybench", |table, context| {
-        let Settings { root } = settings("evaluation", table)?;
-        Ok(Box::new(TruthEvaluator::new(held_out(context, root.as_deref())?)?))
+        let Settings { root, candidates } = settings("evaluation", table)?;
+        Ok(Box::new(TruthEvaluator::new(held_out(context, root.as_deref())?)?.with_candidates(candidates)?))
     })
 }
 
 inventory::submit! { EvaluatorEntry::new("auto", auto) }
 
 /// `[evaluation] kind = "unifybench"` or `"auto"`.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
     /// Folder whose held-out half is evaluated; that of `[data]` when it is left out.
     root: Option<PathBuf>,
+    /// Candidates drawn of each task, 1 or more.
+    candidates: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { root: None, candidates: 4 }
+    }
 }
 
 /// The renderer's truth where every held-out task is a scene of it, the rewards alone elsewhere.
 fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box<dyn Evaluator>> {
-    let Settings { root } = settings("evaluation", table)?;
+    let Settings { root, candidates } = settings("evaluation", table)?;
     let tasks = held_out(context, root.as_deref())?;
     Ok(match tasks.iter().all(|task| scene(task).is_ok()) {
-        true => Box::new(TruthEvaluator::new(tasks)?),
-        false => Box::new(HeldOut::new(tasks, 0)),
+        true => Box::new(TruthEvaluator::new(tasks)?.with_candidates(candidates)?),
+        false => Box::new(HeldOut::new(tasks, 0).with_candidates(candidates)?),
     })
 }
 
@@ -43,6 +51,7 @@ fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box
 pub struct TruthEvaluator {
     tasks: Vec<Task>,
     truth: Truth,
+    candidates: u64,
 }
 
 impl TruthEvaluator {
@@ -71,13 +80,29 @@ impl TruthEvaluator {
         for (id, task) in (0..).zip(&mut tasks) {
             task.id = id;
         }
-        Ok(Self { tasks, truth: Truth::new()? })
+        Ok(Self { tasks, truth: Truth::new()?, candidates: 4 })
+    }
+
+    /// The same with so many candidates of each task; 4 without it. The more, the smaller the part of chance in what is compared.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) for none.
+    pub fn with_candidates(mut self, candidates: u64) -> Result<Self> {
+        if candidates == 0 {
+            return Err(Error::config("evaluation.candidates: expected 1 or more, got 0"));
+        }
+        self.candidates = candidates;
+        Ok(self)
     }
 }
 
 impl Evaluator for TruthEvaluator {
     fn tasks(&self) -> &[Task] {
         &self.tasks
+    }
+
+    fn candidates(&self) -> u64 {
+        self.candidates
     }
 
     fn split(&self, task: &Task) -> String {

@@ -74,6 +74,16 @@ fn every_scene_is_painted_once_for_its_fact_after_what_is_asked() {
 }
 
 #[test]
+fn as_many_candidates_are_drawn_as_the_config_says() {
+    for kind in ["auto", "unifybench"] {
+        assert_eq!(build(kind, "", "").unwrap().candidates(), 4);
+        assert_eq!(build(kind, "candidates = 16", "").unwrap().candidates(), 16);
+        let error = build(kind, "candidates = 0", "").err().unwrap().to_string();
+        assert!(error.contains("evaluation.candidates: expected 1 or more, got 0"), "{error}");
+    }
+}
+
+#[test]
 fn a_painting_is_judged_by_what_it_shows_under_names_of_its_own() {
     let mut evaluator = build("unifybench", "", "concepts = ['ada']").unwrap();
     let scene = Concept::Ada.facts()[TRAINING_FACTS];
