@@ -82,10 +82,9 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     let full = Variant { id: "full".to_owned(), name: "full".to_owned(), set: Vec::new() };
     let variants: Vec<Variant> = [full].into_iter().chain(plan.chosen(arms, path)?).collect();
 
-    let (recipe, base) = args.load_with(Path::new(RECIPE), &plan.budget)?;
-    let mut named = recipe.clone();
-    named.run.name.clone_from(&plan.name);
-    let folder = args.folder(&named)?;
+    let named = [&plan.budget[..], &[format!("run.name={}", toml::Value::from(plan.name.as_str()))]].concat();
+    let (recipe, base) = args.load_with(Path::new(RECIPE), &named)?;
+    let folder = args.folder(&recipe)?;
     let seeds = args.seeds(&recipe, SEEDS);
 
     let mut planned = Vec::new();
@@ -181,8 +180,7 @@ fn table(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<AblationTab
 fn averages(names: &[String], variants: &[Variant], runs: &[Run], seeds: usize) -> Result<Cells> {
     let mut rows = Vec::new();
     for (variant, runs) in variants.iter().zip(runs.chunks(seeds)) {
-        let logs = runs.iter().map(|run| MetricsLog::read(&run.folder.path().join("metrics.jsonl")));
-        let logs = logs.collect::<Result<Vec<_>>>()?;
+        let logs = runs.iter().map(steps).collect::<Result<Vec<_>>>()?;
         let shown = |name: &String| {
             let mean = |log: &Vec<(u64, Metrics)>| {
                 let values: Vec<f64> = log.iter().filter_map(|(_, metrics)| metrics.get(name)).collect();
@@ -201,9 +199,12 @@ fn averages(names: &[String], variants: &[Variant], runs: &[Run], seeds: usize) 
 fn seconds(runs: &[Run]) -> Result<f64> {
     let mut sum = 0.0;
     for run in runs {
-        for (_, metrics) in MetricsLog::read(&run.folder.path().join("metrics.jsonl"))? {
-            sum += metrics.seconds();
-        }
+        sum += steps(run)?.iter().map(|(_, metrics)| metrics.seconds()).sum::<f64>();
     }
     Ok(sum / runs.len().max(1) as f64)
+}
+
+/// The metrics of each step of `run`.
+fn steps(run: &Run) -> Result<Vec<(u64, Metrics)>> {
+    MetricsLog::read(&run.folder.path().join("metrics.jsonl"))
 }
