@@ -36,6 +36,7 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// | `groups_dropped` | groups that nothing is learned from |
 /// | `advantage_std` | standard deviation of the advantages |
 /// | `loss`, `grad_norm` | loss, and L2 norm of the gradient before scaling: means over the updates from the batch |
+/// | `grad_norm/understanding`, `grad_norm/generation` | where each half has an optimizer of its own: of its gradient; `grad_norm` is then the root of the sum of both squares |
 /// | `kl` | mean KL estimate against the reference over decisions and updates, nats; absent where the objective has no reference |
 /// | `ratio_mean`, `ratio_max` | probability ratio of the current policy to that before the first update from the batch |
 /// | `clip_ratio/low`, `clip_ratio/high` | share of decisions whose ratio was clipped, over all updates |
@@ -46,7 +47,7 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// | `frac_without_sibling` | with several images per answer, share of candidates whose image has no other of the same answer left to be compared with |
 /// | `signal/understanding`, `signal/generation` | every `trainer.signal_every` steps: unbiased estimate of the squared norm of the expected gradient of that half; single ones may be negative |
 /// | `signal/.../noise`, `signal/.../cosine`, `signal/.../batch` | variance of the step's gradient around it; cosine of the gradients of two halves of the step; candidates in a step for which signal and noise would be equal, where the signal is above 0: for a whole run divide the means instead |
-/// | `lr` | learning rate of the step |
+/// | `lr`, `lr/generation` | learning rate of the step; that of images, where they have their own |
 /// | `dgs/threshold` | of Dynamic Group Scaling, after the last group |
 /// | `dgs/pass_rate`, `dgs/attempts` | means over groups: share of a group's drafts that were admitted, and waves of drafts, redraws included |
 /// | `dgs/steps_kept`, `dgs/steps_dropped`, `dgs/steps_saved` | sums over groups of sampling steps, as in [`Ledger`](crate::rollouts::Ledger) |

@@ -41,6 +41,11 @@ pub struct TrainerConfig {
     pub overlap_rewards: Overlap,
     /// Peak learning rate, above 0. Paper: 1e-6.
     pub learning_rate: f64,
+    /// Peak learning rate of images, above 0, with the same warm-up and decay. Each half has then an optimizer of its own
+    /// ([`OptimizerConfig::per_half`](crate::OptimizerConfig::per_half)) and its gradient is scaled down by itself.
+    /// Left out: one optimizer for both, with `learning_rate`. Ours: left out, as in the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_learning_rate: Option<f64>,
     /// Steps of linear warm-up before the cosine decay; more than `steps` are cut, with a note. Ours: 5 (the paper warms up,
     /// and does not say how long).
     pub warmup_steps: u64,
@@ -88,6 +93,7 @@ impl Default for TrainerConfig {
             chunk: Chunk::Sequences(8),
             overlap_rewards: Overlap::Auto,
             learning_rate: 1e-6,
+            generation_learning_rate: None,
             warmup_steps: 5,
             weight_decay: 1e-3,
             decay_scope: DecayScope::Matrices,
@@ -139,6 +145,7 @@ impl TrainerConfig {
             Problem::unless(got > 0.0 && got.is_finite(), &format!("trainer.{key}"), "a finite number above 0", got)
         };
         positive("learning_rate", self.learning_rate)?;
+        self.generation_learning_rate.map_or(Ok(()), |rate| positive("generation_learning_rate", rate))?;
         positive("max_grad_norm", self.max_grad_norm)?;
         positive("gate_tolerance", self.gate_tolerance)?;
         self.importance_cap.limit().map_or(Ok(()), |cap| positive("importance_cap", cap))?;
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_value_out_of_range_is_refused_by_its_name() {
-        let changes: [(&str, Change); 23] = [
+        let changes: [(&str, Change); 24] = [
             ("trainer.steps: expected an integer of 1 or more, got 0", |c| c.steps = 0),
             ("trainer.group_size: expected an integer of 2 or more, got 1", |c| c.group_size = 1),
             ("trainer.images_per_answer: expected an integer of 1 or more, got 0", |c| c.images_per_answer = 0),
@@ -182,6 +189,9 @@ mod tests {
             ("trainer.learning_rate: expected a finite number above 0, got -1", |c| c.learning_rate = -1.0),
             ("trainer.learning_rate: expected a finite number above 0, got NaN", |c| c.learning_rate = f64::NAN),
             ("trainer.learning_rate:", |c| c.learning_rate = f64::INFINITY),
+            ("trainer.generation_learning_rate: expected a finite number above 0, got 0", |c| {
+                c.generation_learning_rate = Some(0.0);
+            }),
             ("trainer.max_grad_norm:", |c| c.max_grad_norm = 0.0),
             ("trainer.gate_tolerance:", |c| c.gate_tolerance = 0.0),
             ("trainer.importance_cap: expected a finite number above 0, got 0", |c| {

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::frozen_base::Trained;
-use crate::{Error, Result};
+use crate::{Error, Result, SegmentKind};
 
 /// The trainable half of a [`Policy`](crate::Policy). [`ModuleLearner`] implements it for any burn module.
 ///
@@ -66,13 +66,13 @@ pub trait Learner: Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when the loss does not depend on the parameters.
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()>;
 
-    /// Adds the gradients that a [`Replica`](crate::Replica) computed to those accumulated.
+    /// Adds gradients to those accumulated: what a [`Replica`](crate::Replica) computed or what was [taken](Learner::take).
     ///
     /// # Errors
-    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when this learner is of a policy without replicas: the default.
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when this learner does not: the default.
     fn add(&mut self, _gradients: GradientsParams) -> Result<()> {
         Err(Error::contract(
-            "this learner takes no gradients of replicas; a policy that has replicas must implement `add`",
+            "this learner takes no gradients; a policy that has replicas, or an optimizer for each half, must implement `add`",
         ))
     }
 
@@ -82,8 +82,8 @@ pub trait Learner: Send {
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when this learner does not give them out: the default.
     fn take(&mut self) -> Result<GradientsParams> {
         Err(Error::contract(
-            "this learner does not give its gradients out, which measuring their signal needs; implement `take` and `dot`, or \
-             set trainer.signal_every = 0",
+            "this learner does not give its gradients out, which measuring their signal and an optimizer for each half \
+             need; implement `take` and `dot`, or set trainer.signal_every = 0 and leave trainer.generation_learning_rate out",
         ))
     }
 
@@ -106,6 +106,19 @@ pub trait Learner: Send {
     /// # Errors
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when nothing was accumulated.
     fn apply(&mut self, lr: f64, scale: f64) -> Result<()>;
+
+    /// As [`apply`](Learner::apply), with the optimizer that is `half`'s own: after a
+    /// [`configure`](Learner::configure) with [`OptimizerConfig::per_half`]. Who implements it implements
+    /// [`take`](Learner::take) and [`add`](Learner::add) as well.
+    ///
+    /// # Errors
+    /// As `apply`; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when there is one optimizer for all, as by default.
+    fn apply_half(&mut self, _half: SegmentKind, _lr: f64, _scale: f64) -> Result<()> {
+        Err(Error::contract(
+            "this learner has one optimizer for both halves; implement `apply_half`, or leave \
+             trainer.generation_learning_rate out",
+        ))
+    }
 
     /// Clears the accumulated gradients.
     fn discard(&mut self);
@@ -142,12 +155,16 @@ pub struct OptimizerConfig {
     pub weight_decay: f64,
     /// Which parameters it is for.
     pub decay_scope: DecayScope,
+    /// Whether each half of the loop has an optimizer of its own: moments of its own gradients alone, so that the step of
+    /// the quieter half does not shrink with the noise of the louder one (AdaTask, arXiv 2211.15055). Weight decay is then
+    /// each one's.
+    pub per_half: bool,
 }
 
 impl Default for OptimizerConfig {
-    /// Moments of 0.9 and 0.999, no weight decay.
+    /// Moments of 0.9 and 0.999, no weight decay, one optimizer.
     fn default() -> Self {
-        Self { betas: [0.9, 0.999], weight_decay: 0.0, decay_scope: DecayScope::default() }
+        Self { betas: [0.9, 0.999], weight_decay: 0.0, decay_scope: DecayScope::default(), per_half: false }
     }
 }
 
@@ -169,7 +186,8 @@ pub enum DecayScope {
 pub struct ModuleLearner<M: Module> {
     module: M,
     settings: OptimizerConfig,
-    optimizer: ModuleOptimizer,
+    /// One, or one for each half.
+    optimizers: Vec<ModuleOptimizer>,
     gradients: GradientsAccumulator<M>,
     partial: Option<Partial>,
 }
@@ -182,13 +200,14 @@ struct Partial {
 
 const PARAMETERS: &str = "parameters.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
+const OPTIMIZERS: [&str; 2] = ["optimizer_understanding.bpk", "optimizer_generation.bpk"];
 
 impl<M: Module> ModuleLearner<M> {
     /// Takes over a module on an autodiff device.
     pub fn new(module: M) -> Self {
         let settings = OptimizerConfig::default();
-        let optimizer = optimizer_of(&module, &settings);
-        Self { module, settings, optimizer, gradients: GradientsAccumulator::new(), partial: None }
+        let optimizers = optimizers_of(&module, &settings);
+        Self { module, settings, optimizers, gradients: GradientsAccumulator::new(), partial: None }
     }
 
     /// Takes over a module on an autodiff device of which only some parameters require gradients. Checkpoints hold those
@@ -229,6 +248,22 @@ impl<M: Module> ModuleLearner<M> {
         }
     }
 
+    /// The files of the optimizers.
+    fn files(&self) -> &'static [&'static str] {
+        if self.settings.per_half { &OPTIMIZERS } else { &[OPTIMIZER] }
+    }
+
+    /// One step of the optimizer at this place.
+    fn step(&mut self, place: usize, lr: f64, scale: f64) -> Result<()> {
+        let gradients = self.gradients.grads();
+        if gradients.is_empty() {
+            return Err(Error::contract("no gradient was accumulated before the optimizer step"));
+        }
+        let gradients = scaled(&self.module, gradients, scale);
+        self.module = self.optimizers[place].step(lr, self.module.clone(), gradients);
+        Ok(())
+    }
+
     /// Refuses a folder that does not hold just the parameters that this learner saves.
     fn check(&self, dir: &Path) -> Result<()> {
         match (self.trained()?, Trained::read(dir)?) {
@@ -260,7 +295,7 @@ impl<M: Module> ModuleLearner<M> {
 impl<M: Module + 'static> Learner for ModuleLearner<M> {
     fn configure(&mut self, optimizer: &OptimizerConfig) {
         self.settings = *optimizer;
-        self.optimizer = optimizer_of(&self.module, optimizer);
+        self.optimizers = optimizers_of(&self.module, optimizer);
     }
 
     fn accumulate(&mut self, loss: Tensor<1>) -> Result<()> {
@@ -317,13 +352,20 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     }
 
     fn apply(&mut self, lr: f64, scale: f64) -> Result<()> {
-        let gradients = self.gradients.grads();
-        if gradients.is_empty() {
-            return Err(Error::contract("no gradient was accumulated before the optimizer step"));
+        match self.settings.per_half {
+            false => self.step(0, lr, scale),
+            true => Err(Error::contract("each half has an optimizer of its own: expected `apply_half`, got `apply`")),
         }
-        let gradients = scaled(&self.module, gradients, scale);
-        self.module = self.optimizer.step(lr, self.module.clone(), gradients);
-        Ok(())
+    }
+
+    fn apply_half(&mut self, half: SegmentKind, lr: f64, scale: f64) -> Result<()> {
+        match (self.settings.per_half, half) {
+            (true, SegmentKind::Understanding) => self.step(0, lr, scale),
+            (true, SegmentKind::Generation) => self.step(1, lr, scale),
+            (false, _) => {
+                Err(Error::contract("there is one optimizer for both halves: expected `apply`, got `apply_half`"))
+            }
+        }
     }
 
     fn discard(&mut self) {
@@ -331,12 +373,12 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
     }
 
     fn snapshot(&self) -> Box<dyn Any + Send> {
-        Box::new((self.module.clone(), self.optimizer.clone()))
+        Box::new((self.module.clone(), self.optimizers.clone()))
     }
 
     fn restore(&mut self, snapshot: Box<dyn Any + Send>) -> Result<()> {
-        let snapshot = snapshot.downcast::<(M, ModuleOptimizer)>();
-        (self.module, self.optimizer) =
+        let snapshot = snapshot.downcast::<(M, Vec<ModuleOptimizer>)>();
+        (self.module, self.optimizers) =
             *snapshot.map_err(|_| Error::contract("expected a snapshot of this learner, got another's"))?;
         self.discard();
         Ok(())
@@ -355,7 +397,9 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
             None => module.into_record(),
         };
         write(PARAMETERS, record.save(dir.join(PARAMETERS)).map_err(|e| e.to_string()))?;
-        write(OPTIMIZER, self.optimizer.save(dir.join(OPTIMIZER)).map_err(|e| e.to_string()))
+        let mut optimizers = self.files().iter().zip(&self.optimizers);
+        optimizers
+            .try_for_each(|(file, optimizer)| write(file, optimizer.save(dir.join(file)).map_err(|e| e.to_string())))
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {
@@ -374,12 +418,20 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         let record = record.allow_partial(self.partial.is_some());
         let module = self.module.clone().try_load_record(record).map_err(|e| foreign(PARAMETERS, e.to_string()))?;
         // Made anew: the parameters have the ids of the file now, and weight decay goes by them.
-        let optimizer = optimizer_of(&module, &self.settings).load(dir.join(OPTIMIZER));
-        let optimizer = optimizer.map_err(|e| foreign(OPTIMIZER, e.to_string()))?;
-        (self.module, self.optimizer) = (module, optimizer);
+        let fresh = optimizers_of(&module, &self.settings).into_iter().zip(self.files());
+        let load =
+            |(new, file): (ModuleOptimizer, &&str)| new.load(dir.join(file)).map_err(|e| foreign(file, e.to_string()));
+        let optimizers = fresh.map(load).collect::<Result<_>>()?;
+        (self.module, self.optimizers) = (module, optimizers);
         self.discard();
         Ok(())
     }
+}
+
+/// One for `module`, or one for each half.
+fn optimizers_of<M: Module>(module: &M, settings: &OptimizerConfig) -> Vec<ModuleOptimizer> {
+    let halves = if settings.per_half { OPTIMIZERS.len() } else { 1 };
+    (0..halves).map(|_| optimizer_of(module, settings)).collect()
 }
 
 /// AdamW for `module`, in two groups where norms and biases do not decay.

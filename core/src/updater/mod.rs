@@ -4,6 +4,7 @@ mod advantages;
 mod chunk_loss;
 mod chunks;
 mod gate;
+mod gathered;
 mod group;
 mod items;
 mod layout;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use self::chunk_loss::Old;
+use self::gathered::{Gathered, Rates};
 use self::replay::Batch;
 use crate::config::TrainerConfig;
 use crate::metrics::{Metrics, mean_std};
@@ -58,7 +60,7 @@ pub struct Update {
 
 impl Updater {
     /// An updater of `policy` by Sync-GRPO, with a fresh optimizer; of `config` what concerns it: `updates_per_batch`,
-    /// `chunk`, the learning rate and its warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`, `importance_cap`, `signal_every`.
+    /// `chunk`, the learning rates and their warm-up, AdamW's settings, `max_grad_norm`, `gate_tolerance`, `importance_cap`, `signal_every`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when a value is out of range.
@@ -68,6 +70,7 @@ impl Updater {
             betas: config.betas,
             weight_decay: config.weight_decay,
             decay_scope: config.decay_scope,
+            per_half: config.generation_learning_rate.is_some(),
         });
         let TrainerConfig { learning_rate, warmup_steps, steps, .. } = *config;
         if warmup_steps > steps {
@@ -153,7 +156,11 @@ impl Updater {
     /// finite. Parameters and optimizer are then as they were before.
     pub fn update(&mut self, step: u64, groups: &[Group], watch: Watch<'_>) -> Result<Update> {
         let mut metrics = Metrics::new();
-        metrics.insert("lr", self.schedule.rate(step));
+        let rates = self.rates(step);
+        metrics.insert("lr", rates.understanding);
+        if self.config.generation_learning_rate.is_some() {
+            metrics.insert(format!("lr{}", SegmentKind::Generation.suffix()), rates.generation);
+        }
         let draw = BatchDraw { streams: self.streams, step };
         let scored = remask::scored(groups, self.objective.as_ref(), Some(&draw))?;
         if matches!(scored, Cow::Owned(_)) && self.config.importance_cap.limit().is_some() {
@@ -188,6 +195,13 @@ impl Updater {
         Ok(Update { updated: true, metrics })
     }
 
+    /// The learning rates of `step`: images have the schedule's times the proportion of the two peaks.
+    fn rates(&mut self, step: u64) -> Rates {
+        let understanding = self.schedule.rate(step);
+        let proportion = self.config.generation_learning_rate.map_or(1.0, |peak| peak / self.config.learning_rate);
+        Rates { understanding, generation: understanding * proportion }
+    }
+
     /// All optimizer steps from one batch.
     fn rounds(
         &mut self,
@@ -198,7 +212,7 @@ impl Updater {
         watch: Watch<'_>,
     ) -> Result<()> {
         let rounds = self.config.updates_per_batch;
-        let rate = self.schedule.rate(step);
+        let rates = self.rates(step);
         let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?;
         let batch = batch.weighted(self.config.importance_cap.limit());
         let means = match self.objective.needs_sequence_ratio() && rounds > 1 {
@@ -206,15 +220,21 @@ impl Updater {
             false => vec![0.0; groups.iter().map(|group| group.trajectories.len()).sum()],
         };
         let (mut all, mut halves) = (Half::default(), BTreeMap::<SegmentKind, Half>::new());
-        let (mut norms, mut old) = (0.0, Vec::new());
+        let (mut norms, mut old) = (BTreeMap::new(), Vec::new());
         for round in 0..rounds {
             let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
-            let (replayed, kept) =
-                batch.replay(self.policy.as_mut(), self.config.chunk, round, from, &means, &mut *watch)?;
+            let (policy, chunk) = (self.policy.as_mut(), self.config.chunk);
+            let mut gathered = match self.config.generation_learning_rate {
+                Some(_) => Gathered::apart(),
+                None => Gathered::together(),
+            };
+            let (replayed, kept) = batch.replay(policy, chunk, round, from, &means, &mut gathered, &mut *watch)?;
             if let Some(reason) = replayed.non_finite {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }
-            norms += apply(self.policy.as_mut(), rate, self.config.max_grad_norm)?;
+            for (half, norm) in gathered.apply(policy.learner(), rates, self.config.max_grad_norm)? {
+                *norms.entry(half).or_insert(0.0) += norm / rounds as f64;
+            }
             all.follow(&replayed.all);
             for (kind, half) in &replayed.halves {
                 halves.entry(*kind).or_default().follow(half);
@@ -224,7 +244,12 @@ impl Updater {
             }
         }
         metrics.insert("loss", all.stats.loss / rounds as f64);
-        metrics.insert("grad_norm", norms / rounds as f64);
+        metrics.insert("grad_norm", norms.values().map(|norm| norm * norm).sum::<f64>().sqrt());
+        for (half, norm) in norms {
+            if let Some(half) = half {
+                metrics.insert(format!("grad_norm{}", half.suffix()), norm);
+            }
+        }
         let kl = self.objective.needs_reference();
         metrics.extend(all.metrics("", kl));
         for (kind, half) in halves {
@@ -252,16 +277,4 @@ impl Updater {
     pub(crate) fn into_parts(self) -> (Box<dyn Policy>, Box<dyn Objective>) {
         (self.policy, self.objective)
     }
-}
-
-/// One optimizer step with the accumulated gradients: their norm before clipping.
-fn apply(policy: &mut dyn Policy, rate: f64, max_norm: f64) -> Result<f64> {
-    let learner = policy.learner();
-    let norms = learner.gradient_norms()?;
-    if let Some((name, norm)) = norms.iter().find(|(_, norm)| !norm.is_finite()) {
-        return Err(Error::new(ErrorKind::NonFinite, format!("the gradient of {name} has norm {norm}")));
-    }
-    let norm = norms.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
-    learner.apply(rate, (max_norm / (norm + 1e-6)).min(1.0))?;
-    Ok(norm)
 }

@@ -8,6 +8,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallel
 
 use super::chunk_loss::{ChunkLoss, Old, Replayed, Scoring, Totals};
 use super::chunks::chunks;
+use super::gathered::Gathered;
 use super::items::{Item, is_scored, items};
 use super::layout::read;
 use super::remask::scored;
@@ -46,7 +47,8 @@ pub fn accumulate(
         Cow::Borrowed(_) => Old::Recorded,
         Cow::Owned(_) => Old::Current { keep: false },
     };
-    Ok(batch.replay(policy, chunk.into(), 0, old, &means, &mut unwatched)?.0)
+    let mut gathered = Gathered::together();
+    Ok(batch.replay(policy, chunk.into(), 0, old, &means, &mut gathered, &mut unwatched)?.0)
 }
 
 /// Log-probabilities of all decisions of `trajectories` as the policy is now, without gradients.
@@ -90,7 +92,7 @@ impl<'a> Batch<'a> {
         Self { importance_cap: cap, ..self }
     }
 
-    /// Accumulates the gradients of one update; also the scores that `old` says to keep, item by item. `means` are the old
+    /// Gathers the gradients of one update; also the scores that `old` says to keep, item by item. `means` are the old
     /// mean log-probabilities of the trajectories, where the objective's ratio is that of sequences.
     pub(super) fn replay(
         &self,
@@ -99,6 +101,7 @@ impl<'a> Batch<'a> {
         round: usize,
         old: Old<'_>,
         means: &[f64],
+        gathered: &mut Gathered,
         watch: Watch<'_>,
     ) -> Result<(Replayed, Vec<Vec<f32>>)> {
         let mut replicas = policy.replicas();
@@ -115,12 +118,14 @@ impl<'a> Batch<'a> {
         let importance_cap = self.importance_cap;
         let scoring = Scoring { objective: self.objective, old, importance_cap, sequence_ratios };
         let mut totals = Totals::default();
+        let kind = |chunk: &[&Item<'_>]| chunk[0].replay.segment().kind;
         let mut tell = |done| watch(&Event::Replayed { round, done, total: chunks.len() });
         if replicas.is_empty() {
             for (done, chunk) in chunks.iter().enumerate() {
                 let ChunkLoss { loss, sums } = self.score(&scoring, chunk, &*policy)?;
                 totals.add(sums);
                 let Some(loss) = loss else { break };
+                gathered.turn_to(kind(chunk), policy.learner())?;
                 policy.learner().accumulate(loss)?;
                 tell(done + 1)?;
             }
@@ -134,10 +139,11 @@ impl<'a> Batch<'a> {
             };
             let done: Vec<Result<(Totals, Option<GradientsParams>)>> =
                 replicas.par_iter_mut().zip(chunks.par_iter()).map(work).collect();
-            for one in done {
+            for (one, chunk) in done.into_iter().zip(chunks) {
                 let (sums, gradients) = one?;
                 totals.add(sums);
                 let Some(gradients) = gradients else { return Ok(totals.finish()) };
+                gathered.turn_to(kind(chunk), policy.learner())?;
                 policy.learner().add(gradients)?;
             }
             tell(number * wave + chunks.len())?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::chunk_loss::Old;
+use super::gathered::Gathered;
 use super::items::Item;
 use super::replay::Batch;
 use super::{BatchDraw, Group, Updater};
@@ -54,8 +55,9 @@ impl Updater {
                 .only(|item| of_kind(item) && cut.contains(&unit(item)))
                 .weighted(self.config.importance_cap.limit());
             let (old, means) = (Old::Current { keep: false }, vec![0.0; trajectories.len()]);
-            let policy = self.policy.as_mut();
-            let (replayed, _) = batch.replay(policy, self.config.chunk, 0, old, &means, &mut unwatched)?;
+            let (policy, mut gathered) = (self.policy.as_mut(), Gathered::together());
+            let (replayed, _) =
+                batch.replay(policy, self.config.chunk, 0, old, &means, &mut gathered, &mut unwatched)?;
             if let Some(reason) = replayed.non_finite {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }

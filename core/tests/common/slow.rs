@@ -49,6 +49,14 @@ impl<M: Module + 'static> Learner for Saving<M> {
         self.inner.apply(lr, scale)
     }
 
+    fn add(&mut self, gradients: GradientsParams) -> Result<()> {
+        self.inner.add(gradients)
+    }
+
+    fn apply_half(&mut self, half: counterpoint::SegmentKind, lr: f64, scale: f64) -> Result<()> {
+        self.inner.apply_half(half, lr, scale)
+    }
+
     fn discard(&mut self) {
         self.inner.discard();
     }

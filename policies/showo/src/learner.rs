@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use counterpoint::{Learner, ModuleLearner, OptimizerConfig, Result};
+use counterpoint::{Learner, ModuleLearner, OptimizerConfig, Result, SegmentKind};
 
 use crate::Showo;
 use crate::tape::Tape;
@@ -44,6 +44,10 @@ impl Learner for ShowoLearner {
 
     fn apply(&mut self, lr: f64, scale: f64) -> Result<()> {
         self.inner.apply(lr, scale)
+    }
+
+    fn apply_half(&mut self, half: SegmentKind, lr: f64, scale: f64) -> Result<()> {
+        self.inner.apply_half(half, lr, scale)
     }
 
     fn discard(&mut self) {
