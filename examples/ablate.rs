@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
-use counterpoint::metrics::{Metrics, MetricsLog};
+use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Judged, Result, device};
 use counterpoint_examples::{
     Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_signals,
 };
+use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
 use counterpoint_unifybench::{AblationTable, Arm, Cells};
 use serde::Deserialize;
@@ -123,7 +124,7 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
         progress.table(&metrics, AVERAGES);
         tables.push(("Metrics of the steps", metrics, AVERAGES));
     }
-    report_runs(&folder, &device, &recipe.to_toml()?, &tables)?;
+    report_runs(&folder, &device, &recipe.to_toml()?, curves(&variants, &runs, seeds.len())?, &tables)?;
     progress.table(&table, &caption);
     progress.done(folder.path());
     Ok(())
@@ -176,11 +177,20 @@ fn table(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<AblationTab
     AblationTable::of(full, &arms)
 }
 
+/// The curves of each variant, means over seeds.
+fn curves(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<Vec<ReportArm>> {
+    let of = |(variant, runs): (&Variant, &[Run])| {
+        let logs = runs.iter().map(Run::history).collect::<Result<Vec<_>>>()?;
+        Ok(ReportArm::new(&variant.name, logs.iter().map(Vec::as_slice)))
+    };
+    variants.iter().zip(runs.chunks(seeds)).map(of).collect()
+}
+
 /// What `names` were on average: variant by variant, mean and standard deviation over seeds of a run's mean.
 fn averages(names: &[String], variants: &[Variant], runs: &[Run], seeds: usize) -> Result<Cells> {
     let mut rows = Vec::new();
     for (variant, runs) in variants.iter().zip(runs.chunks(seeds)) {
-        let logs = runs.iter().map(steps).collect::<Result<Vec<_>>>()?;
+        let logs = runs.iter().map(Run::history).collect::<Result<Vec<_>>>()?;
         let shown = |name: &String| {
             let mean = |log: &Vec<(u64, Metrics)>| {
                 let values: Vec<f64> = log.iter().filter_map(|(_, metrics)| metrics.get(name)).collect();
@@ -199,12 +209,7 @@ fn averages(names: &[String], variants: &[Variant], runs: &[Run], seeds: usize) 
 fn seconds(runs: &[Run]) -> Result<f64> {
     let mut sum = 0.0;
     for run in runs {
-        sum += steps(run)?.iter().map(|(_, metrics)| metrics.seconds()).sum::<f64>();
+        sum += run.history()?.iter().map(|(_, metrics)| metrics.seconds()).sum::<f64>();
     }
     Ok(sum / runs.len().max(1) as f64)
-}
-
-/// The metrics of each step of `run`.
-fn steps(run: &Run) -> Result<Vec<(u64, Metrics)>> {
-    MetricsLog::read(&run.folder.path().join("metrics.jsonl"))
 }

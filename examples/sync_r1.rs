@@ -10,9 +10,10 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, RunFolder, Watch, report_runs, run_if_child, show_warnings,
-    stop_on_signals,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, run_if_child,
+    show_warnings, stop_on_signals,
 };
+use counterpoint_report::Arm;
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
@@ -82,6 +83,8 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
 
     let samples = runs.iter().flat_map(|run| run.before.iter().chain(&run.after));
     let agreement = AgreementTable::of(samples);
+    let histories = runs.iter().map(Run::history).collect::<Result<Vec<_>>>()?;
+    let mean = Arm::new("mean over seeds", histories.iter().map(Vec::as_slice));
     let runs: Vec<_> = runs.iter().map(|run| (run.before.as_slice(), run.after.as_slice())).collect();
     let table = RepeatedTable::of(&runs)?;
     folder.write_json("repeated.json", &table)?;
@@ -91,7 +94,7 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
         tables.push(("Rewards against the truth", agreement.cells(), AGREEMENT));
         progress.table(&agreement, AGREEMENT);
     }
-    report_runs(&folder, &device, &config.to_toml()?, &tables)?;
+    report_runs(&folder, &device, &config.to_toml()?, vec![mean], &tables)?;
     progress.table(&table, TABLE);
     progress.done(folder.path());
     Ok(())

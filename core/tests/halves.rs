@@ -6,7 +6,7 @@ mod common;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use common::{changed, config, parts, stateful, trainer, weights};
-use counterpoint::config::TrainerConfig;
+use counterpoint::config::{GenerationRate, TrainerConfig};
 use counterpoint::{
     ErrorKind, Learner, ModuleLearner, OptimizerConfig, Result, SegmentKind, SyncGrpoConfig, Trainer, burn,
 };
@@ -106,7 +106,7 @@ fn a_checkpoint_keeps_both_optimizers() {
 }
 
 fn own_rates(config: TrainerConfig) -> TrainerConfig {
-    TrainerConfig { generation_learning_rate: Some(config.learning_rate / 4.0), ..config }
+    TrainerConfig { generation_learning_rate: GenerationRate::Own(config.learning_rate / 4.0), ..config }
 }
 
 fn steps(trainer: &mut Trainer, n: usize) -> Vec<counterpoint::metrics::Metrics> {

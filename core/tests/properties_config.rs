@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use counterpoint::DecayScope;
 use counterpoint::config::{
-    Chunk, Component, FilterSection, ImportanceCap, MemoryBudget, Overlap, RunConfig, RunSection, TrainerConfig,
+    Chunk, Component, FilterSection, GenerationRate, ImportanceCap, MemoryBudget, Overlap, RunConfig, RunSection,
+    TrainerConfig,
 };
 use properties::cases;
 use proptest::collection::{btree_map, vec};
@@ -89,6 +90,11 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 chunk,
                 overlap_rewards,
                 learning_rate,
+                generation_learning_rate: if keep_best {
+                    GenerationRate::Own(max_grad_norm)
+                } else {
+                    GenerationRate::Shared
+                },
                 warmup_steps: ((steps as f64 * warmup) as u64).min(steps),
                 weight_decay,
                 decay_scope: if keep_best { DecayScope::Matrices } else { DecayScope::All },

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use burn::tensor::Device;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::{Error, Judged, Result};
-use counterpoint_report::{Answer, Cell, Gallery, Report, Table, Verdict, machine, tensorboard};
+use counterpoint_report::{Answer, Arm, Cell, Gallery, Report, Table, Verdict, machine, tensorboard};
 use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable};
 
 use crate::RunFolder;
@@ -46,12 +46,18 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
         .write(&folder.path().join(REPORT))
 }
 
-/// Writes the report of several runs: their tables, each with its title and a note.
+/// Writes the report of several runs: curves of `arms`, and their tables, each with its title and a note.
 ///
 /// # Errors
 /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be written.
-pub fn report_runs(folder: &RunFolder, device: &Device, config: &str, tables: &[(&str, Cells, &str)]) -> Result<()> {
-    let report = Report::new(title(folder)).config(config).facts(facts(device));
+pub fn report_runs(
+    folder: &RunFolder,
+    device: &Device,
+    config: &str,
+    arms: Vec<Arm>,
+    tables: &[(&str, Cells, &str)],
+) -> Result<()> {
+    let report = arms.into_iter().fold(Report::new(title(folder)), Report::arm).config(config).facts(facts(device));
     let with_table =
         |report: Report, (title, cells, note): &(&str, Cells, &str)| report.table(text(title, cells).note(*note));
     tables.iter().fold(report, with_table).write(&folder.path().join(REPORT))

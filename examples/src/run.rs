@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
+use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::Outcome;
 use counterpoint::{Event, Journal, Judged, Result, StopToken, Trainer};
 use counterpoint_unifybench::HeldOutTable;
@@ -47,6 +48,16 @@ pub struct Run {
     pub before: Vec<Judged>,
     /// And after.
     pub after: Vec<Judged>,
+}
+
+impl Run {
+    /// The metrics of its steps.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when they cannot be read.
+    pub fn history(&self) -> Result<Vec<(u64, Metrics)>> {
+        MetricsLog::read(&self.folder.path().join("metrics.jsonl"))
+    }
 }
 
 /// How a run ended.

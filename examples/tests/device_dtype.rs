@@ -14,7 +14,14 @@ use counterpoint_examples::parts;
 /// Metrics of two steps of the recipe, shortened, with every reward expert.
 fn metrics() -> Vec<Metrics> {
     let base = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let short = ["trainer.group_size=3", "trainer.max_attempts=2", "sampler.image.timesteps=4", "trainer.steps=2"];
+    let short = [
+        "trainer.group_size=3",
+        "trainer.images_per_answer=1",
+        "objective.denoising_steps=2",
+        "trainer.max_attempts=2",
+        "sampler.image.timesteps=4",
+        "trainer.steps=2",
+    ];
     let config = RunConfig::load(&base.join("sync_r1.toml"), &short.map(str::to_owned)).unwrap();
     let parts = parts(&config, Path::new(&base), &Device::flex()).unwrap();
     let mut trainer = Trainer::new(parts, config.trainer, config.run.seed).unwrap();

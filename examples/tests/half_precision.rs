@@ -25,12 +25,14 @@ fn config(dtype: &str, more: &[&str]) -> RunConfig {
         &dtype,
         "trainer.steps=2",
         "trainer.group_size=4",
+        "trainer.images_per_answer=1",
         "trainer.tasks_per_step=1",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=1",
         "sampler.image.timesteps=4",
         "sampler.image.checkpoint_step=1",
         "sampler.image.guidance_scale=5.0",
+        "sampler.image.score_guidance=true",
     ];
     let overrides: Vec<String> = short.iter().chain(more).map(|s| (*s).to_owned()).collect();
     RunConfig::load(&base().join("sync_r1.toml"), &overrides).unwrap()

@@ -22,6 +22,7 @@ fn config(extra: &[&str]) -> RunConfig {
     let short = [
         "trainer.steps=4",
         "trainer.group_size=3",
+        "trainer.images_per_answer=1",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=2",
         "trainer.checkpoint_every=2",

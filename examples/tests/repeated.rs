@@ -18,6 +18,8 @@ fn planned(folder: &Path, seeds: &[u64]) -> Vec<Planned> {
     let short = [
         "trainer.steps=2",
         "trainer.group_size=2",
+        "trainer.images_per_answer=1",
+        "objective.denoising_steps=1",
         "trainer.tasks_per_step=1",
         "trainer.warmup_steps=1",
         "sampler.image.timesteps=4",

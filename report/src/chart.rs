@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use counterpoint::metrics::Metrics;
 
-use crate::series::{Place, Series};
+use crate::Arm;
+use crate::series::{Place, Series, places};
 
 /// Curves of one chart at most: as many as there are colours.
 pub const MOST_CURVES: usize = 6;
@@ -48,7 +49,7 @@ const PLANS: [Plan; 28] = [
         "share of decisions",
         &[("clip_ratio/low", "low"), ("clip_ratio/high", "high"), ("clip_ratio/*", "*")],
     ),
-    plan("Gradient norm", "L2 norm", &[("grad_norm", "before scaling")]),
+    plan("Gradient norm", "L2 norm", &[("grad_norm", "before scaling"), ("grad_norm/*", "*")]),
     plan("Dynamic Group Scaling", "share", &[("dgs/threshold", "threshold"), ("dgs/pass_rate", "pass rate")]),
     plan("Denoising steps", "per training step", &[("dgs/steps_saved", "saved")]),
     plan("Time per phase", "s", &[("time/rollout", "rollout"), ("time/reward", "reward"), ("time/update", "update")]),
@@ -68,13 +69,33 @@ const PLANS: [Plan; 28] = [
         &[("ratio_mean", "mean"), ("ratio_max", "largest"), ("ratio_mean/*", "mean, *"), ("ratio_max/*", "largest, *")],
     ),
     more("Loss", "", &[("loss", "loss")]),
-    more("Learning rate", "", &[("lr", "learning rate")]),
+    more("Learning rate", "", &[("lr", "learning rate"), ("lr/*", "*")]),
     more("Groups with equal rewards", "share", &[("frac_reward_zero_std", "groups")]),
     more("Groups dropped", "groups", &[("groups_dropped", "dropped")]),
     more("Attempts of the filter", "per group", &[("dgs/attempts", "attempts")]),
     more("Denoising steps done", "per training step", &[("dgs/steps_kept", "kept"), ("dgs/steps_dropped", "dropped")]),
     more("Throughput", "samples/s", &[("throughput/samples_per_s", "samples")]),
 ];
+
+/// What arms are compared in: the metric, the title and the unit of its chart.
+const COMPARED: [(&str, &str, &str); 6] = [
+    ("reward", "Reward", "mean score"),
+    ("dgs/threshold", "Threshold of Dynamic Group Scaling", "score"),
+    ("dgs/pass_rate", "Pass rate of Dynamic Group Scaling", "share"),
+    ("kl/understanding", "KL of understanding", "nats"),
+    ("kl/generation", "KL of generation", "nats"),
+    ("throughput/samples_per_s", "Throughput", "samples/s"),
+];
+
+/// One curve for each arm that has the metric.
+pub fn compared(arms: &[Arm]) -> Vec<Chart> {
+    let mut charts = Vec::new();
+    for (metric, title, unit) in COMPARED {
+        let curve = |arm: &Arm| Series::of(&arm.history, &places(&arm.history), metric, &arm.name);
+        push(&mut charts, title, unit, true, arms.iter().filter_map(curve).collect());
+    }
+    charts
+}
 
 /// The charts of a history: those that are planned, in order, then one for each metric that no plan knows. A metric
 /// that was never measured has no curve, and a chart without curves is left out.
@@ -121,7 +142,6 @@ fn push(charts: &mut Vec<Chart>, title: &str, unit: &'static str, main: bool, mu
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::series::places;
 
     fn titles(names: &[(&str, f64)]) -> Vec<(String, Vec<String>)> {
         let mut metrics = Metrics::new();

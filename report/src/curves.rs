@@ -4,26 +4,31 @@ use counterpoint::Result;
 use counterpoint::metrics::Metrics;
 use maud::{Markup, PreEscaped, html};
 
-use crate::chart::{Chart, charts};
+use crate::Arm;
+use crate::chart::{Chart, charts, compared};
 use crate::plot::{Along, svg, value};
-use crate::series::{Place, neighbours, window};
+use crate::series::{self, Place, neighbours, window};
 
-/// All charts of `history`.
-pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
-    if history.is_empty() {
+/// All charts: of `history`, and of the arms that are compared.
+pub fn html(history: Option<&[(u64, Metrics)]>, places: &[Place], arms: &[Arm]) -> Result<Markup> {
+    if history.is_some_and(<[_]>::is_empty) && arms.is_empty() {
         return Ok(html! { p.note { "No steps were recorded, so there is nothing to draw." } });
     }
-    let seconds = places.last().map_or(0.0, |place| place.seconds);
-    let time = (seconds > 0.0).then(|| Along::time(seconds));
-    let window = window(history.len());
-    let charts = charts(history, places);
-    let draw = |main: bool| {
-        let chosen = charts.iter().filter(|c| c.main == main);
-        chosen.map(|chart| figure(chart, time, window > 1)).collect::<Result<Vec<_>>>()
-    };
-    let (main, more) = (draw(true)?, draw(false)?);
+    let end = |history: &[(u64, Metrics)]| series::places(history).last().map_or(0.0, |place| place.seconds);
+    let arms_end = arms.iter().map(|arm| end(&arm.history)).fold(0.0, f64::max);
+    let time = |seconds: f64| (seconds > 0.0).then(|| Along::time(seconds));
+    let time_of_run = time(places.last().map_or(0.0, |place| place.seconds));
+    let time_of_arms = time(arms_end);
+    let longest = arms.iter().map(|arm| arm.history.len()).max().unwrap_or(0);
+    let compared = compared(arms);
+    let compared = compared.iter().map(|chart| figure(chart, time_of_arms, window(longest) > 1));
+    let compared = compared.collect::<Result<Vec<_>>>()?;
+    let of_run = history
+        .filter(|history| !history.is_empty())
+        .map(|history| of_run(history, places, time_of_run))
+        .transpose()?;
     Ok(html! {
-        @if time.is_some() {
+        @if time_of_run.is_some() || time_of_arms.is_some() {
             fieldset.switch {
                 legend.hidden { "Horizontal axis" }
                 input type="radio" name="along" id="along-steps" checked;
@@ -32,14 +37,24 @@ pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
                 label for="along-time" { "over wall-clock" }
             }
         }
-        p.note {
-            @if window > 1 {
-                @if neighbours(history.len()) > 1 { "Faint: means of " (neighbours(history.len())) " steps each. " }
-                @else { "Faint: every step. " }
-                "Strong: the mean of " (window) " measured steps around it, fewer at the ends. "
-            }
-            "The number after a name is the last one measured. Numbers that are not finite are gaps."
+        @if let Some(of_run) = of_run { (of_run) }
+        @if !compared.is_empty() {
+            (note(longest, "One curve for each arm: the mean of its runs, one for each seed. "))
+            div.charts { @for figure in compared { (figure) } }
         }
+    })
+}
+
+/// The charts of one run.
+fn of_run(history: &[(u64, Metrics)], places: &[Place], time: Option<Along>) -> Result<Markup> {
+    let charts = charts(history, places);
+    let draw = |main: bool| {
+        let chosen = charts.iter().filter(|c| c.main == main);
+        chosen.map(|chart| figure(chart, time, window(history.len()) > 1)).collect::<Result<Vec<_>>>()
+    };
+    let (main, more) = (draw(true)?, draw(false)?);
+    Ok(html! {
+        (note(history.len(), ""))
         div.charts { @for figure in main { (figure) } }
         @if !more.is_empty() {
             details {
@@ -48,6 +63,22 @@ pub fn html(history: &[(u64, Metrics)], places: &[Place]) -> Result<Markup> {
             }
         }
     })
+}
+
+/// How curves of so many steps are to be read.
+fn note(steps: usize, what: &str) -> Markup {
+    let window = window(steps);
+    html! {
+        p.note {
+            (what)
+            @if window > 1 {
+                @if neighbours(steps) > 1 { "Faint: means of " (neighbours(steps)) " steps each. " }
+                @else { "Faint: every step. " }
+                "Strong: the mean of " (window) " measured steps around it, fewer at the ends. "
+            }
+            "The number after a name is the last one measured. Numbers that are not finite are gaps."
+        }
+    }
 }
 
 fn figure(chart: &Chart, time: Option<Along>, smoothed: bool) -> Result<Markup> {

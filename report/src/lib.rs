@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod arm;
 mod chart;
 mod curves;
 mod gallery;
@@ -37,6 +38,7 @@ mod summary;
 mod table;
 pub mod tensorboard;
 
+pub use arm::Arm;
 pub use gallery::{Answer, Cell, Gallery, Verdict};
 pub use machine::machine;
 pub use report::{Check, Report};

@@ -18,7 +18,8 @@ pub fn html(report: &Report) -> Result<Markup> {
     let galleries = report.galleries.iter().map(crate::Gallery::html).collect::<Result<Vec<_>>>()?;
     let history = report.history.as_deref();
     let places = history.map(series::places).unwrap_or_default();
-    let curves = history.map(|history| curves::html(history, &places)).transpose()?;
+    let has_curves = history.is_some() || !report.arms.is_empty();
+    let curves = has_curves.then(|| curves::html(history, &places, &report.arms)).transpose()?;
     let parts = [
         ("curves", "Curves", curves),
         ("notes", "Notes", history.and_then(notes::html)),

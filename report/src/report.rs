@@ -5,7 +5,7 @@ use std::path::Path;
 use counterpoint::metrics::Metrics;
 use counterpoint::{Result, file};
 
-use crate::{Gallery, Table, page};
+use crate::{Arm, Gallery, Table, page};
 
 /// Something that was checked, for the box on top of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,7 @@ impl Check {
 pub struct Report {
     pub(crate) title: String,
     pub(crate) history: Option<Vec<(u64, Metrics)>>,
+    pub(crate) arms: Vec<Arm>,
     pub(crate) checks: Vec<Check>,
     pub(crate) galleries: Vec<Gallery>,
     pub(crate) tables: Vec<Table>,
@@ -48,6 +49,13 @@ impl Report {
     /// Curves and summary of these steps, as [`MetricsLog::read`](counterpoint::metrics::MetricsLog::read) returns them.
     pub fn history(mut self, history: &[(u64, Metrics)]) -> Self {
         self.history = Some(history.to_vec());
+        self
+    }
+
+    /// One more arm: reward, KL, throughput and what Dynamic Group Scaling did, each in one chart with a curve for each arm, over
+    /// steps and over wall-clock.
+    pub fn arm(mut self, arm: Arm) -> Self {
+        self.arms.push(arm);
         self
     }
 

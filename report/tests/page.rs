@@ -5,7 +5,7 @@ mod common;
 
 use common::{CELLS, CHARTS, history, report};
 use counterpoint::metrics::Metrics;
-use counterpoint_report::{Report, machine};
+use counterpoint_report::{Arm, Report, machine};
 
 const HOSTILE: &str = r#"</script></style><script>alert("1")</script><img src='http://x/y' onerror=a> & <ada>"#;
 
@@ -92,6 +92,34 @@ fn runs_of_any_length_are_drawn_and_an_empty_one_is_said() {
     assert!(none.contains("No steps were recorded") && !none.contains("<svg"), "{none}");
     let empty = Report::new("x").to_html().unwrap();
     assert!(!empty.contains("<section") && empty.contains("<h1>x</h1>"), "{empty}");
+}
+
+#[test]
+fn arms_are_compared_in_means_over_their_runs() {
+    let (short, long) = (history(12), history(12));
+    let mut half = history(12);
+    half.iter_mut().for_each(|(_, metrics)| metrics.insert("reward", 0.0));
+    let without: Vec<_> = history(12)
+        .into_iter()
+        .map(|(step, old)| {
+            let mut metrics = Metrics::new();
+            old.iter().filter(|(name, _)| !name.starts_with("dgs/")).for_each(|(name, v)| metrics.insert(name, v));
+            (step, metrics)
+        })
+        .collect();
+    let full = Arm::new("full", [short.as_slice(), &half]);
+    let html = Report::new("x").arm(full).arm(Arm::new("w/o DGS", [without.as_slice()])).to_html().unwrap();
+    let mean = long.last().unwrap().1.get("reward").unwrap() / 2.0;
+    assert!(html.contains(&format!("full <b>{mean:.2}")), "{mean}");
+    assert_eq!(html.matches("w/o DGS <b>").count(), 1, "the arm without the filter has a reward and no threshold");
+    for title in ["Reward", "Threshold of Dynamic Group Scaling", "Pass rate of Dynamic Group Scaling"] {
+        assert!(html.contains(&format!("<h3>{title}</h3>")), "{title}");
+    }
+    assert_eq!(html.matches("id=\"along-time\"").count(), 1);
+    // Beside a run of its own, there is one switch for all.
+    let both = Report::new("x").history(&history(9)).arm(Arm::new("a", [short.as_slice()])).to_html().unwrap();
+    assert_eq!(both.matches("id=\"along-time\"").count(), 1);
+    assert!(both.matches("<h3>Reward</h3>").count() == 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! A program that embeds the engine may do without TOML: [`TrainerConfig`] has public fields and a `Default`.
 
 mod chunk;
+mod generation_rate;
 mod importance;
 mod load;
 mod overlap;
@@ -13,6 +14,7 @@ mod trainer;
 mod typed;
 
 pub use chunk::{Chunk, MemoryBudget};
+pub use generation_rate::GenerationRate;
 pub use importance::ImportanceCap;
 pub use overlap::Overlap;
 pub use run::{Component, EvaluationSection, FilterSection, NO_EVALUATION, RunConfig, RunSection};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::typed::Problem;
-use super::{Chunk, ImportanceCap, Overlap};
+use super::{Chunk, GenerationRate, ImportanceCap, Overlap};
 use crate::{DecayScope, Result};
 
 /// Settings of the training loop. Defaults are those of the Sync-R1 paper's table of hyper-parameters where it has one;
@@ -41,11 +41,9 @@ pub struct TrainerConfig {
     pub overlap_rewards: Overlap,
     /// Peak learning rate, above 0. Paper: 1e-6.
     pub learning_rate: f64,
-    /// Peak learning rate of images, above 0, with the same warm-up and decay. Each half has then an optimizer of its own
-    /// ([`OptimizerConfig::per_half`](crate::OptimizerConfig::per_half)) and its gradient is scaled down by itself.
-    /// Left out: one optimizer for both, with `learning_rate`. Ours: left out, as in the paper.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation_learning_rate: Option<f64>,
+    /// Peak learning rate of images, above 0, which gives each half an optimizer of its own, or `"shared"`: one for both, with
+    /// `learning_rate`. Ours: `"shared"`, as in the paper.
+    pub generation_learning_rate: GenerationRate,
     /// Steps of linear warm-up before the cosine decay; more than `steps` are cut, with a note. Ours: 5 (the paper warms up,
     /// and does not say how long).
     pub warmup_steps: u64,
@@ -93,7 +91,7 @@ impl Default for TrainerConfig {
             chunk: Chunk::Sequences(8),
             overlap_rewards: Overlap::Auto,
             learning_rate: 1e-6,
-            generation_learning_rate: None,
+            generation_learning_rate: GenerationRate::Shared,
             warmup_steps: 5,
             weight_decay: 1e-3,
             decay_scope: DecayScope::Matrices,
@@ -145,7 +143,7 @@ impl TrainerConfig {
             Problem::unless(got > 0.0 && got.is_finite(), &format!("trainer.{key}"), "a finite number above 0", got)
         };
         positive("learning_rate", self.learning_rate)?;
-        self.generation_learning_rate.map_or(Ok(()), |rate| positive("generation_learning_rate", rate))?;
+        self.generation_learning_rate.own().map_or(Ok(()), |rate| positive("generation_learning_rate", rate))?;
         positive("max_grad_norm", self.max_grad_norm)?;
         positive("gate_tolerance", self.gate_tolerance)?;
         self.importance_cap.limit().map_or(Ok(()), |cap| positive("importance_cap", cap))?;
@@ -190,7 +188,7 @@ mod tests {
             ("trainer.learning_rate: expected a finite number above 0, got NaN", |c| c.learning_rate = f64::NAN),
             ("trainer.learning_rate:", |c| c.learning_rate = f64::INFINITY),
             ("trainer.generation_learning_rate: expected a finite number above 0, got 0", |c| {
-                c.generation_learning_rate = Some(0.0);
+                c.generation_learning_rate = GenerationRate::Own(0.0);
             }),
             ("trainer.max_grad_norm:", |c| c.max_grad_norm = 0.0),
             ("trainer.gate_tolerance:", |c| c.gate_tolerance = 0.0),

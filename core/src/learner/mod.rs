@@ -83,7 +83,7 @@ pub trait Learner: Send {
     fn take(&mut self) -> Result<GradientsParams> {
         Err(Error::contract(
             "this learner does not give its gradients out, which measuring their signal and an optimizer for each half \
-             need; implement `take` and `dot`, or set trainer.signal_every = 0 and leave trainer.generation_learning_rate out",
+             need; implement `take` and `dot`, or set trainer.signal_every = 0 and trainer.generation_learning_rate = \"shared\"",
         ))
     }
 
@@ -115,8 +115,8 @@ pub trait Learner: Send {
     /// As `apply`; [`ErrorKind::Contract`](crate::ErrorKind::Contract) when there is one optimizer for all, as by default.
     fn apply_half(&mut self, _half: SegmentKind, _lr: f64, _scale: f64) -> Result<()> {
         Err(Error::contract(
-            "this learner has one optimizer for both halves; implement `apply_half`, or leave \
-             trainer.generation_learning_rate out",
+            "this learner has one optimizer for both halves; implement `apply_half`, or set \
+             trainer.generation_learning_rate = \"shared\"",
         ))
     }
 

@@ -70,7 +70,7 @@ impl Updater {
             betas: config.betas,
             weight_decay: config.weight_decay,
             decay_scope: config.decay_scope,
-            per_half: config.generation_learning_rate.is_some(),
+            per_half: config.generation_learning_rate.own().is_some(),
         });
         let TrainerConfig { learning_rate, warmup_steps, steps, .. } = *config;
         if warmup_steps > steps {
@@ -158,7 +158,7 @@ impl Updater {
         let mut metrics = Metrics::new();
         let rates = self.rates(step);
         metrics.insert("lr", rates.understanding);
-        if self.config.generation_learning_rate.is_some() {
+        if self.config.generation_learning_rate.own().is_some() {
             metrics.insert(format!("lr{}", SegmentKind::Generation.suffix()), rates.generation);
         }
         let draw = BatchDraw { streams: self.streams, step };
@@ -198,7 +198,8 @@ impl Updater {
     /// The learning rates of `step`: images have the schedule's times the proportion of the two peaks.
     fn rates(&mut self, step: u64) -> Rates {
         let understanding = self.schedule.rate(step);
-        let proportion = self.config.generation_learning_rate.map_or(1.0, |peak| peak / self.config.learning_rate);
+        let proportion =
+            self.config.generation_learning_rate.own().map_or(1.0, |peak| peak / self.config.learning_rate);
         Rates { understanding, generation: understanding * proportion }
     }
 
@@ -224,7 +225,7 @@ impl Updater {
         for round in 0..rounds {
             let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
             let (policy, chunk) = (self.policy.as_mut(), self.config.chunk);
-            let mut gathered = match self.config.generation_learning_rate {
+            let mut gathered = match self.config.generation_learning_rate.own() {
                 Some(_) => Gathered::apart(),
                 None => Gathered::together(),
             };

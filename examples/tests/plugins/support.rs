@@ -19,6 +19,8 @@ pub fn config(steps: u64, extra: &[&str]) -> RunConfig {
     let short = [
         steps.as_str(),
         "trainer.group_size=3",
+        "trainer.images_per_answer=1",
+        "objective.denoising_steps=1",
         "trainer.tasks_per_step=2",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=2",
