@@ -24,6 +24,9 @@ pub struct Task {
     /// What is said for the model: candidates write nothing, and generate from base prompt + this. None, which is the rule,
     /// lets them answer for themselves.
     pub response: Option<String>,
+    /// Whether candidates generate. Those of a task without answer its question, and that is all: nothing is previewed or
+    /// filtered, and what judges images abstains.
+    pub generates: bool,
     /// Images for rewards that compare.
     pub references: Vec<Arc<RgbImage>>,
     /// What the source says besides, as JSON, for rewards and evaluations: `facts` (array of strings), `target` (index into
@@ -41,6 +44,7 @@ impl Task {
             question: question.into(),
             base_prompt: String::new(),
             response: None,
+            generates: true,
             references: Vec::new(),
             params: Arc::default(),
         }
@@ -61,6 +65,12 @@ impl Task {
     /// The same task with `response` in place of the candidates' own answers: generation alone.
     pub fn with_response(mut self, response: impl Into<String>) -> Self {
         self.response = Some(response.into());
+        self
+    }
+
+    /// The same task with nothing to generate: understanding alone.
+    pub fn answer_only(mut self) -> Self {
+        self.generates = false;
         self
     }
 

@@ -84,6 +84,26 @@ fn a_run_that_was_stopped_and_resumed_equals_the_uninterrupted_one_bit_for_bit()
 }
 
 #[test]
+fn answers_alone_are_learned_from_beside_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = [
+        "trainer.steps=1",
+        "trainer.tasks_per_step=2",
+        "data.answer_share=0.5",
+        "trainer.generation_learning_rate=1e-4",
+    ];
+    let mut trainer = trainer(&config(&set), folder.path());
+    trainer.run(&StopToken::new()).unwrap();
+    let metrics = metrics(folder.path()).remove(0);
+    // Of two groups of three one is painted.
+    assert_eq!(metrics.get("rewards/ber/abstained"), Some(3.0));
+    assert_eq!(metrics.get("rewards/tier/abstained"), Some(0.0));
+    for half in ["understanding", "generation"] {
+        assert!(metrics.get(&format!("grad_norm/{half}")).is_some(), "{half}");
+    }
+}
+
+#[test]
 fn the_seed_alone_settles_a_run() {
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
     for (folder, seed) in folders.iter().zip(["run.seed=1", "run.seed=1", "run.seed=2"]) {

@@ -151,7 +151,7 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
                 None => policy.text(&text.tokens)?.trim().to_owned(),
             };
             let prompt = policy.compound_prompt(task, &response);
-            let prompt_ids = policy.generation_prompt(&prompt)?;
+            let prompt_ids = if task.generates { policy.generation_prompt(&prompt)? } else { Vec::new() };
             let cut = policy.cut(&prompt_ids);
             if cut > 0 && self.overflow == Overflow::Error {
                 return Err(Error::data(format!(
@@ -164,6 +164,10 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
             let question = question.clone();
             let canvas = Canvas::default();
             states.push(InTheMaking { question, text, response, prompt, prompt_ids, cut, canvas, prompts: None });
+        }
+        if !task.generates {
+            let draft = |(state, &candidate)| Draft::new(candidate, state, 0, 0);
+            return Ok(states.into_iter().zip(candidates).map(draft).collect());
         }
         let checkpoint = if previews { self.image.checkpoint_step() } else { 0 };
         self.paint(policy, candidates, &mut states, checkpoint)?;
@@ -181,8 +185,13 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
     fn finish(&mut self, policy: &P, task: &Task, drafts: Vec<Draft<Self::Draft>>) -> Result<Vec<Rollout>> {
         let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
         let mut states: Vec<_> = drafts.into_iter().map(|draft| draft.state).collect();
-        self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;
-        let images = self.images(policy, &states)?;
+        let images = match task.generates {
+            true => {
+                self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;
+                self.images(policy, &states)?
+            }
+            false => vec![None; states.len()],
+        };
         Ok(states
             .into_iter()
             .zip(images)
@@ -286,11 +295,14 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
             .with_temperature(self.text.scoring_temperature());
         // What was said for the model is no decision of its own.
         let mut segments = if task.response.is_none() { vec![understanding] } else { Vec::new() };
+        let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
+        if !task.generates {
+            return Rollout::new(Trajectory::new(candidate, segments), sample);
+        }
         let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
         let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
             .with_guidance(self.image.config().scored_guidance())
             .with_temperature(self.image.config().token_temperature);
-        let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
         if state.cut > 0 && self.overflow == Overflow::Abstain {
             sample = sample.withhold(format!("{} tokens of the compound prompt do not fit the model", state.cut));
         }

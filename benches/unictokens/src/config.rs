@@ -34,6 +34,9 @@ pub struct PersonalTasksConfig {
     /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
     #[serde(default = "half")]
     pub visual_share: f64,
+    /// Share of tasks of which the answer alone is asked and nothing is painted, in [0, 1], evenly spread. Paper: 0.
+    #[serde(default)]
+    pub answer_share: f64,
     /// How questions and prompts are put.
     #[serde(default)]
     pub wording: Wording,
@@ -51,6 +54,7 @@ impl PersonalTasksConfig {
             split: train(),
             concepts: None,
             visual_share: half(),
+            answer_share: 0.0,
             wording: Wording::default(),
             classes: default_rules(),
         }
@@ -61,9 +65,10 @@ impl PersonalTasksConfig {
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) naming the key, the range and what came.
     pub fn validate(&self) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.visual_share) {
-            let message = format!("data.visual_share: expected a number in [0, 1], got {}", self.visual_share);
-            return Err(Error::config(message));
+        for (key, share) in [("visual_share", self.visual_share), ("answer_share", self.answer_share)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::config(format!("data.{key}: expected a number in [0, 1], got {share}")));
+            }
         }
         if self.concepts.as_ref().is_some_and(Vec::is_empty) {
             let expected = "data.concepts: expected 1 or more concepts (leave it out for all), got an empty array";
@@ -106,7 +111,7 @@ impl PersonalTasksConfig {
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
         let tasks = new(concepts, self.split, self.visual_share)?;
-        Ok(tasks.with_wording(self.wording).with_classes(self.classes))
+        Ok(tasks.with_answer_share(self.answer_share)?.with_wording(self.wording).with_classes(self.classes))
     }
 }
 

@@ -55,6 +55,7 @@ pub struct PersonalTasks {
     concepts: Vec<Known>,
     split: Split,
     visual_share: f64,
+    answer_share: f64,
     wording: Wording,
     classes: ClassRules,
 }
@@ -96,7 +97,7 @@ impl PersonalTasks {
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
         let (wording, classes) = (Wording::default(), default_rules());
-        Ok(Self { concepts, split, visual_share, wording, classes })
+        Ok(Self { concepts, split, visual_share, answer_share: 0.0, wording, classes })
     }
 
     /// The same, with something for every pathway that is drawn from.
@@ -114,6 +115,19 @@ impl PersonalTasks {
     pub fn with_wording(mut self, wording: Wording) -> Self {
         self.wording = wording;
         self
+    }
+
+    /// The same with a share of tasks, in [0, 1], of which the answer alone is asked, evenly spread over the cursors: reading needs many
+    /// answers and painting many images of few, and an answer costs a fraction of an image.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) when the share is out of range.
+    pub fn with_answer_share(mut self, share: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::config(format!("answer_share: expected a number in [0, 1], got {share}")));
+        }
+        self.answer_share = share;
+        Ok(self)
     }
 
     /// The same tasks under other rules of which class a concept is.
@@ -255,7 +269,10 @@ impl TaskSource for PersonalTasks {
         let able: Vec<&Known> = self.able(pathway).collect();
         let known = able[stream.below(able.len())];
         let index = stream.below(self.count(known, pathway));
-        self.build(cursor, known, pathway, index)
+        let task = self.build(cursor, known, pathway, index)?;
+        // How many there are in the first `n` tasks.
+        let so_far = |n: u64| (n as f64 * self.answer_share).floor();
+        Ok(if so_far(cursor + 1) > so_far(cursor) { task.answer_only() } else { task })
     }
 
     /// Every task of the pathways that are drawn from.

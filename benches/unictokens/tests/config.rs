@@ -47,11 +47,11 @@ fn settings_have_the_defaults_of_the_paper() {
 
 #[test]
 fn every_setting_reaches_the_tasks() {
-    let text = "root = 'unifybench-mini'\nsplit = 'held_out'\nconcepts = ['kit']\nvisual_share = 0\n\
+    let text = "root = 'unifybench-mini'\nsplit = 'held_out'\nconcepts = ['kit']\nvisual_share = 0\nanswer_share = 1\n\
                 wording.textual_question = 'which of {facts} fits {prompt}?'";
     let task = build(text).unwrap().task(0, 0, &Streams::new(0)).unwrap();
     assert_eq!((concept_of(&task), Pathway::of(&task)), (Some("<kit>"), Some(Pathway::Textual)));
-    assert!(task.question.starts_with("which of "), "{}", task.question);
+    assert!(task.question.starts_with("which of ") && !task.generates, "{task:?}");
     assert!(task.params["target"].as_u64().unwrap() >= 4, "the first four facts are for training");
 }
 
@@ -59,10 +59,11 @@ fn every_setting_reaches_the_tasks() {
 fn a_wrong_setting_is_refused_with_its_full_key() {
     for (settings, expected) in [
         ("root = 'x'\nvisual_share = 1.5", "data.visual_share: expected a number in [0, 1], got 1.5"),
+        ("root = 'x'\nanswer_share = -1", "data.answer_share: expected a number in [0, 1], got -1"),
         ("root = 'x'\nvisual_share = 'all'", "data.visual_share: expected a number, got string \"all\""),
         (
             "root = 'x'\nvisual_shares = 1",
-            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, visual_share, wording, classes)",
+            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, visual_share, answer_share, wording, classes)",
         ),
         (
             "root = 'x'\nsplit = 'tain'",

@@ -272,6 +272,27 @@ fn pathways_are_drawn_in_the_proportion_asked_for() {
 }
 
 #[test]
+fn a_share_of_tasks_is_answered_alone_evenly_and_of_every_kind() {
+    let folder = folder();
+    let tasks = |share| PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap().with_answer_share(share);
+    let (all, some) = (tasks(0.0).unwrap(), tasks(0.7).unwrap());
+    let (mut alone, mut visual) = (0, 0);
+    for cursor in 0..200 {
+        let [whole, task] = [&all, &some].map(|tasks| tasks.task(0, cursor, &Streams::new(3)).unwrap());
+        // The same task: only what is asked of it differs.
+        assert!(whole.generates && whole.question == task.question && whole.params == task.params);
+        if !task.generates {
+            alone += 1;
+            visual += usize::from(Pathway::of(&task) == Some(Pathway::Visual));
+        }
+        assert_eq!(alone, ((cursor + 1) as f64 * 0.7).floor() as usize);
+    }
+    assert!((50..90).contains(&visual), "{visual} of {alone}");
+    assert!(!tasks(1.0).unwrap().task(0, 0, &Streams::new(3)).unwrap().generates);
+    assert!(tasks(1.2).err().unwrap().to_string().contains("[0, 1]"));
+}
+
+#[test]
 fn wording_can_be_changed() {
     let folder = folder();
     let wording = Wording {

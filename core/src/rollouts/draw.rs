@@ -24,13 +24,16 @@ pub(super) struct Underway {
     /// Its finished candidates.
     pub(super) rollouts: Vec<Rollout>,
     next_candidate: u64,
+    /// Images for each answer: 1 where nothing is generated.
+    images: usize,
     /// Events that wait until the rewards of the task before are known; `None` tells them at once.
     pub(super) held: Option<Vec<Notice>>,
 }
 
 impl Underway {
-    pub(super) fn new(cursor: u64, task: Task, ahead: bool) -> Self {
+    pub(super) fn new(cursor: u64, task: Task, images_per_answer: usize, ahead: bool) -> Self {
         Self {
+            images: if task.generates { images_per_answer } else { 1 },
             drawn: Drawn::new(cursor, task),
             outcome: GroupOutcome::default(),
             rollouts: Vec::new(),
@@ -70,14 +73,14 @@ impl Rollouts {
     pub(super) fn roll(&mut self, at: &mut Drawing<'_>, group: &mut Underway) -> Result<()> {
         group.outcome = GroupOutcome::default();
         let mut collection = Collection::default();
-        let wanted = self.families()?;
+        let wanted = self.families(group)?;
         while collection.admitted.len() < wanted {
             let attempts = group.drawn.attempts;
             if attempts == self.max_attempts {
                 let missing = wanted - collection.admitted.len();
                 let filling: Vec<Family> = collection.refused.drain(..missing).map(|(_, family)| family).collect();
                 collection.admitted.extend(filling);
-                group.tell(at, Notice::Exhausted { attempts, filled: missing * self.images_per_answer })?;
+                group.tell(at, Notice::Exhausted { attempts, filled: missing * group.images })?;
                 break;
             }
             self.wave(at, wanted, &mut collection, group)?;
@@ -96,8 +99,8 @@ impl Rollouts {
     }
 
     /// How many answers are finished for a group.
-    fn families(&self) -> Result<usize> {
-        let (finished, images) = (self.filter.finish_count(self.group_size), self.images_per_answer);
+    fn families(&self, group: &Underway) -> Result<usize> {
+        let (finished, images) = (self.filter.finish_count(self.group_size), group.images);
         if !finished.is_multiple_of(images) {
             return Err(Error::config(format!(
                 "trainer.images_per_answer: expected a divisor of the {finished} candidates that the filter finishes for a \
@@ -115,7 +118,7 @@ impl Rollouts {
         collection: &mut Collection,
         group: &mut Underway,
     ) -> Result<()> {
-        let (first, images) = (group.next_candidate, self.images_per_answer);
+        let (first, images, generates) = (group.next_candidate, group.images, group.drawn.task.generates);
         let key = |candidate| Key { step: at.step, task: group.drawn.cursor, candidate };
         let end = first + (wanted * images) as u64;
         let answer = |candidate: u64| candidate - candidate % images as u64;
@@ -124,7 +127,7 @@ impl Rollouts {
         group.next_candidate = end;
         group.drawn.attempts += 1;
 
-        let previewed = self.filter.needs_preview();
+        let previewed = self.filter.needs_preview() && generates;
         let mut drafts = self.sampler.draft(at.policy, &group.drawn.task, &candidates, previewed)?;
         expect_count("sampler", "drafts", candidates.len(), drafts.len())?;
         let started = std::time::Instant::now();
@@ -148,12 +151,15 @@ impl Rollouts {
             1 => scores,
             _ => scores.chunks(images).map(|scores| scores.iter().sum::<f64>() / scores.len() as f64).collect(),
         };
-        let admit = self.filter.admit(&scores);
+        // An answer alone costs nothing that a filter could save.
+        let admit = if generates { self.filter.admit(&scores) } else { vec![true; scores.len()] };
         expect_count("filter", "decisions", scores.len(), admit.len())?;
 
         let admitted = admit.iter().filter(|&&a| a).count();
-        group.outcome.drafted += scores.len();
-        group.outcome.admitted += admitted;
+        if generates {
+            group.outcome.drafted += scores.len();
+            group.outcome.admitted += admitted;
+        }
         if previewed {
             group.outcome.scores.extend(&scores);
         }
@@ -190,6 +196,14 @@ impl Rollouts {
                 )));
             }
             rollout.trajectory.validate()?;
+            let painted = rollout.trajectory.segments.iter().any(|segment| segment.kind == SegmentKind::Generation);
+            if painted && !group.drawn.task.generates {
+                return Err(Error::contract(format!(
+                    "the sampler returned generated tokens for task {}, of which the answer alone was asked \
+                     (`Task::generates`); a sampler that cannot do without is for tasks that generate",
+                    group.drawn.task.id
+                )));
+            }
             rollout.trajectory.answer = candidate.answer;
         }
         expect_shared_answers(&rollouts)?;
@@ -201,7 +215,7 @@ impl Rollouts {
 
     /// Selects, of the finished candidates, those that are learned from.
     pub(super) fn settle(&mut self, at: &mut Drawing<'_>, group: &mut Underway, scores: Vec<Scored>) -> Result<()> {
-        let Underway { drawn, rollouts, .. } = group;
+        let Underway { drawn, rollouts, images, .. } = group;
         let rollouts = std::mem::take(rollouts);
         let usable: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].total.is_some()).collect();
         let rewards: Vec<f64> = usable.iter().filter_map(|&i| scores[i].total).collect();
@@ -224,7 +238,7 @@ impl Rollouts {
             drawn.rollouts = kept.iter().filter_map(|&i| rollouts[i].take()).collect();
             drawn.rewards = selected.iter().map(|&i| rewards[i]).collect();
             drawn.shares = kept.iter().map(|&i| scores[i].shares).collect();
-            drawn.alone = (self.images_per_answer > 1).then(|| alone(&drawn.rollouts));
+            drawn.alone = (*images > 1).then(|| alone(&drawn.rollouts));
         } else if drawn.attempts >= self.max_attempts {
             let because = scores.iter().find_map(Scored::reason).map(|why| format!(": {why}")).unwrap_or_default();
             let reason = format!("no group worth learning from after {} attempts{because}", drawn.attempts);

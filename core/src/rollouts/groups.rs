@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::draw::{Drawing, Underway};
 use super::reward_thread::RewardThread;
 use super::{Drawn, Rollouts};
-use crate::{Policy, Result, Scored, Watch, device};
+use crate::{Error, Policy, Result, Scored, Watch, device};
 
 /// The next task's first attempt, rolled out before the rewards of the task before it were known: the group and how its
 /// rollout went, or why there is no task.
@@ -65,7 +65,13 @@ impl Rollouts {
     /// Rolls out the task at `cursor` for the first time, its events held back if it is `ahead`.
     fn begin(&mut self, at: &mut Drawing<'_>, cursor: u64, ahead: bool) -> Ahead {
         let task = self.tasks.task(at.step, cursor, &self.streams)?;
-        let mut group = Underway::new(cursor, task, ahead);
+        if task.response.is_some() && !task.generates {
+            return Err(Error::data(format!(
+                "task {}: expected something to answer or to generate, got a task that brings its answer and generates nothing",
+                task.id
+            )));
+        }
+        let mut group = Underway::new(cursor, task, self.images_per_answer, ahead);
         let rolled = self.roll(at, &mut group);
         Ok((group, rolled))
     }

@@ -73,7 +73,7 @@ impl State {
 
     fn sample(&self, task: &Task, candidate: &Candidate) -> Sample {
         let response = self.text.chosen.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
-        let newest = &self.image.chosen[self.image.len() - POSITIONS..];
+        let newest = self.image.chosen.last_chunk::<POSITIONS>().copied().unwrap_or_default();
         // Code 1 is red, the others are dark.
         let red = |code: u32| if code == 1 { 255 } else { 0 };
         let pixels = image::RgbImage::from_fn(POSITIONS as u32, 1, |x, _| image::Rgb([red(newest[x as usize]), 0, 0]));
@@ -94,6 +94,9 @@ impl TypedSampler<ToyPolicy> for ToySampler {
         let toy = policy.current();
         let draft = |candidate: &Candidate| {
             let mut state = State::start(&toy, task, candidate);
+            if !task.generates {
+                return Draft::new(*candidate, state, 0, 0);
+            }
             (0..self.checkpoint).for_each(|_| state.denoise(&toy, candidate));
             let preview = previews.then(|| state.sample(task, candidate));
             Draft::new(*candidate, state, self.checkpoint, STEPS - self.checkpoint).with_preview(preview)
@@ -106,8 +109,12 @@ impl TypedSampler<ToyPolicy> for ToySampler {
         let finish = |draft: Draft<State>| {
             let mut state = draft.state;
             (0..draft.steps_left).for_each(|_| state.denoise(&toy, &draft.candidate));
-            let sample = state.sample(task, &draft.candidate);
-            let segments = vec![state.text, state.image];
+            let mut sample = state.sample(task, &draft.candidate);
+            let mut segments = vec![state.text, state.image];
+            if !task.generates {
+                sample.image = None;
+                segments.truncate(1);
+            }
             Rollout::new(Trajectory::new(draft.candidate.key.candidate, segments), sample)
         };
         Ok(drafts.into_iter().map(finish).collect())
