@@ -15,12 +15,11 @@ use serde::Serialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 /// What all of them change: a short run of one group of sixteen per step, both halves weighing alike.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 7] = [
     "trainer.steps=15",
     "trainer.warmup_steps=1",
     "trainer.group_size=16",
     "trainer.tasks_per_step=1",
-    "trainer.learning_rate=5e-4",
     "objective.a_und=1",
     "objective.a_gen=1",
     "evaluation.kind=none",

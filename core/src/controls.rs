@@ -97,7 +97,9 @@ impl Control {
         parts.surrogate = None;
         parts.rewards = RewardEnsemble::new(rewards, [("default".to_owned(), weights)].into())?;
         // Always the same: what other tasks would add to the rewards is noise here.
-        let task = parts.tasks.task(0, 0, &Streams::new(seed))?;
+        let mut task = parts.tasks.task(0, 0, &Streams::new(seed))?;
+        // Both halves are looked at.
+        task.generates = true;
         let always = task.clone();
         parts.tasks = Box::new(move |_: u64, _: u64, _: &Streams| Ok(always.clone()));
         let config = TrainerConfig { weight_decay: 0.0, max_idle: 0, ..trainer.clone() };

@@ -18,6 +18,8 @@ fn run(control: Control) -> Outcome {
         "trainer.group_size=12",
         "trainer.images_per_answer=1",
         "trainer.learning_rate=5e-4",
+        "trainer.generation_learning_rate=shared",
+        "policy.trainable=all",
         "sampler.image.timesteps=4",
         "sampler.image.checkpoint_step=1",
         "sampler.image.score_guidance=false",

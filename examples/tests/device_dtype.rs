@@ -17,6 +17,7 @@ fn metrics() -> Vec<Metrics> {
     let short = [
         "trainer.group_size=3",
         "trainer.images_per_answer=1",
+        "data.answer_share=0",
         "objective.denoising_steps=2",
         "trainer.max_attempts=2",
         "sampler.image.timesteps=4",

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Options that make the main job take seconds: one step, few candidates, one concept, hurried images.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 10] = [
     "trainer.steps=1",
     "trainer.warmup_steps=0",
     "trainer.group_size=2",
     "trainer.images_per_answer=1",
+    "data.answer_share=0",
+    "objective.denoising_steps=1",
     "trainer.max_attempts=1",
     "sampler.image.timesteps=2",
     "sampler.image.checkpoint_step=1",

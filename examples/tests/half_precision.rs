@@ -26,6 +26,7 @@ fn config(dtype: &str, more: &[&str]) -> RunConfig {
         "trainer.steps=2",
         "trainer.group_size=4",
         "trainer.images_per_answer=1",
+        "data.answer_share=0",
         "trainer.tasks_per_step=1",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=1",

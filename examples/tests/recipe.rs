@@ -23,6 +23,7 @@ fn config(extra: &[&str]) -> RunConfig {
         "trainer.steps=4",
         "trainer.group_size=3",
         "trainer.images_per_answer=1",
+        "data.answer_share=0",
         "trainer.warmup_steps=1",
         "trainer.max_attempts=2",
         "trainer.checkpoint_every=2",

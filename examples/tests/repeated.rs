@@ -19,6 +19,7 @@ fn planned(folder: &Path, seeds: &[u64]) -> Vec<Planned> {
         "trainer.steps=2",
         "trainer.group_size=2",
         "trainer.images_per_answer=1",
+        "data.answer_share=0",
         "objective.denoising_steps=1",
         "trainer.tasks_per_step=1",
         "trainer.warmup_steps=1",

@@ -503,11 +503,12 @@ fn the_recipe_refuses_in_json_on_standard_output_and_in_words_on_standard_error(
 }
 
 /// Settings of steps that take little time.
-const SHORT: [&str; 9] = [
+const SHORT: [&str; 10] = [
     "data.concepts=['kit']",
     "trainer.tasks_per_step=1",
     "trainer.group_size=2",
     "trainer.images_per_answer=1",
+    "data.answer_share=0",
     "objective.denoising_steps=1",
     "trainer.warmup_steps=0",
     "trainer.max_attempts=1",

@@ -20,6 +20,7 @@ pub fn config(steps: u64, extra: &[&str]) -> RunConfig {
         steps.as_str(),
         "trainer.group_size=3",
         "trainer.images_per_answer=1",
+        "data.answer_share=0",
         "objective.denoising_steps=1",
         "trainer.tasks_per_step=2",
         "trainer.warmup_steps=1",
