@@ -202,6 +202,9 @@ fn the_revealed_recipe_is_the_full_one_with_other_estimators_and_nothing_else() 
         "objective.step_sampling=stratified",
         "objective.credit=causal",
         "objective.advantage=leave_one_out",
+        "data.answer_share=0.667",
+        "trainer.tasks_per_step=6",
+        "trainer.generation_learning_rate=1e-6",
         "trainer.images_per_answer=3",
         "trainer.signal_every=10",
     ];
