@@ -32,6 +32,8 @@ pub use weights::{Loaded, loaded, references};
 use counterpoint_ber as _;
 use counterpoint_der as _;
 use counterpoint_fer as _;
+#[cfg(feature = "judge")]
+use counterpoint_judge as _;
 use counterpoint_showo as _;
 use counterpoint_tier as _;
 use counterpoint_unictokens as _;

@@ -100,8 +100,9 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     );
                 }
                 "controls" => {
-                    let short = ["--only", "constant", "--set", "trainer.steps=4", "--set", "trainer.group_size=2"];
-                    arguments.extend(short.map(str::to_owned));
+                    arguments.extend(["--only", "constant"].map(str::to_owned));
+                    let short = ["trainer.steps=4", "trainer.group_size=2", "trainer.images_per_answer=1"];
+                    arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
                 "custom_policy" | "custom_reward" | "export" | "parity" | "published" | "weights" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),

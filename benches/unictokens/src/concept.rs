@@ -134,8 +134,7 @@ impl ConceptSet {
             )));
         }
         let conditions_file = test.join("t2i_conditions.json");
-        let conditions: Conditions = json::read(&conditions_file)?;
-        let (facts, prompts) = (info.extra_info, conditions.personalized_driven_generation);
+        let (facts, prompts) = (info.extra_info, conditions(&conditions_file)?);
         if facts.len() != prompts.len() {
             return Err(Error::data(format!(
                 "concept <{name}>: expected one reasoning prompt per fact, got {} prompts (personalized_driven_generation \
@@ -193,6 +192,15 @@ impl ConceptSet {
         names.sort_by_key(|n| strsim::levenshtein(n, name));
         let names: Vec<String> = names.iter().map(|n| format!("<{n}>")).collect();
         Error::data(format!("no concept <{name}> in {}; there are: {}", self.root.display(), names.join(", ")))
+    }
+}
+
+/// The reasoning prompts of `t2i_conditions.json`: under their key, or a bare list, whose first entry is the plain photograph and none
+/// of them, as UniCTokens' judge reads it.
+fn conditions(file: &Path) -> Result<Vec<String>> {
+    match json::read(file)? {
+        serde_json::Value::Array(_) => Ok(json::read::<Vec<String>>(file)?.into_iter().skip(1).collect()),
+        _ => Ok(json::read::<Conditions>(file)?.personalized_driven_generation),
     }
 }
 

@@ -293,6 +293,18 @@ fn a_share_of_tasks_is_answered_alone_evenly_and_of_every_kind() {
 }
 
 #[test]
+fn prompts_may_be_a_bare_list_after_the_plain_photograph() {
+    let folder = folder();
+    let path = "concept/test/bo/t2i_conditions.json";
+    write(folder.path(), path, r#"["A photo of <bo>.", "p x", "p y", "p z"]"#);
+    assert_eq!(read(&folder, "bo").unwrap().prompts, ["p x", "p y", "p z"]);
+    write(folder.path(), path, r#"["A photo of <bo>.", "p x"]"#);
+    refused(&folder, "bo", &["got 1 prompts", "3 facts", "t2i_conditions.json"]);
+    write(folder.path(), path, r#"["A photo of <bo>.", 7]"#);
+    refused(&folder, "bo", &["t2i_conditions.json", "[1]", "expected a string"]);
+}
+
+#[test]
 fn wording_can_be_changed() {
     let folder = folder();
     let wording = Wording {

@@ -2,12 +2,13 @@
 //!
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
-//! `TruthEvaluator` does so for a run;
+//! `TruthEvaluator` does so for a run; [`Bleu`] and [`Recognition`] score answers to questions that have no such truth;
 //! [`statistics`] and [`repeated`] say how sure a change is over several runs, [`ablation`] what its parts are worth, and
 //! [`agreement`] how far rewards can be trusted.
 
 pub mod ablation;
 pub mod agreement;
+mod bleu;
 mod cells;
 pub mod dataset;
 mod evaluator;
@@ -15,6 +16,7 @@ pub mod judged;
 pub mod language;
 pub mod metrics;
 mod place;
+mod recognition;
 pub mod render;
 pub mod repeated;
 mod rng;
@@ -25,10 +27,12 @@ pub mod verify;
 
 pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
+pub use bleu::{Bleu, Unit};
 pub use cells::Cells;
 pub use evaluator::TruthEvaluator;
 pub use judged::{Item, Right};
 pub use metrics::{HeldOutTable, Metrics};
+pub use recognition::Recognition;
 pub use render::{Jitter, Renderer};
 pub use repeated::RepeatedTable;
 pub use scene::{Accessory, Colour, Concept, Place, Scene, World};
