@@ -6,8 +6,10 @@ use crate::{Error, ErrorKind, Learner, Result, SegmentKind};
 
 /// Gathers gradients chunk by chunk in a learner: those of both halves together, or each half's by itself.
 pub(super) struct Gathered {
+    apart: bool,
     /// Where halves are apart: which one's gradients the learner holds, and what was taken out of it.
-    apart: Option<(Option<SegmentKind>, Vec<(SegmentKind, GradientsParams)>)>,
+    now: Option<SegmentKind>,
+    taken: Vec<(SegmentKind, GradientsParams)>,
 }
 
 /// The rates of an optimizer step.
@@ -19,18 +21,17 @@ pub(super) struct Rates {
 
 impl Gathered {
     pub(super) fn together() -> Self {
-        Self { apart: None }
+        Self { apart: false, now: None, taken: Vec::new() }
     }
 
     pub(super) fn apart() -> Self {
-        Self { apart: Some((None, Vec::new())) }
+        Self { apart: true, ..Self::together() }
     }
 
     /// To be called before the gradients of a chunk of `kind` are added.
     pub(super) fn turn_to(&mut self, kind: SegmentKind, learner: &mut dyn Learner) -> Result<()> {
-        let Some((now, taken)) = &mut self.apart else { return Ok(()) };
-        if let Some(before) = now.replace(kind).filter(|before| *before != kind) {
-            taken.push((before, learner.take()?));
+        if let Some(before) = self.now.replace(kind).filter(|before| self.apart && *before != kind) {
+            self.taken.push((before, learner.take()?));
         }
         Ok(())
     }
@@ -44,12 +45,13 @@ impl Gathered {
         max_norm: f64,
     ) -> Result<Vec<(Option<SegmentKind>, f64)>> {
         let scale = |norm: f64| (max_norm / (norm + 1e-6)).min(1.0);
-        let Some((last, mut taken)) = self.apart else {
+        if !self.apart {
             let norm = finite_norm(learner)?;
             learner.apply(rates.understanding, scale(norm))?;
             return Ok(vec![(None, norm)]);
-        };
-        if let Some(kind) = last {
+        }
+        let mut taken = self.taken;
+        if let Some(kind) = self.now {
             taken.push((kind, learner.take()?));
         }
         let mut halves = Vec::new();

@@ -26,7 +26,7 @@ use std::sync::Once;
 
 use self::chunk_loss::Old;
 use self::gathered::{Gathered, Rates};
-use self::replay::Batch;
+use self::replay::{Batch, Pass};
 use crate::config::TrainerConfig;
 use crate::metrics::{Metrics, mean_std};
 use crate::rollouts::Drawn;
@@ -223,13 +223,14 @@ impl Updater {
         let (mut all, mut halves) = (Half::default(), BTreeMap::<SegmentKind, Half>::new());
         let (mut norms, mut old) = (BTreeMap::new(), Vec::new());
         for round in 0..rounds {
-            let from = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
-            let (policy, chunk) = (self.policy.as_mut(), self.config.chunk);
+            let old_of_round = if round == 0 { Old::Current { keep: rounds > 1 } } else { Old::Kept(&old) };
+            let pass = Pass { round, old: old_of_round, means: &means };
+            let policy = self.policy.as_mut();
             let mut gathered = match self.config.generation_learning_rate.own() {
                 Some(_) => Gathered::apart(),
                 None => Gathered::together(),
             };
-            let (replayed, kept) = batch.replay(policy, chunk, round, from, &means, &mut gathered, &mut *watch)?;
+            let (replayed, kept) = batch.replay(policy, self.config.chunk, pass, &mut gathered, &mut *watch)?;
             if let Some(reason) = replayed.non_finite {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }

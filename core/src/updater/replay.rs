@@ -48,7 +48,8 @@ pub fn accumulate(
         Cow::Owned(_) => Old::Current { keep: false },
     };
     let mut gathered = Gathered::together();
-    Ok(batch.replay(policy, chunk.into(), 0, old, &means, &mut gathered, &mut unwatched)?.0)
+    let pass = Pass { round: 0, old, means: &means };
+    Ok(batch.replay(policy, chunk.into(), pass, &mut gathered, &mut unwatched)?.0)
 }
 
 /// Log-probabilities of all decisions of `trajectories` as the policy is now, without gradients.
@@ -57,6 +58,16 @@ pub(crate) fn log_probs(policy: &dyn Policy, trajectories: Vec<Trajectory>, chun
     let advantages = vec![0.0; trajectories.len()];
     let group = [Group::new(0, trajectories, advantages)];
     Ok(Batch::new(&objective, &group, None, &told)?.log_probs(policy, chunk)?.concat())
+}
+
+/// One of the updates from a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'a> {
+    /// Its number.
+    pub(super) round: usize,
+    pub(super) old: Old<'a>,
+    /// The old mean log-probabilities of the trajectories, where the objective's ratio is that of sequences.
+    pub(super) means: &'a [f64],
 }
 
 /// What an update replays.
@@ -92,15 +103,12 @@ impl<'a> Batch<'a> {
         Self { importance_cap: cap, ..self }
     }
 
-    /// Gathers the gradients of one update; also the scores that `old` says to keep, item by item. `means` are the old
-    /// mean log-probabilities of the trajectories, where the objective's ratio is that of sequences.
+    /// Gathers the gradients of one update; also the scores that `pass.old` says to keep, item by item.
     pub(super) fn replay(
         &self,
         policy: &mut dyn Policy,
         chunk: Chunk,
-        round: usize,
-        old: Old<'_>,
-        means: &[f64],
+        Pass { round, old, means }: Pass<'_>,
         gathered: &mut Gathered,
         watch: Watch<'_>,
     ) -> Result<(Replayed, Vec<Vec<f32>>)> {

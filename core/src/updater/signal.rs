@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::chunk_loss::Old;
 use super::gathered::Gathered;
 use super::items::Item;
-use super::replay::Batch;
+use super::replay::{Batch, Pass};
 use super::{BatchDraw, Group, Updater};
 use crate::event::unwatched;
 use crate::metrics::Metrics;
@@ -54,10 +54,10 @@ impl Updater {
             let batch = Batch::new(self.objective.as_ref(), groups, Some(draw), &self.told)?
                 .only(|item| of_kind(item) && cut.contains(&unit(item)))
                 .weighted(self.config.importance_cap.limit());
-            let (old, means) = (Old::Current { keep: false }, vec![0.0; trajectories.len()]);
+            let means = vec![0.0; trajectories.len()];
+            let pass = Pass { round: 0, old: Old::Current { keep: false }, means: &means };
             let (policy, mut gathered) = (self.policy.as_mut(), Gathered::together());
-            let (replayed, _) =
-                batch.replay(policy, self.config.chunk, 0, old, &means, &mut gathered, &mut unwatched)?;
+            let (replayed, _) = batch.replay(policy, self.config.chunk, pass, &mut gathered, &mut unwatched)?;
             if let Some(reason) = replayed.non_finite {
                 return Err(Error::new(ErrorKind::NonFinite, reason));
             }

@@ -135,7 +135,8 @@ mod tests {
             change(&mut config);
             config.resolve(|_| None).unwrap_err().to_string()
         };
-        let cases: [(fn(&mut EndpointConfig), &str); 6] = [
+        type Change = fn(&mut EndpointConfig);
+        let cases: [(Change, &str); 6] = [
             (|c| c.base_url = None, "OPENAI_BASE_URL"),
             (|c| c.model = None, "OPENAI_MODEL"),
             (|c| c.base_url = Some("localhost:80".into()), "http://HOST"),
