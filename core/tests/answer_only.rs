@@ -5,9 +5,11 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{ToyPolicy, ToySampler, VOCABULARY, changed, config, each, parts, stateful, taste, trainer, weights};
+use common::{
+    ToyPolicy, ToySampler, VOCABULARY, changed, config, each, parts, resumes_bit_for_bit, stateful, steps, taste,
+    trainer,
+};
 use counterpoint::config::TrainerConfig;
-use counterpoint::metrics::Metrics;
 use counterpoint::{
     Candidate, ErrorKind, Event, GroupFilter, GroupOutcome, Parts, Result, RewardEnsemble, Rollout, Score, SegmentKind,
     Streams, Task, Trainer, Trajectory, TypedSampler, one_shot,
@@ -37,10 +39,6 @@ fn run() -> (Parts, TrainerConfig) {
         p.rewards = judges();
     });
     (parts, TrainerConfig { images_per_answer: 2, group_size: 6, ..config })
-}
-
-fn steps(trainer: &mut Trainer, n: usize) -> Vec<Metrics> {
-    (0..n).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
 }
 
 type Seen = Arc<Mutex<Vec<(bool, Vec<Trajectory>, Vec<Option<f64>>)>>>;
@@ -119,20 +117,7 @@ fn a_filter_is_not_asked_about_them() {
 
 #[test]
 fn a_run_with_them_resumes_bit_for_bit() {
-    let folder = tempfile::tempdir().unwrap();
-    let (all, settings) = run();
-    let mut whole = trainer(all, settings);
-    let expected = steps(&mut whole, 4);
-    let (first, settings) = run();
-    let mut part = trainer(first, settings).with_folder(folder.path());
-    let mut got = steps(&mut part, 2);
-    part.save().unwrap();
-    drop(part);
-    let (second, settings) = run();
-    let mut part = trainer(second, settings).with_folder(folder.path());
-    part.resume(&folder.path().join("checkpoints/step-000002")).unwrap();
-    got.extend(steps(&mut part, 2));
-    assert_eq!((got, weights(&mut part)), (expected, weights(&mut whole)));
+    resumes_bit_for_bit("answers alone", run);
 }
 
 #[test]

@@ -5,7 +5,10 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Faults, ToyPolicy, ToySampler, alone, changed, config, each, parts, stateful, taste, trainer, weights};
+use common::{
+    Faults, ToyPolicy, ToySampler, alone, changed, config, each, parts, resumes_bit_for_bit, stateful, taste, trainer,
+    weights,
+};
 use counterpoint::config::{ImportanceCap, TrainerConfig};
 use counterpoint::objective::{Advantage, Remask};
 use counterpoint::updater::{BatchDraw, accumulate};
@@ -166,29 +169,11 @@ fn variants() -> Vec<(&'static str, SyncGrpoConfig)> {
 #[test]
 fn every_variant_runs_and_resumes_bit_for_bit() {
     for (name, objective) in variants() {
-        let make = || {
+        resumes_bit_for_bit(name, || {
             let (parts, config) = stateful();
             let parts = changed(parts, |p| p.objective = Box::new(objective.clone().init().unwrap()));
             (parts, TrainerConfig { images_per_answer: 2, signal_every: 2, ..config })
-        };
-        let steps = |trainer: &mut Trainer, n: usize| -> Vec<_> {
-            (0..n).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
-        };
-        let (all, settings) = make();
-        let mut whole = trainer(all, settings);
-        let expected = steps(&mut whole, 5);
-        let folder = tempfile::tempdir().unwrap();
-        let (first, settings) = make();
-        let mut part = trainer(first, settings).with_folder(folder.path());
-        let mut got = steps(&mut part, 2);
-        part.save().unwrap();
-        drop(part);
-        let (second, settings) = make();
-        let mut part = trainer(second, settings).with_folder(folder.path());
-        part.resume(&folder.path().join("checkpoints/step-000002")).unwrap();
-        got.extend(steps(&mut part, 3));
-        assert_eq!(got, expected, "{name}");
-        assert_eq!(weights(&mut part), weights(&mut whole), "{name}");
+        });
     }
 }
 

@@ -151,3 +151,28 @@ pub fn weights(trainer: &mut Trainer) -> Vec<u32> {
     let policy: &dyn std::any::Any = trainer.policy();
     policy.downcast_ref::<ToyPolicy>().unwrap().parameters().into_iter().map(f32::to_bits).collect()
 }
+
+/// Runs `n` steps: the metrics of each, timings aside.
+pub fn steps(trainer: &mut Trainer, n: usize) -> Vec<counterpoint::metrics::Metrics> {
+    (0..n).map(|_| trainer.step().unwrap().metrics.without_timings()).collect()
+}
+
+/// Five steps of what `make` makes, and the same interrupted after two: metrics and parameters are equal, bit for bit.
+pub fn resumes_bit_for_bit(name: &str, make: impl Fn() -> (Parts, TrainerConfig)) {
+    let made = || {
+        let (parts, settings) = make();
+        trainer(parts, settings)
+    };
+    let mut whole = made();
+    let expected = steps(&mut whole, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let mut part = made().with_folder(folder.path());
+    let mut got = steps(&mut part, 2);
+    part.save().unwrap();
+    drop(part);
+    let mut part = made().with_folder(folder.path());
+    part.resume(&folder.path().join("checkpoints/step-000002")).unwrap();
+    got.extend(steps(&mut part, 3));
+    assert_eq!(got, expected, "{name}");
+    assert_eq!(weights(&mut part), weights(&mut whole), "{name}");
+}
