@@ -112,6 +112,11 @@ impl ConceptSet {
         &self.names
     }
 
+    /// The folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Reads the concept `name`, with or without angle brackets. Images are only looked for, not decoded.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! concept/train/<name>/0.png ...     reference images, also .jpg and .jpeg
 //!                      info.json     class, info, extra_info (the facts), num_testing_info
 //!                      conversations.json   per image, pairs of query and answer
+//!                      positive_recognitions.json, random_recognitions.json, cropped/   for personalisation
 //! concept/test/<name>/0.png ...      held-out images
 //!                     vqa.json       per held-out image, pairs of query and answer
 //!                     t2i_conditions.json   personalized_driven_generation: prompt k fits fact k
@@ -18,6 +19,7 @@ mod concept;
 mod config;
 mod evaluator;
 mod json;
+mod lessons;
 mod pathway;
 mod picture;
 mod tasks;
@@ -27,6 +29,7 @@ pub use classes::{ClassRule, ClassRules};
 pub use concept::{Concept, ConceptSet, Exchange};
 pub use config::{KIND, PersonalTasksConfig};
 pub use evaluator::{HeldOut, held_out};
+pub use lessons::Lessons;
 pub use pathway::{Pathway, concept_of};
 pub use picture::Picture;
 pub use tasks::{PersonalTasks, Split};

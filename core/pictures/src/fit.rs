@@ -11,16 +11,32 @@ use crate::{Filter, Pixels, resize};
 ///
 /// An image without pixels, and `side` 0, give `image` as it is.
 pub fn fit(image: &RgbImage, side: u32) -> RgbImage {
-    let (width, height) = image.dimensions();
-    if (width, height) == (side, side) || width == 0 || height == 0 || side == 0 {
+    if image.dimensions() == (side, side) {
         return image.clone();
     }
-    let (short, long) = (width.min(height), width.max(height));
-    let other = (u64::from(side) * u64::from(long) / u64::from(short)) as usize;
-    let side = side as usize;
-    let resized = if width <= height { [side, other] } else { [other, side] };
-    let window = resized.map(|length| {
-        let start = half_even(length - side);
+    cut_out(image, side, side, [half_even, half_even])
+}
+
+/// `image` with its short side resized to `short` pixels, of which `side` x `side` are cut out at the place `at`: shares in [0, 1]
+/// of what is left over across and down. As torchvision's `Resize(short, BICUBIC)` and `RandomCrop(side)`, whose place is
+/// uniform.
+///
+/// An image without pixels, a `side` of 0 and one larger than `short` give `image` as it is.
+pub fn cut(image: &RgbImage, side: u32, short: u32, at: [f32; 2]) -> RgbImage {
+    let place = |share: f32| move |left: usize| ((share * (left + 1) as f32) as usize).min(left);
+    cut_out(image, side, short, at.map(place))
+}
+
+fn cut_out(image: &RgbImage, side: u32, short: u32, place: [impl Fn(usize) -> usize; 2]) -> RgbImage {
+    let (width, height) = image.dimensions();
+    if width == 0 || height == 0 || side == 0 || side > short {
+        return image.clone();
+    }
+    let long = (u64::from(short) * u64::from(width.max(height)) / u64::from(width.min(height))) as usize;
+    let (side, short) = (side as usize, short as usize);
+    let resized = if width <= height { [short, long] } else { [long, short] };
+    let window = [0, 1].map(|axis: usize| {
+        let start = place[axis](resized[axis] - side);
         start..start + side
     });
     let source = Pixels { bytes: image.as_raw(), width: width as usize, height: height as usize };

@@ -4,5 +4,5 @@
 mod fit;
 mod resample;
 
-pub use fit::fit;
+pub use fit::{cut, fit};
 pub use resample::{Filter, Pixels, resize};

@@ -151,6 +151,8 @@ pub trait Learner: Send {
 pub struct OptimizerConfig {
     /// Decay rates of the first and second moment, each in [0, 1).
     pub betas: [f64; 2],
+    /// What is added to the root of the second moment, above 0.
+    pub epsilon: f64,
     /// Decoupled weight decay, at least 0.
     pub weight_decay: f64,
     /// Which parameters it is for.
@@ -162,9 +164,15 @@ pub struct OptimizerConfig {
 }
 
 impl Default for OptimizerConfig {
-    /// Moments of 0.9 and 0.999, no weight decay, one optimizer.
+    /// Moments of 0.9 and 0.999, epsilon 1e-8, no weight decay, one optimizer.
     fn default() -> Self {
-        Self { betas: [0.9, 0.999], weight_decay: 0.0, decay_scope: DecayScope::default(), per_half: false }
+        Self {
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            decay_scope: DecayScope::default(),
+            per_half: false,
+        }
     }
 }
 
@@ -439,7 +447,7 @@ fn optimizer_of<M: Module>(module: &M, settings: &OptimizerConfig) -> ModuleOpti
     let adam_w = AdamWConfig::new()
         .with_beta_1(settings.betas[0] as f32)
         .with_beta_2(settings.betas[1] as f32)
-        .with_epsilon(1e-8);
+        .with_epsilon(settings.epsilon as f32);
     let decaying = adam_w.clone().with_weight_decay(settings.weight_decay as f32).init();
     match settings.decay_scope {
         DecayScope::All => decaying,

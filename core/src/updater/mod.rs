@@ -68,6 +68,7 @@ impl Updater {
         config.validate()?;
         policy.learner().configure(&OptimizerConfig {
             betas: config.betas,
+            epsilon: OptimizerConfig::default().epsilon,
             weight_decay: config.weight_decay,
             decay_scope: config.decay_scope,
             per_half: config.generation_learning_rate.own().is_some(),

@@ -1,4 +1,4 @@
-//! The concept tokens' rows of embedding and output head as parameters of their own, laid over a frozen base.
+//! Concept tokens' rows of embedding and output head as parameters of their own, laid over a frozen base.
 
 use burn::module::{Module, Param};
 use burn::tensor::module::{embedding, linear};
@@ -27,6 +27,15 @@ impl ConceptRows {
             Param::from_data(rows.into_data(), &device)
         }
         Self { embed_tokens: own(embed), head_weight: own(weight), head_bias: own(bias), first }
+    }
+
+    /// Embedding `[H]`, head weight `[H]` and head bias `[1]` of the first of them.
+    pub(crate) fn first_row(&self) -> [Tensor<1>; 3] {
+        [
+            self.embed_tokens.val().narrow(0, 0, 1).squeeze_dim(0),
+            self.head_weight.val().narrow(1, 0, 1).squeeze_dim(1),
+            self.head_bias.val().narrow(0, 0, 1),
+        ]
     }
 
     fn count(&self) -> usize {

@@ -186,12 +186,12 @@ impl ConceptTokens {
             (PARTS[1], &self.lm_head_weight, vec![rows, width]),
             (PARTS[2], &self.lm_head_bias, vec![rows]),
         ] {
-            let Concept { name, understanding, generation } = &self.concept;
+            let Concept { name, understanding, generation, perception } = &self.concept;
             if data.shape().to_vec() != expected {
                 return Err(Error::weights(format!(
                     "{part}: expected shape {expected:?} (concept {name}: the name, {understanding} tokens for \
-                     understanding and {generation} for generation), got {:?}; give `understanding` and `generation` as \
-                     they were in training",
+                     understanding, {generation} for generation and {perception} of the third stage), got {:?}; give \
+                     `understanding`, `generation` and `perception` as they were in training",
                     data.shape().to_vec()
                 )));
             }

@@ -11,7 +11,8 @@ pub const UNDERSTANDING_TOKENS: usize = 16;
 pub const GENERATION_TOKENS: usize = 8;
 
 /// A personal concept: the token `<name>`, then `<name_0>` to `<name_{K-1}>` for understanding, then
-/// `<name_K>` to `<name_{K+M-1}>`. Understanding is shown the first K, generation all K + M.
+/// `<name_K>` to `<name_{K+M-1}>` for generation, then those of UniCTokens' third stage, to `<name_{K+M+P-1}>`. Understanding is
+/// shown the first K and the last P, generation the first K + M.
 ///
 /// UniCTokens calls the soft tokens `<token_0>`, `<token_1>`, .. and so has one concept at a time; its files hold no
 /// names. Here they carry the name of their concept, so that several can be loaded at once.
@@ -27,6 +28,14 @@ pub struct Concept {
     /// M.
     #[serde(default = "generation_tokens")]
     pub generation: usize,
+    /// P.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub perception: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(crate) fn understanding_tokens() -> usize {
@@ -40,12 +49,12 @@ pub(crate) fn generation_tokens() -> usize {
 impl Concept {
     /// A concept with UniCTokens' numbers of tokens.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), understanding: UNDERSTANDING_TOKENS, generation: GENERATION_TOKENS }
+        Self { name: name.into(), understanding: UNDERSTANDING_TOKENS, generation: GENERATION_TOKENS, perception: 0 }
     }
 
-    /// Tokens in all: `1 + K + M`.
+    /// Tokens in all: `1 + K + M + P`.
     pub fn tokens(&self) -> usize {
-        1 + self.understanding + self.generation
+        1 + self.understanding + self.generation + self.perception
     }
 
     /// The token of the name, `<name>`.
@@ -55,7 +64,11 @@ impl Concept {
 
     /// The first `count` soft tokens in a row.
     pub(crate) fn soft(&self, count: usize) -> String {
-        (0..count).map(|k| format!("<{}_{k}>", self.name)).collect()
+        self.soft_of(0..count)
+    }
+
+    fn soft_of(&self, tokens: std::ops::Range<usize>) -> String {
+        tokens.map(|k| format!("<{}_{k}>", self.name)).collect()
     }
 
     /// All its tokens, in the order of their ids.
@@ -66,12 +79,14 @@ impl Concept {
 
     /// What a question about the concept begins with: `<name> is <name_0>..<name_{K-1}>.` and a line feed.
     pub(crate) fn statement(&self) -> String {
-        format!("{} is {}.\n", self.token(), self.soft(self.understanding))
+        let last = self.tokens() - 1;
+        let perceived = self.soft_of(last - self.perception..last);
+        format!("{} is {}{perceived}.\n", self.token(), self.soft(self.understanding))
     }
 
-    /// What stands for the name in a prompt: all soft tokens, a space, and the name.
+    /// What stands for the name in a prompt: its tokens for understanding and generation, a space, and the name.
     pub(crate) fn expansion(&self) -> String {
-        format!("{} {}", self.soft(self.tokens() - 1), self.token())
+        format!("{} {}", self.soft(self.understanding + self.generation), self.token())
     }
 }
 
@@ -151,7 +166,7 @@ pub(crate) fn validate(concepts: &[Concept], tokens: usize) -> Result<()> {
                  {name:?}"
             )));
         }
-        if concept.understanding + concept.generation > 1024 {
+        if concept.tokens() > 1025 {
             return Err(Error::config(format!("concept {name}: expected at most 1024 soft tokens")));
         }
         if let Some(token) = concept.names().into_iter().find(|token| !taken.insert(token.clone())) {

@@ -21,6 +21,7 @@ mod magvit;
 mod memory;
 mod omni;
 mod peft;
+pub mod personalisation;
 mod phi;
 pub mod picture;
 mod policy;

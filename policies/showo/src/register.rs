@@ -17,6 +17,9 @@ use crate::{
 const IMAGE_TOKENIZER: &str = "hf:showlab/magvitv2";
 const TOKENIZER: &str = "hf:microsoft/phi-1_5";
 
+/// The list of concepts in a folder of `policy.personalised`.
+const PERSONALISED: &str = "concepts.json";
+
 /// What is needed of the repositories of the decoder, the image tokenizer and the text tokenizer.
 const MODEL_FILES: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS]);
 const IMAGE_TOKENIZER_FILES: Files = Files::new(&[Need::WEIGHTS, Need::optional(&[&["config.json"]])]);
@@ -40,6 +43,9 @@ struct Settings {
     /// Concepts to insert.
     #[serde(default)]
     concepts: Vec<ConceptSettings>,
+    /// A folder that `personalize` wrote, or its `concepts.json`: its concepts are inserted as they were learned, those of
+    /// `concepts` with the same names among them.
+    personalised: Option<PathBuf>,
     /// What is trained.
     #[serde(default)]
     trainable: Trainable,
@@ -69,6 +75,8 @@ struct ConceptSettings {
     seed: Option<u64>,
     understanding: Option<usize>,
     generation: Option<usize>,
+    #[serde(default)]
+    perception: usize,
 }
 
 impl Settings {
@@ -118,7 +126,15 @@ impl Settings {
             return Err(Error::weights(missing.join("; ")));
         };
         let mut files = ModelFiles::found(model, image.as_deref(), text.as_deref())?;
-        for concept in &self.concepts {
+        if let Some(folder) = &self.personalised {
+            let path = context.resolve(folder);
+            let list = if path.is_dir() { path.join(PERSONALISED) } else { path };
+            files.concepts.extend(ConceptFiles::listed_in(&list).map_err(|e| e.at("policy.personalised"))?);
+        }
+        let learned: Vec<String> = files.concepts.iter().map(|concept| concept.name.clone()).collect();
+        for concept in
+            self.concepts.iter().filter(|concept| self.personalised.is_none() || !learned.contains(&concept.name))
+        {
             concept.add_to(&mut files, context).map_err(|e| e.at(format!("policy.concepts {}", concept.name)))?;
         }
         Ok(files)
@@ -129,17 +145,17 @@ impl ConceptSettings {
     fn add_to(&self, files: &mut ModelFiles, context: &BuildContext) -> Result<()> {
         let understanding = self.understanding.unwrap_or(UNDERSTANDING_TOKENS);
         let generation = self.generation.unwrap_or(GENERATION_TOKENS);
-        let name = self.name.clone();
+        let (name, perception) = (self.name.clone(), self.perception);
         let from = [self.words.is_some(), self.images.is_some(), self.seed.is_some()];
         let others = from.into_iter().filter(|given| *given).count();
         match (&self.files, self.epoch) {
             (Some(folder), Some(epoch)) if others == 0 => {
                 let folder = context.resolve(Path::new(folder));
-                files.concepts.push(ConceptFiles { name, files: folder, epoch, understanding, generation });
+                files.concepts.push(ConceptFiles { name, files: folder, epoch, understanding, generation, perception });
                 Ok(())
             }
             (None, None) if others <= 1 => {
-                let concept = Concept { name, understanding, generation };
+                let concept = Concept { name, understanding, generation, perception };
                 let images = self.images.iter().flatten().map(|path| context.resolve(path)).collect();
                 let (words, seed) = (self.words.clone(), self.seed.unwrap_or(0));
                 files.fresh.push(FreshConcept { concept, words, images, seed });

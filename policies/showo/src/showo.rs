@@ -1,6 +1,7 @@
 //! The Show-o model: one decoder over text and image tokens.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ use crate::tape::Tape;
 #[derive(Module, Debug)]
 pub struct Showo {
     showo: PhiForCausalLm,
-    /// Present while the concept tokens alone are trained.
-    concept_tokens: Option<ConceptRows>,
+    /// Present while concept tokens alone are trained: consecutive ids in each.
+    concept_tokens: Vec<ConceptRows>,
     mm_projector: Projector,
     #[module(skip)]
     phi: PhiConfig,
@@ -49,7 +50,7 @@ impl ShowoConfig {
         self.validate()?;
         Ok(Showo {
             showo: PhiForCausalLm::init(&self.phi, self.vocab_size, device),
-            concept_tokens: None,
+            concept_tokens: Vec::new(),
             mm_projector: match self.w_clip_vit {
                 true => projector::init(self.clip_width, self.phi.hidden_size, device),
                 false => Projector::new(),
@@ -157,7 +158,7 @@ impl Showo {
     #[must_use]
     pub fn merged(&self) -> Self {
         let mut merged = self.valid().materialize();
-        if let Some(rows) = merged.concept_tokens.take() {
+        for rows in std::mem::take(&mut merged.concept_tokens) {
             let PhiForCausalLm { model: PhiModel { embed_tokens, .. }, lm_head } = &mut merged.showo;
             if let Some(old) = lm_head.bias.take() {
                 let (embed, weight, bias) = rows.merge(embed_tokens.weight.val(), lm_head.weight.val(), old.val());
@@ -169,11 +170,11 @@ impl Showo {
         merged
     }
 
-    /// This model with its concept tokens' rows as trainable parameters beside the rest.
+    /// This model with all its concept tokens' rows as trainable parameters beside the rest.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) when the model has no concept tokens.
-    pub(crate) fn with_concept_rows(mut self, config: &ShowoConfig) -> Result<Self> {
+    pub(crate) fn with_concept_rows(self, config: &ShowoConfig) -> Result<Self> {
         let count = config.num_concept_tokens;
         if count == 0 {
             return Err(Error::config(
@@ -181,16 +182,38 @@ impl Showo {
                  `all`, `decoder` or `lora`, or give the model some",
             ));
         }
+        let end = config.text_vocab_size;
+        self.with_trainable_rows(&[end - count..end])
+    }
+
+    /// This model with the rows of these ids as trainable parameters beside the rest.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when the head has no bias.
+    pub(crate) fn with_trainable_rows(mut self, ids: &[Range<usize>]) -> Result<Self> {
         let PhiForCausalLm { model, lm_head } = &self.showo;
-        let bias = lm_head.bias.as_ref().ok_or_else(no_bias)?;
-        let first = config.text_vocab_size - count;
-        self.concept_tokens = Some(ConceptRows::new(
-            first,
-            model.embed_tokens.weight.val().narrow(0, first, count).cast(DType::F32),
-            lm_head.weight.val().narrow(1, first, count).cast(DType::F32),
-            bias.val().narrow(0, first, count),
-        ));
+        let bias = lm_head.bias.as_ref().ok_or_else(no_bias)?.val();
+        let (embed, head) = (model.embed_tokens.weight.val(), lm_head.weight.val());
+        let rows = ids.iter().map(|ids| {
+            let (first, count) = (ids.start, ids.len());
+            ConceptRows::new(
+                first,
+                embed.clone().narrow(0, first, count).cast(DType::F32),
+                head.clone().narrow(1, first, count).cast(DType::F32),
+                bias.clone().narrow(0, first, count),
+            )
+        });
+        self.concept_tokens = rows.collect();
         Ok(self)
+    }
+
+    /// Embedding `[H]`, head weight `[H]` and head bias `[1]` of the first token whose rows are trained.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when no rows are.
+    pub(crate) fn first_trainable_row(&self) -> Result<[Tensor<1>; 3]> {
+        let first = self.concept_tokens.first().map(ConceptRows::first_row);
+        first.ok_or_else(|| Error::contract("expected a model whose concept tokens are trained, got another"))
     }
 
     /// Hidden states of whole sequences.
@@ -208,10 +231,7 @@ impl Showo {
     /// `[B, L]` to `[B, L, H]`.
     pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let embedded = self.showo.model.embed_tokens.forward(ids.clone());
-        match &self.concept_tokens {
-            Some(rows) => rows.embed(ids, embedded.cast(DType::F32)),
-            None => embedded,
-        }
+        self.concept_tokens.iter().fold(embedded, |embedded, rows| rows.embed(ids.clone(), embedded.cast(DType::F32)))
     }
 
     /// Embeddings of the features of a CLIP tower (the last layer but one of ViT-L/14 at 336 pixels, its class token left
@@ -311,10 +331,7 @@ impl Showo {
 
     /// The base's scores over the ids from `start` on, with those of the concept tokens where they are trained.
     fn overlaid(&self, hidden: Tensor<3>, logits: Tensor<3>, start: usize) -> Tensor<3> {
-        match &self.concept_tokens {
-            Some(rows) => rows.score(hidden, logits, start),
-            None => logits,
-        }
+        self.concept_tokens.iter().fold(logits, |logits, rows| rows.score(hidden.clone(), logits, start))
     }
 
     /// The same model, with or without the backend's one operation for attention (see

@@ -168,6 +168,14 @@ impl TextTokenizer {
         self.with_soft(&self.question_template.replace("{question}", &(statements + &question)))
     }
 
+    /// Token ids of an answer, as it follows a question: concepts by their names alone.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_answer(&self, answer: &str) -> Result<Vec<u32>> {
+        self.pieces(&format!(" {}", answer.trim()))
+    }
+
     /// UniCTokens' `<token_0>`, .. under the name of the only concept.
     fn renamed(&self, text: &str) -> String {
         match &self.concepts[..] {

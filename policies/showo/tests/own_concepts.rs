@@ -19,7 +19,7 @@ fn photographs() -> PathBuf {
 fn with(names: &[&str], images: &[&str]) -> ShowoPolicy {
     let mut files = ModelFiles::in_folder(&tiny()).unwrap();
     for name in names {
-        let concept = Concept { name: (*name).to_owned(), understanding: 2, generation: 1 };
+        let concept = Concept { name: (*name).to_owned(), understanding: 2, generation: 1, perception: 0 };
         let images = images.iter().map(|image| photographs().join(image)).collect();
         files.fresh.push(FreshConcept { concept, words: Some(vec!["ball".to_owned()]), images, seed: 0 });
     }

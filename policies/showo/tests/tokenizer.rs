@@ -104,7 +104,8 @@ fn concepts_are_written_as_unictokens_does() {
 fn several_concepts_follow_each_other() {
     let dir = copied(&FILES);
     let plain = config(dir.path());
-    let small = |name: &str, understanding, generation| Concept { name: name.into(), understanding, generation };
+    let small =
+        |name: &str, understanding, generation| Concept { name: name.into(), understanding, generation, perception: 0 };
     let config = plain.with_concepts(&[small("bo", 2, 1), small("ada", 1, 0)]).unwrap();
     let tokenizer = TextTokenizer::load(dir.path(), &config).unwrap();
     let first = plain.text_vocab_size as u32;

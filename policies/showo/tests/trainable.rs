@@ -87,7 +87,7 @@ fn gradients_of_the_concept_tokens_are_rows_of_the_full_ones_of_torch() {
     assert_close("loss", &[loss], &torch["concept.loss"].1, 1e-5);
     let [count, width] = torch["concept.embed_tokens"].0[..] else { panic!() };
     for name in ["embed_tokens", "head_weight", "head_bias"] {
-        let gradient = policy.module_learner().gradient(&format!("concept_tokens.{name}")).unwrap();
+        let gradient = policy.module_learner().gradient(&format!("concept_tokens.0.{name}")).unwrap();
         // Linear weights are transposed in PyTorch.
         let gradient = match name {
             "head_weight" => gradient.reshape([width, count]).transpose().reshape([-1]),

@@ -40,6 +40,7 @@ impl ShowoPolicy {
                 epoch: EPOCH,
                 understanding: concept.understanding,
                 generation: concept.generation,
+                perception: concept.perception,
             });
         }
         let (base, model) = match config.concepts.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use counterpoint::{Error, Result};
+use counterpoint::{Error, Result, file};
 use counterpoint_weights::FILE_NAMES;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,12 +61,35 @@ pub struct ConceptFiles {
     /// Further soft tokens for generation.
     #[serde(default = "generation_tokens")]
     pub generation: usize,
+    /// Soft tokens of UniCTokens' third stage.
+    #[serde(default)]
+    pub perception: usize,
 }
 
 impl ConceptFiles {
+    /// The concepts that a JSON file lists (`concept_files`), their folders relative to it: an exported model's `config.json`, or
+    /// the `concepts.json` of [`list`](Self::list).
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the file when it cannot be read or its entries are not such concepts.
+    pub fn listed_in(path: &Path) -> Result<Vec<Self>> {
+        concepts(path)
+    }
+
+    /// Lists `concepts`, whose folders are relative to it, in a JSON file.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be written.
+    pub fn list(path: &Path, concepts: &[Self]) -> Result<()> {
+        let text = serde_json::to_string_pretty(&listed(concepts)?)
+            .map_err(|e| Error::config("cannot write the concepts as JSON").with_source(e))?;
+        file::replace(path, text.as_bytes())
+    }
+
     /// The concept whose tokens these are.
     pub fn concept(&self) -> Concept {
-        Concept { name: self.name.clone(), understanding: self.understanding, generation: self.generation }
+        let Self { name, understanding, generation, perception, .. } = self.clone();
+        Concept { name, understanding, generation, perception }
     }
 }
 

@@ -60,6 +60,7 @@ impl Folder {
             epoch: 15,
             understanding: 16,
             generation: 8,
+            perception: 0,
         });
         files
     }
