@@ -12,7 +12,8 @@ use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Judged, Result, device};
 use counterpoint_examples::{
-    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, run_if_child, show_warnings, stop_on_signals,
+    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, keep_pages, report_runs, run_if_child, show_warnings,
+    stop_on_signals,
 };
 use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
@@ -64,6 +65,7 @@ struct AblateArgs {
 }
 
 fn main() -> ExitCode {
+    keep_pages();
     run_if_child();
     let args = AblateArgs::parse();
     let progress = Progress::new(args.recipe.output());

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use counterpoint::controls::{Control, Outcome};
 use counterpoint::{Error, Result, SyncGrpoConfig, device};
-use counterpoint_examples::{Progress, RecipeArgs, parts, show_warnings};
+use counterpoint_examples::{Progress, RecipeArgs, keep_pages, parts, show_warnings};
 use serde::Serialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
@@ -39,6 +39,7 @@ struct ControlArgs {
 }
 
 fn main() -> ExitCode {
+    keep_pages();
     let args = ControlArgs::parse();
     let progress = Progress::new(args.recipe.output());
     show_warnings(&progress);

@@ -73,7 +73,9 @@ fn run(args: &Args) -> Result<()> {
     let context = BuildContext::new(counterpoint::device::named("flex")?, base);
     let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
     if let Some(checkpoint) = &args.checkpoint {
-        policy.module_learner().load(Reader::open(checkpoint)?.dir())?;
+        let learner = policy.module_learner();
+        learner.configure(&config.trainer.optimizer());
+        learner.load(Reader::open(checkpoint)?.dir())?;
     }
     policy.export(&args.out, args.dtype.map(FloatDType::from))?;
     println!("{}", args.out.display());

@@ -19,7 +19,7 @@ use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
 use counterpoint::{Error, Journal, Result, StopToken, device};
-use counterpoint_examples::{OutputMode, Progress, RunFolder, report_runs, stop_on_signals};
+use counterpoint_examples::{OutputMode, Progress, RunFolder, keep_pages, report_runs, stop_on_signals};
 use counterpoint_report::Arm;
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
 use counterpoint_showo::{Concept, ConceptFiles, ConceptTokens, Precision, ShowoPolicy};
@@ -161,6 +161,7 @@ fn caption() -> String {
 }
 
 fn main() -> ExitCode {
+    keep_pages();
     let args = Args::parse();
     let mode = match (args.quiet, args.json) {
         (_, true) => OutputMode::Json,
@@ -273,9 +274,8 @@ fn train(
 /// The config file, as it is and read.
 fn read(path: &Path) -> Result<(String, Config)> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-    let table: Table = text
-        .parse()
-        .map_err(|e: toml::de::Error| Error::config(format!("{}: not valid TOML: {e}", path.display())))?;
+    let table: Table =
+        text.parse().map_err(|e: toml::de::Error| Error::config(format!("{}: not valid TOML: {e}", path.display())))?;
     let config: Config = typed("", &table).map_err(|e| e.at(path.display()))?;
     if !config.data.caption.contains("{concept}") {
         let caption = &config.data.caption;
@@ -316,7 +316,8 @@ fn grown(name: &str, stage: Stage, tokens: Tokens) -> Concept {
 fn lessons(set: &ConceptSet, name: &str, caption: &str) -> Result<Lessons> {
     let lessons = set.lessons(name)?;
     let caption = caption.replace("{concept}", &format!("<{}>", name.trim_matches(['<', '>'])));
-    let captioned = lessons.painted.iter().map(|photo| Ok(Captioned { image: photo.load()?, caption: caption.clone() }));
+    let captioned =
+        lessons.painted.iter().map(|photo| Ok(Captioned { image: photo.load()?, caption: caption.clone() }));
     let asked = lessons.asked.iter().map(|(photo, exchange)| {
         Ok(Asked { image: photo.load()?, question: exchange.query.clone(), answer: exchange.answer.clone() })
     });

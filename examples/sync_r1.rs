@@ -10,7 +10,7 @@ use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, run_if_child,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, keep_pages, report_runs, run_if_child,
     show_warnings, stop_on_signals,
 };
 use counterpoint_report::Arm;
@@ -23,6 +23,7 @@ const AGREEMENT: &str =
     "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
+    keep_pages();
     run_if_child();
     let args = RecipeArgs::parse();
     let progress = Progress::new(args.output());

@@ -136,3 +136,31 @@ fn a_wrong_setting_is_refused_with_its_key() {
     let message = refused("{ lora = { targets = [\"fc3\"] } }");
     assert!(message.contains("fc3") && message.contains("known: q_proj"), "{message}");
 }
+
+/// What a run of the default leaves, an optimizer for each half among it, becomes the originals' files.
+#[test]
+fn a_checkpoint_of_the_recipe_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("{ lora = { rank = 2, alpha = 4.0 } }");
+    assert!(config.trainer.optimizer().per_half, "the recipe has one optimizer now: nothing is tested here");
+    assert_eq!(trainer(&config, folder.path()).run(&StopToken::new()).unwrap(), Outcome::Completed);
+    let written = folder.path().join("config.toml");
+    let mut absolute = config.clone();
+    let model = base().join("../policies/showo/assets/tiny").display().to_string();
+    absolute.policy.settings.insert("model".to_owned(), model.into());
+    std::fs::write(&written, absolute.to_toml().unwrap()).unwrap();
+
+    let export = std::env::current_exe().unwrap().parent().unwrap().join("../examples/export");
+    let checkpoint = latest(&folder.path().join("checkpoints")).unwrap().unwrap();
+    let out = folder.path().join("exported");
+    let run = std::process::Command::new(export)
+        .args(["--config".as_ref(), written.as_os_str(), "--checkpoint".as_ref(), checkpoint.as_os_str(), out.as_os_str()])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let exported = tensors(&out.join("pytorch_model.safetensors"));
+    let mut policy = ShowoPolicy::load(&base().join("../policies/showo/assets/tiny"), &Device::flex()).unwrap();
+    let fresh = folder.path().join("fresh.safetensors");
+    policy.module_learner().module().save(&fresh).unwrap();
+    assert_ne!(exported, tensors(&fresh), "the adapters were not merged");
+}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::typed::Problem;
 use super::{Chunk, GenerationRate, ImportanceCap, Overlap};
-use crate::{DecayScope, Result};
+use crate::{DecayScope, OptimizerConfig, Result};
 
 /// Settings of the training loop. Defaults are those of the Sync-R1 paper's table of hyper-parameters where it has one;
 /// fields marked "ours" are not in it.
@@ -110,6 +110,18 @@ impl Default for TrainerConfig {
 }
 
 impl TrainerConfig {
+    /// The optimizer that these settings describe: who reads a checkpoint's parameters [configures](crate::Learner::configure)
+    /// it first.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        OptimizerConfig {
+            betas: self.betas,
+            weight_decay: self.weight_decay,
+            decay_scope: self.decay_scope,
+            per_half: self.generation_learning_rate.own().is_some(),
+            ..OptimizerConfig::default()
+        }
+    }
+
     /// Checks every range.
     ///
     /// # Errors

@@ -30,9 +30,7 @@ use self::replay::{Batch, Pass};
 use crate::config::TrainerConfig;
 use crate::metrics::{Metrics, mean_std};
 use crate::rollouts::Drawn;
-use crate::{
-    Error, ErrorKind, Objective, OptimizerConfig, Policy, Result, SegmentKind, Streams, SyncGrpoConfig, Watch,
-};
+use crate::{Error, ErrorKind, Objective, Policy, Result, SegmentKind, Streams, SyncGrpoConfig, Watch};
 
 /// Learns from groups: policy, objective and schedule. An [`update`](Updater::update) is all or nothing.
 ///
@@ -66,13 +64,7 @@ impl Updater {
     /// [`ErrorKind::Config`] when a value is out of range.
     pub fn new(mut policy: Box<dyn Policy>, config: &TrainerConfig, streams: Streams) -> Result<Self> {
         config.validate()?;
-        policy.learner().configure(&OptimizerConfig {
-            betas: config.betas,
-            epsilon: OptimizerConfig::default().epsilon,
-            weight_decay: config.weight_decay,
-            decay_scope: config.decay_scope,
-            per_half: config.generation_learning_rate.own().is_some(),
-        });
+        policy.learner().configure(&config.optimizer());
         let TrainerConfig { learning_rate, warmup_steps, steps, .. } = *config;
         if warmup_steps > steps {
             tracing::warn!("trainer.warmup_steps: {warmup_steps} steps of warm-up are cut to trainer.steps ({steps})");
