@@ -154,7 +154,13 @@ fn a_checkpoint_of_the_recipe_is_exported() {
     let checkpoint = latest(&folder.path().join("checkpoints")).unwrap().unwrap();
     let out = folder.path().join("exported");
     let run = std::process::Command::new(export)
-        .args(["--config".as_ref(), written.as_os_str(), "--checkpoint".as_ref(), checkpoint.as_os_str(), out.as_os_str()])
+        .args([
+            "--config".as_ref(),
+            written.as_os_str(),
+            "--checkpoint".as_ref(),
+            checkpoint.as_os_str(),
+            out.as_os_str(),
+        ])
         .output()
         .unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
