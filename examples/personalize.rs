@@ -13,12 +13,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use counterpoint::checkpoint::{Keep, Reader};
-use counterpoint::config::typed;
+use counterpoint::config::{self, typed};
 use counterpoint::file::folder_of;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
-use counterpoint::{Error, Journal, Result, StopToken, device};
+use counterpoint::{Error, Journal, Result, StopToken, device, toml};
 use counterpoint_examples::{OutputMode, Progress, RunFolder, keep_pages, report_runs, stop_on_signals};
 use counterpoint_report::Arm;
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
@@ -41,6 +41,9 @@ struct Args {
     /// Data, model and stages.
     #[arg(long, default_value = CONFIG)]
     config: PathBuf,
+    /// Overrides a key of the config, such as `--set run.name=miso`. May be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Where to compute: `flex` (CPU) or `cuda:N`.
     #[arg(long, default_value = "flex")]
     device: String,
@@ -56,7 +59,7 @@ struct Args {
 }
 
 /// The config file.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
     run: Run,
@@ -69,7 +72,7 @@ struct Config {
     stages: Vec<Table>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Run {
     name: String,
@@ -79,11 +82,12 @@ struct Run {
     output: PathBuf,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Data {
     root: PathBuf,
     /// Which concepts; all of them when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     concepts: Option<Vec<String>>,
     /// What a photograph shows; `{concept}` stands for the name.
     #[serde(default = "caption")]
@@ -91,7 +95,7 @@ struct Data {
 }
 
 /// How many soft tokens a concept has.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Tokens {
     understanding: usize,
@@ -180,7 +184,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, progress: &Progress) -> Result<()> {
-    let (text, config) = read(&args.config)?;
+    let config = read(args)?;
+    let text = toml::to_string(&config).map_err(|e| Error::config("cannot write the config as TOML").with_source(e))?;
     let stages = config.stages.iter().enumerate().map(|(i, table)| stage(i, table)).collect::<Result<Vec<_>>>()?;
     if stages.is_empty() {
         return Err(Error::config("stages: expected 1 or more, got none"));
@@ -271,17 +276,14 @@ fn train(
     Ok(Some((tokens, MetricsLog::read(&folder.join("metrics.jsonl"))?)))
 }
 
-/// The config file, as it is and read.
-fn read(path: &Path) -> Result<(String, Config)> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-    let table: Table =
-        text.parse().map_err(|e: toml::de::Error| Error::config(format!("{}: not valid TOML: {e}", path.display())))?;
-    let config: Config = typed("", &table).map_err(|e| e.at(path.display()))?;
+/// The config file with `--set`.
+fn read(args: &Args) -> Result<Config> {
+    let config: Config = config::load(&args.config, &args.set)?;
     if !config.data.caption.contains("{concept}") {
         let caption = &config.data.caption;
         return Err(Error::config(format!("data.caption: expected a text with {{concept}} in it, got {caption:?}")));
     }
-    Ok((text, config))
+    Ok(config)
 }
 
 /// An entry of `stages`: what it leaves out is as in UniCTokens' script of that stage.

@@ -2,7 +2,8 @@
 //! trains them on your own concepts: what `sync_r1_full.toml` does, on a CPU and in minutes.
 //!
 //!     cargo run --release --example published -- DATA OUT
-//!     cargo run --release --example sync_r1 -- --config OUT/sync_r1.toml
+//!     cargo run --release --example personalize -- --config OUT/personalize.toml
+//!     cargo run --release --example sync_r1 -- --config OUT/sync_r1.toml --set policy.personalised=$PWD/runs/personalised
 //!
 //! It shows that data and settings work from start to report before weights are downloaded and a GPU is rented. The model
 //! knows nothing: its words and pictures are noise.
@@ -57,8 +58,12 @@ fn run(args: &Args) -> Result<()> {
     towers::write(&args.out.join("towers"), &device)?;
     let path = args.out.join("sync_r1.toml");
     write(&path, &recipe.to_toml()?)?;
+    let first = args.out.join("personalize.toml");
+    write(&first, &recipe::personalisation(&recipe))?;
     println!("wrote {}; train it with", args.out.display());
     println!("cargo run --release --example sync_r1 -- --config {}", path.display());
+    println!("or teach it your concepts first:");
+    println!("cargo run --release --example personalize -- --config {}", first.display());
     Ok(())
 }
 

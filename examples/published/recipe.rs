@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
-use counterpoint::toml::{Table, Value};
+use counterpoint::toml::{self, Table, Value};
 use counterpoint::{Error, Result};
 use counterpoint_unictokens::{ConceptSet, PersonalTasksConfig};
 
@@ -52,6 +52,30 @@ pub(crate) fn of(data: &Path) -> Result<RunConfig> {
     // What may be wrong with the data is said now.
     PersonalTasksConfig::new(&root).init(Path::new("."))?;
     Ok(config)
+}
+
+/// The config of `personalize` that goes before `recipe`: two short stages.
+pub(crate) fn personalisation(recipe: &RunConfig) -> String {
+    let mut policy = recipe.policy.settings.clone();
+    policy.retain(|key, _| ["model", "image_tokenizer", "tokenizer"].contains(&key));
+    let stage = |stage: &str, epochs: i64| {
+        let entries = [("stage", text(stage)), ("epochs", Value::Integer(epochs))];
+        Value::Table(entries.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
+    };
+    let root = recipe.data.settings.get("root").cloned().unwrap_or_else(|| text("."));
+    let stages = vec![stage("understanding", 3), stage("generation", 3)];
+    toml::toml! {
+        [run]
+        name = "personalised"
+    }
+    .into_iter()
+    .chain([
+        ("data".to_owned(), Value::Table(Table::from_iter([("root".to_owned(), root)]))),
+        ("policy".to_owned(), Value::Table(policy)),
+        ("stages".to_owned(), Value::Array(stages)),
+    ])
+    .collect::<Table>()
+    .to_string()
 }
 
 fn text(text: &str) -> Value {

@@ -104,7 +104,7 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     let short = ["trainer.steps=4", "trainer.group_size=2", "trainer.images_per_answer=1"];
                     arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
-                "custom_policy" | "custom_reward" | "export" | "parity" | "published" | "weights" => {}
+                "custom_policy" | "custom_reward" | "export" | "personalize" | "parity" | "published" | "weights" => {}
                 _ => return Err(format!("`{command}`: no word here of how long the example `{name}` takes")),
             }
             Ok(Run::Here(built(&format!("examples/{name}")), arguments))

@@ -73,3 +73,48 @@ fn own_concepts_train_from_start_to_report_in_f32_and_bf16_and_go_on_after_a_sto
     run("plain", "f32", 1, &[]);
     assert_eq!(metrics("plain")[0].get("ratio_max"), Some(1.0));
 }
+
+#[test]
+fn concepts_are_taught_first_and_training_begins_from_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, runs) = (folder.path().join("published"), folder.path().join("runs"));
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/unictokens/tests/fixtures/concepts");
+    said(&example("published"), &[data.to_str().unwrap(), out.to_str().unwrap()]);
+    let (config, output) = (out.join("personalize.toml"), format!("run.output={}", runs.display()));
+    let arguments = ["--config", config.to_str().unwrap(), "--set", &output, "--set", "data.concepts=['miso', 'kona']"];
+    let text = said(&example("personalize"), &arguments);
+    assert!(text.contains("| miso | generation | 3 |"), "{text}");
+    let taught = runs.join("personalised");
+    for file in ["report.html", "concepts.json", "miso/generation/epoch_3_embed.pt", "kona/understanding/metrics.jsonl"]
+    {
+        assert!(taught.join(file).is_file(), "{file}");
+    }
+    // Nothing is left to do, and what is there is the same.
+    let rows = || fs::read(taught.join("miso/generation/epoch_3.safetensors")).unwrap();
+    let before = rows();
+    said(&example("personalize"), &[&arguments[..], &["--resume"]].concat());
+    assert_eq!(rows(), before);
+
+    // <vera>, which was not taught, begins from words as the recipe says.
+    let sets = [
+        output,
+        format!("policy.personalised={}", taught.display()),
+        "trainer.steps=1".to_owned(),
+        "trainer.warmup_steps=0".to_owned(),
+        "trainer.group_size=2".to_owned(),
+        "trainer.max_attempts=1".to_owned(),
+        "sampler.image.timesteps=2".to_owned(),
+        "sampler.image.checkpoint_step=1".to_owned(),
+        "evaluation.kind=none".to_owned(),
+    ];
+    let config = out.join("sync_r1.toml");
+    let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
+    let arguments: Vec<&str> = ["--config", config.to_str().unwrap()].into_iter().chain(sets).collect();
+    said(&example("sync_r1"), &arguments);
+    assert!(runs.join("published/metrics.jsonl").is_file());
+
+    fs::write(taught.join("concepts.json"), "{\"concept_files\": [{\"name\": \"miso\"}]}").unwrap();
+    let output = Command::new(example("sync_r1")).args(&arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("concepts.json") && text.contains("files"), "{text}");
+}

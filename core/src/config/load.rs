@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
@@ -19,8 +20,7 @@ impl RunConfig {
     /// when it is not TOML, or a key is unknown, missing, of a wrong type or out of range: with the file and line or the
     /// override it came from, the full dotted key, what was expected, what came, and the nearest valid name.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-        parse(&text, &path.display().to_string(), overrides)
+        parse(&read(path)?, &path.display().to_string(), overrides, Self::check)
     }
 
     /// As [`load`](Self::load), from TOML text.
@@ -28,7 +28,7 @@ impl RunConfig {
     /// # Errors
     /// As [`load`](Self::load), with the line alone.
     pub fn from_toml(text: &str, overrides: &[String]) -> Result<Self> {
-        parse(text, "config", overrides)
+        parse(text, "config", overrides, Self::check)
     }
 
     /// Checks every range and every name that one section uses of another. Loading does this already.
@@ -57,7 +57,24 @@ impl RunConfig {
     }
 }
 
-fn parse(text: &str, file: &str, overrides: &[String]) -> Result<RunConfig> {
+/// A config of your own, read and overridden as [`RunConfig::load`] does it. Ranges are yours to check.
+///
+/// # Errors
+/// As there, but for ranges.
+pub fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T> {
+    parse(&read(path)?, &path.display().to_string(), overrides, |_| Ok(()))
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))
+}
+
+fn parse<T: DeserializeOwned>(
+    text: &str,
+    file: &str,
+    overrides: &[String],
+    check: impl Fn(&T) -> Result<(), Problem>,
+) -> Result<T> {
     let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
         let place =
             e.span().map(|span| format!("{file}:{}", line(text, span.start))).unwrap_or_else(|| file.to_owned());
@@ -67,7 +84,7 @@ fn parse(text: &str, file: &str, overrides: &[String]) -> Result<RunConfig> {
     for o in &overrides {
         o.apply(&mut table)?;
     }
-    let result = from_table::<RunConfig>("", &table).and_then(|config| config.check().map(|()| config));
+    let result = from_table::<T>("", &table).and_then(|config| check(&config).map(|()| config));
     result.map_err(|problem| locate(problem, text, file, &overrides))
 }
 
