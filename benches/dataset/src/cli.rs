@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::report::{Report, count};
+use crate::report::Report;
 use crate::{ConceptType, DeriveOptions, Error, Fact, NewConcept, Result, begin, check, convert, derive};
 
 /// Checks and begins data sets of personal concepts, in the layout of UniCTokens.
@@ -151,7 +151,7 @@ fn execute(command: &Command) -> Result<(String, ExitCode)> {
             };
             let line = |d: crate::Derived| {
                 let [one, two, three] = d.samples;
-                format!("<{}>: {}, {two}, {three} in stages 1, 2, 3\n", d.name, count(one, "sample"))
+                format!("<{}>: {one}, {two} and {three} samples in stages 1, 2 and 3\n", d.name)
             };
             done(derive(dir, &options)?.into_iter().map(line).collect())
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::layout::{BLACK, LIST};
 use crate::plain::{self, PlainConcept};
 use crate::staged::Staged;
 use crate::{Error, Layout, Report, Result, check, photo};
@@ -51,8 +52,8 @@ pub fn convert(from: &Path, out: &Path, test: usize) -> Result<Converted> {
         write(&staged, from, concept)?;
         left.append(&mut concept.left);
     }
-    staged.json("concepts_list.json", &concepts.iter().map(|c| &c.name).collect::<Vec<_>>())?;
-    staged.write("black_512x512.png", &photo::black(512)?)?;
+    staged.json(LIST, &concepts.iter().map(|c| &c.name).collect::<Vec<_>>())?;
+    staged.write(BLACK, &photo::black(512)?)?;
     let report = check(staged.root())?;
     staged.publish(&[(String::new(), out.to_owned())], false)?;
     Ok(Converted { from: layout, left, report })

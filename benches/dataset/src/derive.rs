@@ -19,13 +19,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::folder::{list, list_if_present};
+use crate::layout::{BLACK, LIST};
+use crate::name::bare;
 use crate::report::count;
 use crate::staged::Staged;
+use crate::wording::Exchange;
 use crate::{Error, Layout, Result, check, photo};
 
 /// The folders of derived files, stage 1 first.
@@ -54,12 +57,6 @@ pub struct Derived {
     pub samples: [usize; 3],
 }
 
-#[derive(Deserialize)]
-struct Exchange {
-    query: String,
-    answer: String,
-}
-
 #[derive(Serialize)]
 struct Sample {
     image: String,
@@ -75,7 +72,7 @@ struct Turn {
 /// Derives the samples of every concept of the data set in `dir`.
 ///
 /// # Errors
-/// [`Data`](crate::ErrorKind::Data) when the data set has problems (see [`check`](crate::check)), or no black picture for the
+/// [`Data`](crate::ErrorKind::Data) when the data set has problems (see [`check`]), or no black picture for the
 /// questions without one; [`Exists`](crate::ErrorKind::Exists) when there are derived files; [`Io`](crate::ErrorKind::Io).
 pub fn derive(dir: &Path, options: &DeriveOptions) -> Result<Vec<Derived>> {
     let report = check(dir)?;
@@ -122,8 +119,8 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn open(dir: &'a Path, options: &'a DeriveOptions) -> Result<Self> {
         let prefix = options.prefix.clone().unwrap_or_else(|| dir.display().to_string());
-        let names = match json(dir, "concepts_list.json")? {
-            Some::<Vec<String>>(names) => names.iter().map(|name| crate::name::bare(name).to_owned()).collect(),
+        let names = match json(dir, LIST)? {
+            Some::<Vec<String>>(names) => names.iter().map(|name| bare(name).to_owned()).collect(),
             None => list(&dir.join("concept/train"))?.folders,
         };
         let black = list(dir)?.files.into_iter().find(|file| file.starts_with("black_") && photo::is_photograph(file));
@@ -175,7 +172,7 @@ impl<'a> Source<'a> {
             if !text_only.is_empty() {
                 let black = self.black.as_deref().ok_or_else(|| {
                     Error::data(format!(
-                        "{}: expected black_512x512.png for the questions `text_only` of {folder}/conversations.json, got none; \
+                        "{}: expected {BLACK} for the questions `text_only` of {folder}/conversations.json, got none; \
                          add a black picture of that name",
                         self.dir.display()
                     ))

@@ -23,6 +23,12 @@ pub enum Layout {
     DreamBench,
 }
 
+/// The file of [`Layout::UniCTokens`] that lists its concepts.
+pub(crate) const LIST: &str = "concepts_list.json";
+
+/// The picture of [`Layout::UniCTokens`] for questions that are about none.
+pub(crate) const BLACK: &str = "black_512x512.png";
+
 /// The file of [`Layout::DreamBench`] that says what the concepts are.
 pub(crate) const CLASSES: &str = "prompts_and_classes.txt";
 
@@ -33,7 +39,7 @@ impl Layout {
     /// [`Data`](crate::ErrorKind::Data) when it has none of them, [`Io`](crate::ErrorKind::Io) when it cannot be read.
     pub fn of(root: &Path) -> Result<Self> {
         let top = list(root)?;
-        if top.has("concepts_list.json") || top.has_folder("concept") {
+        if top.has(LIST) || top.has_folder("concept") {
             return Ok(if is_mc_llava(root)? { Self::McLlava } else { Self::UniCTokens });
         }
         if top.has(CLASSES) {
@@ -57,7 +63,7 @@ impl Layout {
 
 /// Whether there are files that MC-LLaVA has and none that UniCTokens has.
 fn is_mc_llava(root: &Path) -> Result<bool> {
-    if root.join("concepts_list.json").exists() {
+    if root.join(LIST).exists() {
         return Ok(false);
     }
     let mut marked = root.join("multi").is_dir();

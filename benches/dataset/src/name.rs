@@ -1,5 +1,8 @@
 //! Names of concepts, and the tokens `<name>` in texts.
 
+/// What [`is_name`] asks for.
+pub(crate) const RULE: &str = "a name without `<`, `>`, `/`, `\\`, control characters, and spaces at the ends";
+
 /// Whether a folder and a token can be called so.
 pub fn is_name(name: &str) -> bool {
     let bad = |c: char| c.is_control() || ['<', '>', '/', '\\'].contains(&c);

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::check::{Around, check_among, seen_in};
 use crate::folder::{Listing, list, list_if_present};
+use crate::layout::{BLACK, LIST};
+use crate::name::{RULE, bare};
 use crate::staged::Staged;
+use crate::wording::Exchange;
 use crate::{Error, Layout, Report, Result, is_name, photo, wording};
-
-const LIST: &str = "concepts_list.json";
-const BLACK: &str = "black_512x512.png";
 
 /// A concept that is begun.
 #[derive(Debug, Clone)]
@@ -93,10 +94,7 @@ impl Fact {
 /// [`Io`](crate::ErrorKind::Io).
 pub fn begin(dir: &Path, concept: &NewConcept) -> Result<Report> {
     if !is_name(&concept.name) {
-        return Err(Error::data(format!(
-            "--name: expected a name without `<`, `>`, `/`, `\\`, control characters, and spaces at the ends, got {:?}",
-            concept.name
-        )));
+        return Err(Error::data(format!("--name: expected {RULE}, got {:?}", concept.name)));
     }
     let there = list_if_present(dir)?;
     let begun = !(there.files.is_empty() && there.folders.is_empty());
@@ -144,7 +142,7 @@ fn names(dir: &Path, concept: &NewConcept) -> Result<Names> {
     let bytes = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
     let list: Vec<Value> = serde_json::from_slice(&bytes)
         .map_err(|e| Error::data(format!("{}: {e}; `unifybench check` says more", path.display())))?;
-    let listed = list.iter().filter_map(Value::as_str).map(crate::name::bare);
+    let listed = list.iter().filter_map(Value::as_str).map(bare);
     if listed.clone().any(|name| name == concept.name) {
         return Err(Error::data(format!("{} has the name {:?} already", path.display(), concept.name)));
     }
@@ -193,6 +191,19 @@ fn held_out(all: usize, asked: Option<usize>) -> Result<usize> {
     )))
 }
 
+/// `info.json`.
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    class: &'a str,
+    info: &'a str,
+    extra_info: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_testing_info: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_type: Option<String>,
+}
+
 /// Writes a data set of this concept alone.
 fn write(staged: &Staged, concept: &NewConcept, photographs: &[Photograph], test: usize) -> Result<()> {
     let NewConcept { name, class, .. } = concept;
@@ -203,25 +214,25 @@ fn write(staged: &Staged, concept: &NewConcept, photographs: &[Photograph], test
         facts => facts.to_vec(),
     };
     let (training, testing) = (photographs.len() - test, facts.len() / 2);
-    let mut about = json!({"name": name, "class": class, "info": info});
-    about["extra_info"] = facts.iter().map(|fact| fact.text.as_str()).collect();
-    if testing > 0 {
-        about["num_testing_info"] = testing.into();
-    }
-    if let Some(kind) = concept.kind {
-        about["conversation_type"] = kind.to_string().into();
-    }
+    let about = Info {
+        name,
+        class,
+        info: &info,
+        extra_info: facts.iter().map(|fact| fact.text.as_str()).collect(),
+        num_testing_info: (testing > 0).then_some(testing),
+        conversation_type: concept.kind.map(|kind| kind.to_string()),
+    };
     let halves = [("train", &photographs[..training]), ("test", &photographs[training..])];
     let [mut conversations, vqa] = halves.map(|(_, photographs)| {
         let files = photographs.iter().enumerate().map(|(k, (ending, _))| format!("{k}.{ending}"));
-        let asked = |file| (file, json!([wording::exchange(&wording::what_is_seen(name), &what)]));
-        Value::Object(files.map(asked).collect())
+        let asked = |file| (file, vec![Exchange::new(wording::what_is_seen(name), &what)]);
+        files.map(asked).collect::<BTreeMap<_, _>>()
     });
-    let mut known = vec![wording::exchange(&wording::what_is_known(name), &info)];
-    let needs = |fact: &Fact| wording::exchange(&wording::what_is_needed(name, &fact.prompt), &fact.text);
-    known.extend(facts[..facts.len() - testing].iter().map(needs));
-    conversations["text_only"] = known.into();
-    let recognitions = |answer| Value::from_iter(wording::is_seen(name).map(|q| wording::exchange(&q, answer)));
+    let needs = |fact: &Fact| Exchange::new(wording::what_is_needed(name, &fact.prompt), &fact.text);
+    let known = [Exchange::new(wording::what_is_known(name), &info)].into_iter();
+    let known = known.chain(facts[..facts.len() - testing].iter().map(needs)).collect();
+    conversations.insert("text_only".to_owned(), known);
+    let recognitions = |answer| wording::is_seen(name).map(|query| Exchange::new(query, answer));
     let prompts: Vec<&str> = facts.iter().map(|fact| fact.prompt.as_str()).collect();
 
     for (half, photographs) in halves {

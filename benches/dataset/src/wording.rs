@@ -1,10 +1,18 @@
 //! The sentences that a new concept begins with. They say no more than what was given.
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// A question and its answer.
-pub(crate) fn exchange(query: &str, answer: &str) -> Value {
-    json!({"query": query, "answer": answer})
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Exchange {
+    pub query: String,
+    pub answer: String,
+}
+
+impl Exchange {
+    pub fn new(query: String, answer: &str) -> Self {
+        Self { query, answer: answer.to_owned() }
+    }
 }
 
 /// `<miso> is a cat.`

@@ -10,17 +10,21 @@ use crate::photo;
 use crate::schema::Schema;
 
 /// The key of questions that are about no photograph.
-pub(crate) const TEXT_ONLY: &str = "text_only";
+const TEXT_ONLY: &str = "text_only";
 
 /// Files of `concept/train/<name>` that may be missing, and what is then missing.
-const TRAIN: [(&str, &str); 3] = [
-    ("conversations.json", "questions about its training photographs"),
-    ("positive_recognitions.json", "questions for `derive`, answered with yes"),
-    ("random_recognitions.json", "questions for `derive`, answered with no"),
+const TRAIN: [(&str, Schema, &str); 3] = [
+    ("conversations.json", Schema::Conversations, "questions about its training photographs"),
+    ("positive_recognitions.json", Schema::PositiveRecognitions, "questions for `derive`, answered with yes"),
+    ("random_recognitions.json", Schema::RandomRecognitions, "questions for `derive`, answered with no"),
 ];
 /// Files of `concept/test/<name>` that may be missing.
-const TEST: [(&str, &str); 2] =
-    [("vqa.json", "questions about its held-out photographs"), ("text_only.json", "questions without a photograph")];
+const TEST: [(&str, Schema, &str); 2] = [
+    ("vqa.json", Schema::Vqa, "questions about its held-out photographs"),
+    ("text_only.json", Schema::TextOnly, "questions without a photograph"),
+];
+/// The file of questions about dense prompts, which few have.
+const DENSE: &str = "dense_reasoning.json";
 /// The truth of unifybench's own scenes.
 const SCENES: &str = "scenes.json";
 
@@ -40,22 +44,11 @@ impl Checker<'_> {
             self.problem((&folder, ""), "photographs: 0.png, 0.jpg, ...", "none", fix);
         }
         let facts = self.info(&folder, name, &listing);
-        let mut known = vec!["info.json", SCENES];
-        for (file, what) in TRAIN {
-            known.push(file);
-            let schema = match file {
-                "conversations.json" => Schema::Conversations,
-                "positive_recognitions.json" => Schema::PositiveRecognitions,
-                _ => Schema::RandomRecognitions,
-            };
-            if let Some((path, value)) = self.optional(&folder, &listing, (file, what), schema) {
-                match schema {
-                    Schema::Conversations => self.about_photographs(name, &path, &value, &folder, &listing),
-                    _ => self.questions(name, (&path, ""), &value),
-                }
-            }
+        for file in TRAIN {
+            self.optional(name, &folder, &listing, file);
         }
-        self.others(&folder, &listing, &known, &["cropped", "negative_example"]);
+        let known = ["info.json", SCENES].into_iter().chain(TRAIN.map(|(file, ..)| file));
+        self.others(&folder, &listing, known, &["cropped", "negative_example"]);
         if listing.has_folder("cropped") {
             self.pictures(&within(&folder, "cropped"));
         } else {
@@ -88,24 +81,14 @@ impl Checker<'_> {
             self.prompts(name, &path, &value, facts);
             self.tokens((&path, ""), &value);
         }
-        for (file, what) in TEST {
-            let schema = if file == "vqa.json" { Schema::Vqa } else { Schema::TextOnly };
-            if let Some((path, value)) = self.optional(&folder, &listing, (file, what), schema) {
-                match schema {
-                    Schema::Vqa => self.about_photographs(name, &path, &value, &folder, &listing),
-                    _ => self.questions(name, (&path, ""), &value),
-                }
-            }
+        for file in TEST {
+            self.optional(name, &folder, &listing, file);
         }
-        let dense = "dense_reasoning.json";
-        if listing.has(dense) {
-            let path = within(&folder, dense);
-            if let Some(value) = self.json(&path, Schema::DenseReasoning) {
-                self.questions(name, (&path, ""), &value);
-                self.tokens((&path, ""), &value);
-            }
+        if listing.has(DENSE) {
+            self.optional(name, &folder, &listing, (DENSE, Schema::DenseReasoning, ""));
         }
-        self.others(&folder, &listing, &["t2i_conditions.json", "vqa.json", "text_only.json", dense, SCENES], &[]);
+        let known = ["t2i_conditions.json", DENSE, SCENES].into_iter().chain(TEST.map(|(file, ..)| file));
+        self.others(&folder, &listing, known, &[]);
     }
 
     /// What the concept is: how many facts are known about it.
@@ -126,22 +109,18 @@ impl Checker<'_> {
         self.facts(&path, &value)
     }
 
-    /// A file that may be missing: its path and value.
-    fn optional(
-        &mut self,
-        folder: &str,
-        listing: &Listing,
-        (file, what): (&str, &str),
-        schema: Schema,
-    ) -> Option<(String, Value)> {
+    /// A file of questions that may be missing.
+    fn optional(&mut self, name: &str, folder: &str, listing: &Listing, (file, schema, what): (&str, Schema, &str)) {
         let path = within(folder, file);
         if !listing.has(file) {
             self.warn((&path, ""), what, "no such file", "add it, where you want these");
-            return None;
+        } else if let Some(value) = self.json(&path, schema) {
+            self.tokens((&path, ""), &value);
+            match schema {
+                Schema::Conversations | Schema::Vqa => self.about_photographs(name, &path, &value, folder, listing),
+                _ => self.questions(name, (&path, ""), &value),
+            }
         }
-        let value = self.json(&path, schema)?;
-        self.tokens((&path, ""), &value);
-        Some((path, value))
     }
 
     /// Questions by the names of photographs, which `folder` must have.
@@ -180,7 +159,11 @@ impl Checker<'_> {
             return;
         }
         let Some(value) = self.json(&path, Schema::Score) else { return };
-        self.missing_files(&path, &value, folder, "the name of a picture of this folder");
+        for key in value.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| !files.contains(key)) {
+            let fix = format!("add the file to {folder}, or remove the entry");
+            let got = format!("{key:?}, which is not there");
+            self.problem((&path, &pointer("", key)), "the name of a picture of this folder", got, fix);
+        }
         for file in files.iter().filter(|file| photo::is_photograph(file) && value.get(file).is_none()) {
             let fix = "add its score, or leave it: it is taken for the easiest";
             self.warn((&path, ""), "a score for each picture", format!("none for {file:?}"), fix);
@@ -188,7 +171,14 @@ impl Checker<'_> {
     }
 
     /// Files and folders that are none of a concept's.
-    fn others(&mut self, folder: &str, listing: &Listing, files: &[&str], folders: &[&str]) {
+    fn others<'a>(
+        &mut self,
+        folder: &str,
+        listing: &Listing,
+        files: impl IntoIterator<Item = &'a str>,
+        folders: &[&str],
+    ) {
+        let files: Vec<&str> = files.into_iter().collect();
         for file in &listing.files {
             let path = within(folder, file);
             if photo::is_other_picture(file) {

@@ -3,7 +3,7 @@
 use super::{Checker, Half};
 use crate::json::quoted;
 use crate::layout::CLASSES;
-use crate::name::is_name;
+use crate::name::{RULE, is_name};
 use crate::{Layout, Result, plain};
 
 impl Checker<'_> {
@@ -13,8 +13,7 @@ impl Checker<'_> {
         for concept in &concepts {
             let at = (concept.folder.as_str(), "");
             if !is_name(&concept.name) {
-                let expected = "a name without `<`, `>`, `/`, `\\`, control characters, and spaces at the ends";
-                self.problem(at, expected, quoted(&concept.name), "rename the folder");
+                self.problem(at, RULE, quoted(&concept.name), "rename the folder");
             }
             if concept.train.is_empty() {
                 self.problem(at, "photographs for training", "none", "add photographs, or remove the folder");

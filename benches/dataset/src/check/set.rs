@@ -1,18 +1,14 @@
 //! A data set in the layout of UniCTokens: its lists, and the files of its root.
 
-use serde_json::Value;
-
 use super::Checker;
 use crate::folder::within;
 use crate::json::{pointer, quoted};
-use crate::name::{bare, is_name, nearest};
+use crate::layout::LIST;
+use crate::name::{RULE, bare, is_name, nearest};
 use crate::schema::Schema;
 use crate::{derive, photo};
 
-/// The list of names.
-pub(crate) const LIST: &str = "concepts_list.json";
 const TRAIN_IMAGES: &str = "concept/train/train_images.json";
-const NAME: &str = "a name without `<`, `>`, `/`, `\\`, control characters, and spaces at the ends";
 
 impl Checker<'_> {
     pub(super) fn set(&mut self) {
@@ -55,7 +51,7 @@ impl Checker<'_> {
             } else if name.trim().is_empty() {
                 // The schema has said so.
             } else if !is_name(name) {
-                self.problem(at, NAME, quoted(name), "rename the concept, its folders and its tokens");
+                self.problem(at, RULE, quoted(name), "rename the concept, its folders and its tokens");
             } else if !folders.iter().any(|folder| folder == name) {
                 let all: Vec<&str> = folders.iter().map(String::as_str).collect();
                 let fix = match nearest(name, &all) {
@@ -72,7 +68,7 @@ impl Checker<'_> {
     /// The folder of a concept, in either half.
     fn folder(&mut self, path: &str, name: &str, listed: Option<&[String]>, train: &[String]) {
         if !is_name(name) {
-            self.problem((path, ""), NAME, quoted(name), "rename the folder, in both halves, and its tokens");
+            self.problem((path, ""), RULE, quoted(name), "rename the folder, in both halves, and its tokens");
         }
         if listed.is_some_and(|listed| !listed.iter().any(|n| n == name)) {
             let got = format!("a folder whose name is not in {LIST}");
@@ -155,16 +151,6 @@ impl Checker<'_> {
                 self.unread(&path, "<name>.json of a concept");
             } else if let Some(value) = self.json(&path, Schema::TrainingData) {
                 self.tokens((&path, ""), &value);
-            }
-        }
-    }
-
-    /// Keys of `value` that are no files of `folder`.
-    pub(super) fn missing_files(&mut self, file: &str, value: &Value, folder: &str, about: &str) {
-        for key in value.as_object().into_iter().flat_map(|map| map.keys()) {
-            if !self.root.join(folder).join(key).is_file() {
-                let fix = format!("add the file to {folder}, or remove the entry");
-                self.problem((file, &pointer("", key)), about, format!("{key:?}, which is not there"), fix);
             }
         }
     }
