@@ -112,6 +112,9 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
         ["cargo", "run", "--release", "-p", "counterpoint-validator", "--", ..] => {
             Ok(Run::Here(built("counterpoint-validator"), rest(6)))
         }
+        ["cargo", "run", "--release", "-p", "counterpoint-dataset", "--", ..] => {
+            Ok(Run::Here(built("unifybench"), rest(6)))
+        }
         ["cargo", "test" | "build", .., "--manifest-path", "plugins/template/rust/Cargo.toml"] => {
             Ok(Run::Here("cargo".into(), rest(1)))
         }
