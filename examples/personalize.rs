@@ -7,14 +7,17 @@
 //! of its epochs and UniCTokens' three files, a report, and `concepts.json`, from which a recipe begins
 //! (`policy.personalised`). Relative paths in the config are relative to its file.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use counterpoint::checkpoint::{Keep, Reader};
 use counterpoint::config::{self, typed};
 use counterpoint::file::folder_of;
+use counterpoint::image::RgbImage;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
@@ -23,12 +26,14 @@ use counterpoint_examples::{OutputMode, Progress, RunFolder, keep_pages, report_
 use counterpoint_report::Arm;
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
 use counterpoint_showo::{Concept, ConceptFiles, ConceptTokens, Precision, ShowoPolicy};
-use counterpoint_unictokens::ConceptSet;
+use counterpoint_unictokens::{Concept as PersonalConcept, ConceptSet, Exchange, Picture};
 use counterpoint_unifybench::Cells;
 use serde::{Deserialize, Serialize};
 
 /// What starts this.
 const COMMAND: &str = "cargo run --release --example personalize --";
+/// The config as it was resolved.
+const RESOLVED: &str = "config.toml";
 /// Metrics of an epoch.
 const IMAGES: &str = "loss/generation";
 const ANSWERS: &str = "loss/understanding";
@@ -187,6 +192,10 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     let config = read(args)?;
     let text = toml::to_string(&config).map_err(|e| Error::config("cannot write the config as TOML").with_source(e))?;
     let stages = config.stages.iter().enumerate().map(|(i, table)| stage(i, table)).collect::<Result<Vec<_>>>()?;
+    let twice = |(i, (stage, _)): &(usize, &(Stage, StageConfig))| stages[..*i].iter().any(|(other, _)| other == stage);
+    if let Some((i, (stage, _))) = stages.iter().enumerate().find(twice) {
+        return Err(Error::config(format!("stages[{i}]: expected every stage once, got `{}` again", stage.name())));
+    }
     if stages.is_empty() {
         return Err(Error::config("stages: expected 1 or more, got none"));
     }
@@ -194,20 +203,28 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     let device = device::named(&args.device)?;
     let context = BuildContext::new(device.clone(), place.to_owned());
     let set = ConceptSet::open(&place.join(&config.data.root))?;
-    let names = config.data.concepts.clone().unwrap_or_else(|| set.names().to_vec());
-    let lessons = names.iter().map(|name| lessons(&set, name, &config.data.caption)).collect::<Result<Vec<_>>>()?;
+    let names = config.data.concepts.as_deref().unwrap_or(set.names());
+    let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
+    let mut photographs = Photographs::default();
+    let lessons = concepts.iter().map(|concept| photographs.lessons(&set, &concept.name, &config.data.caption));
+    let lessons = lessons.collect::<Result<Vec<_>>>()?;
     let base = Base::load(&ShowoPolicy::model_files(&config.policy, &context)?, &device, Precision::F32)?;
 
     let folder = folder(&config.run, args.resume)?;
-    folder.write("config.toml", &text)?;
+    if args.resume && folder.has(RESOLVED) && folder.read(RESOLVED)? != text {
+        return Err(Error::checkpoint(format!(
+            "{}: expected the config that the run was begun with, got another; resume with that, or start a new run",
+            folder.path().join(RESOLVED).display()
+        )));
+    }
+    folder.write(RESOLVED, &text)?;
     let stop = stop_on_signals(progress)?;
     let (mut learned, mut arms, mut listed) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, lessons) in names.iter().zip(&lessons) {
-        let class = set.concept(name)?.class;
+    for (PersonalConcept { name, class, .. }, lessons) in concepts.iter().zip(&lessons) {
         let mut tokens: Option<ConceptTokens> = None;
         for (stage, settings) in &stages {
             let concept = grown(name, *stage, config.tokens);
-            let start = base.begin(*stage, concept, &class, lessons, tokens.take(), config.run.seed)?;
+            let start = base.begin(*stage, concept, class, lessons, tokens.take(), config.run.seed)?;
             let training = Personalisation::new(&base, *stage, settings, start, lessons, config.run.seed)?;
             let at = folder.path().join(name).join(stage.name());
             let what = format!("{name}, {}", stage.name());
@@ -314,20 +331,36 @@ fn grown(name: &str, stage: Stage, tokens: Tokens) -> Concept {
     concept
 }
 
-/// The photographs, captions and questions of a concept.
-fn lessons(set: &ConceptSet, name: &str, caption: &str) -> Result<Lessons> {
-    let lessons = set.lessons(name)?;
-    let caption = caption.replace("{concept}", &format!("<{}>", name.trim_matches(['<', '>'])));
-    let captioned =
-        lessons.painted.iter().map(|photo| Ok(Captioned { image: photo.load()?, caption: caption.clone() }));
-    let asked = lessons.asked.iter().map(|(photo, exchange)| {
-        Ok(Asked { image: photo.load()?, question: exchange.query.clone(), answer: exchange.answer.clone() })
-    });
-    Ok(Lessons {
-        captioned: captioned.collect::<Result<_>>()?,
-        asked: asked.collect::<Result<_>>()?,
-        photographs: lessons.photographs.iter().map(|photo| photo.load()).collect::<Result<_>>()?,
-    })
+/// Photographs that were decoded: many questions are about one.
+#[derive(Default)]
+struct Photographs(HashMap<PathBuf, Arc<RgbImage>>);
+
+impl Photographs {
+    fn load(&mut self, photo: &Picture) -> Result<Arc<RgbImage>> {
+        if let Some(known) = self.0.get(&photo.path) {
+            return Ok(known.clone());
+        }
+        let image = photo.load()?;
+        self.0.insert(photo.path.clone(), image.clone());
+        Ok(image)
+    }
+
+    /// The photographs, captions and questions of a concept.
+    fn lessons(&mut self, set: &ConceptSet, name: &str, caption: &str) -> Result<Lessons> {
+        let found = set.lessons(name)?;
+        let caption = caption.replace("{concept}", &format!("<{name}>"));
+        let mut lessons = Lessons::default();
+        for photo in &found.photographs {
+            lessons.photographs.push(self.load(photo)?);
+        }
+        for photo in &found.painted {
+            lessons.captioned.push(Captioned { image: self.load(photo)?, caption: caption.clone() });
+        }
+        for (photo, Exchange { query, answer }) in found.asked {
+            lessons.asked.push(Asked { image: self.load(&photo)?, question: query, answer });
+        }
+        Ok(lessons)
+    }
 }
 
 /// `<output>/<name>`, or `<name>-2` and so on: the newest one to go on with, else one that is not there yet.
