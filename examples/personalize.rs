@@ -224,7 +224,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
         let mut tokens: Option<ConceptTokens> = None;
         for (stage, settings) in &stages {
             let concept = grown(name, *stage, config.tokens);
-            let start = base.begin(*stage, concept, class, lessons, tokens.take(), config.run.seed)?;
+            let start = base.begin(*stage, settings, concept, class, lessons, tokens.take(), config.run.seed)?;
             let training = Personalisation::new(&base, *stage, settings, start, lessons, config.run.seed)?;
             let at = folder.path().join(name).join(stage.name());
             let what = format!("{name}, {}", stage.name());

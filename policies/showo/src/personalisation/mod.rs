@@ -6,6 +6,7 @@
 //! start      rows to begin from: clusters of the photographs' codes, or the stage before
 //! masking    which image tokens are hidden
 //! loss       Show-o's two losses
+//! perception images that the third stage begins from
 //! stage      the settings of a stage
 //! training   epochs over lessons; nothing but the concept's rows moves
 //! ```
@@ -13,6 +14,7 @@
 mod lessons;
 mod loss;
 mod masking;
+mod perception;
 mod stage;
 mod start;
 mod training;
@@ -20,5 +22,6 @@ mod training;
 pub use lessons::{Asked, Captioned, Lessons};
 pub use loss::{MaskedImage, answer_loss, image_loss};
 pub use masking::{mask, masked_count};
+pub use perception::perceived;
 pub use stage::{Stage, StageConfig};
 pub use training::{Base, EpochLosses, Personalisation};

@@ -65,6 +65,16 @@ pub struct StageConfig {
     /// Whether photographs are mirrored one time in four, and those with captions cut out at random places from 1.1 times
     /// their size.
     pub augment: bool,
+    /// Stage 3: how many images of the concept are painted for its tokens to begin from, as clusters; 0: from image codes.
+    pub perceived: usize,
+    /// What they are images of; `{concept}` stands for the name. UniCTokens has `A photo of {concept}'s face in detail.` for people.
+    pub perceived_prompt: String,
+    /// Denoising steps of these images.
+    pub perceived_steps: usize,
+    /// After which of them an image is looked at, white where it is still to change.
+    pub perceived_at: usize,
+    /// Their classifier-free guidance, 0 or more.
+    pub perceived_guidance: f32,
 }
 
 impl Default for StageConfig {
@@ -82,6 +92,11 @@ impl Default for StageConfig {
             min_masking_rate: 0.0,
             name_pull: 0.0,
             augment: true,
+            perceived: 20,
+            perceived_prompt: "A photo of {concept} in the middle of the photo.".to_owned(),
+            perceived_steps: 50,
+            perceived_at: 35,
+            perceived_guidance: 5.0,
         }
     }
 }

@@ -7,13 +7,15 @@ use burn::tensor::{Device, Tensor};
 use counterpoint::rand::seq::SliceRandom;
 use counterpoint::{DecayScope, Error, Key, Learner, ModuleLearner, OptimizerConfig, Result, Stream, Streams};
 use counterpoint_pictures::{cut, fit};
+use counterpoint_samplers::MaskGitConfig;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Lessons, MaskedImage, Stage, StageConfig, answer_loss, image_loss, mask};
+use super::start::clusters_of;
+use super::{Asked, Lessons, MaskedImage, Stage, StageConfig, answer_loss, image_loss, mask, perceived};
 use crate::{
-    Concept, ConceptTokens, MagvitV2, ModelFiles, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, picture,
-    tokens,
+    Concept, ConceptTokens, MagvitV2, ModelFiles, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable,
+    picture, tokens,
 };
 
 /// A model without the concept that is to be learned: what the stages of all concepts share.
@@ -56,8 +58,24 @@ impl Base {
         Ok(tokens::to_rows(self.image.encode(pixels)?)?.remove(0))
     }
 
+    /// Images of the concept as the stage before paints them.
+    fn perceived(&self, before: &ConceptTokens, settings: &StageConfig, seed: u64) -> Result<Vec<RgbImage>> {
+        let (config, decoder) = self.decoder.clone().with_concepts(&self.config, std::slice::from_ref(before))?;
+        let text = TextTokenizer::load(&self.tokenizer, &config)?;
+        let policy = ShowoPolicy::new(config, decoder, Some(text), self.image.clone(), &self.device)?;
+        let sampler = MaskGitConfig {
+            timesteps: settings.perceived_steps,
+            checkpoint_step: 1,
+            guidance_scale: settings.perceived_guidance,
+            ..MaskGitConfig::default()
+        };
+        let prompt = settings.perceived_prompt.replace("{concept}", &before.concept.token());
+        perceived(&policy, &prompt, settings.perceived, sampler, settings.perceived_at, seed)
+    }
+
     /// The rows that `stage` begins from: clusters of the photographs for the stages `understanding` and `joint`, else those
-    /// of the stage `before`, with more tokens where `concept` has more.
+    /// of the stage `before`, with more tokens where `concept` has more. Those of `perception` are clusters of images that the
+    /// stage before [paints](perceived).
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) when a stage that follows another has none before it, or none of its lessons
@@ -65,13 +83,22 @@ impl Base {
     pub fn begin(
         &self,
         stage: Stage,
+        settings: &StageConfig,
         concept: Concept,
         class: &str,
         lessons: &Lessons,
         before: Option<ConceptTokens>,
         seed: u64,
     ) -> Result<ConceptTokens> {
+        let mut noise = Streams::new(seed).stream(Key::task(0, 0), &format!("concept.{}", concept.name), 0);
         match (before, stage) {
+            (Some(before), Stage::Perception) if settings.perceived > 0 && concept.perception > 0 => {
+                let images = self.perceived(&before, settings, seed)?;
+                let codes = images.iter().map(|image| self.codes(image)).collect::<Result<Vec<_>>>()?;
+                let count = concept.tokens() - before.concept.tokens();
+                let centres = clusters_of(&self.config, &self.decoder, &codes, count, &mut noise)?;
+                before.grown(concept, &self.config, &self.decoder, Some(centres))
+            }
             (Some(before), _) => before.grown(concept, &self.config, &self.decoder, None),
             (None, Stage::Understanding | Stage::Joint) => {
                 let mut codes = Vec::new();
@@ -79,7 +106,6 @@ impl Base {
                     codes.push(self.codes(photo)?);
                 }
                 let text = TextTokenizer::load(&self.tokenizer, &self.config)?;
-                let mut noise = Streams::new(seed).stream(Key::task(0, 0), &format!("concept.{}", concept.name), 0);
                 ConceptTokens::from_clusters(concept, &self.config, &self.decoder, &text, class, &codes, &mut noise)
             }
             (None, Stage::Generation | Stage::Perception) => Err(Error::config(format!(
