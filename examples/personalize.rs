@@ -115,6 +115,9 @@ impl Default for Tokens {
     }
 }
 
+/// Metrics by epoch.
+type History = Vec<(u64, Metrics)>;
+
 /// A line of the final table: mean losses of the first and of the last epoch.
 #[derive(Serialize)]
 struct Learned {
@@ -206,7 +209,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     let names = config.data.concepts.as_deref().unwrap_or(set.names());
     let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
     let mut photographs = Photographs::default();
-    let lessons = concepts.iter().map(|concept| photographs.lessons(&set, &concept.name, &config.data.caption));
+    let lessons = concepts.iter().map(|concept| photographs.lessons(&set, concept, &config.data.caption));
     let lessons = lessons.collect::<Result<Vec<_>>>()?;
     let base = Base::load(&ShowoPolicy::model_files(&config.policy, &context)?, &device, Precision::F32)?;
 
@@ -220,11 +223,11 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     folder.write(RESOLVED, &text)?;
     let stop = stop_on_signals(progress)?;
     let (mut learned, mut arms, mut listed) = (Vec::new(), Vec::new(), Vec::new());
-    for (PersonalConcept { name, class, .. }, lessons) in concepts.iter().zip(&lessons) {
+    for (PersonalConcept { name, .. }, lessons) in concepts.iter().zip(&lessons) {
         let mut tokens: Option<ConceptTokens> = None;
         for (stage, settings) in &stages {
             let concept = grown(name, *stage, config.tokens);
-            let start = base.begin(*stage, settings, concept, class, lessons, tokens.take(), config.run.seed)?;
+            let start = base.begin(*stage, settings, concept, lessons, tokens.take(), config.run.seed)?;
             let training = Personalisation::new(&base, *stage, settings, start, lessons, config.run.seed)?;
             let at = folder.path().join(name).join(stage.name());
             let what = format!("{name}, {}", stage.name());
@@ -259,7 +262,7 @@ fn train(
     what: &str,
     stop: &StopToken,
     progress: &Progress,
-) -> Result<Option<(ConceptTokens, Vec<(u64, Metrics)>)>> {
+) -> Result<Option<(ConceptTokens, History)>> {
     let mut journal = Journal::new(folder).with_keep(Keep { last: 2, best: false });
     if let Some(newest) = journal.latest()? {
         let checkpoint = Reader::open(&newest)?;
@@ -346,10 +349,10 @@ impl Photographs {
     }
 
     /// The photographs, captions and questions of a concept.
-    fn lessons(&mut self, set: &ConceptSet, name: &str, caption: &str) -> Result<Lessons> {
-        let found = set.lessons(name)?;
-        let caption = caption.replace("{concept}", &format!("<{name}>"));
-        let mut lessons = Lessons::default();
+    fn lessons(&mut self, set: &ConceptSet, concept: &PersonalConcept, caption: &str) -> Result<Lessons> {
+        let found = set.lessons(&concept.name)?;
+        let caption = caption.replace("{concept}", &concept.token());
+        let mut lessons = Lessons { class: concept.class.clone(), ..Lessons::default() };
         for photo in &found.photographs {
             lessons.photographs.push(self.load(photo)?);
         }

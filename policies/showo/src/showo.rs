@@ -183,7 +183,7 @@ impl Showo {
             ));
         }
         let end = config.text_vocab_size;
-        self.with_trainable_rows(&[end - count..end])
+        self.with_trainable_rows(std::slice::from_ref(&(end - count..end)))
     }
 
     /// This model with the rows of these ids as trainable parameters beside the rest.

@@ -111,6 +111,7 @@ fn lessons() -> Lessons {
     let yes = photographs.iter().map(|image| asked(image, "Yes."));
     let no = (0..8).map(|k| asked(&photo(false, k), "No."));
     Lessons {
+        class: "cat".into(),
         captioned: photographs
             .iter()
             .map(|image| Captioned { image: image.clone(), caption: "A photo of <miso>.".into() })
@@ -147,7 +148,7 @@ fn three_stages_teach_a_concept_and_move_nothing_else() {
         (Stage::Generation, small(4, 2, 0)),
         (Stage::Perception, small(4, 2, 2)),
     ] {
-        let start = base.begin(stage, &quick(), concept.clone(), "cat", &lessons, tokens.clone(), 1).unwrap();
+        let start = base.begin(stage, &quick(), concept.clone(), &lessons, tokens.clone(), 1).unwrap();
         let begun = start.clone();
         let mut training = Personalisation::new(&base, stage, &quick(), start, &lessons, 1).unwrap();
         let losses: Vec<_> = (0..9).map(|_| training.train_epoch().unwrap()).collect();
@@ -191,7 +192,7 @@ fn a_stage_goes_on_from_what_it_wrote_bit_for_bit() {
     let files = counterpoint_showo::ModelFiles::in_folder(&folder.path("")).unwrap();
     let base = Base::load(&files, &Folder::device(), Precision::F32).unwrap();
     let lessons = lessons();
-    let start = base.begin(Stage::Joint, &quick(), small(3, 2, 0), "cat", &lessons, None, 5).unwrap();
+    let start = base.begin(Stage::Joint, &quick(), small(3, 2, 0), &lessons, None, 5).unwrap();
     let new = || Personalisation::new(&base, Stage::Joint, &quick(), start.clone(), &lessons, 5).unwrap();
     let mut whole = new();
     whole.train_epoch().unwrap();
@@ -210,7 +211,7 @@ fn what_cannot_be_learned_is_said() {
     let files = counterpoint_showo::ModelFiles::in_folder(&folder.path("")).unwrap();
     let base = Base::load(&files, &Folder::device(), Precision::F32).unwrap();
     let mut lessons = lessons();
-    let begin = |stage, lessons: &Lessons| base.begin(stage, &quick(), small(3, 2, 0), "cat", lessons, None, 5);
+    let begin = |stage, lessons: &Lessons| base.begin(stage, &quick(), small(3, 2, 0), lessons, None, 5);
     let error = begin(Stage::Generation, &lessons).unwrap_err().to_string();
     assert!(error.contains("goes on from another"), "{error}");
     let start = begin(Stage::Joint, &lessons).unwrap();

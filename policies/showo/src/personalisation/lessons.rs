@@ -27,6 +27,8 @@ pub struct Asked {
 /// All that one concept is learned from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lessons {
+    /// What it is, in a word or two, such as `cat`: the name's embedding begins as that of these.
+    pub class: String,
     /// Photographs of the concept, which its tokens may begin from.
     pub photographs: Vec<Arc<RgbImage>>,
     /// For painting.

@@ -85,7 +85,6 @@ impl Base {
         stage: Stage,
         settings: &StageConfig,
         concept: Concept,
-        class: &str,
         lessons: &Lessons,
         before: Option<ConceptTokens>,
         seed: u64,
@@ -106,7 +105,15 @@ impl Base {
                     codes.push(self.codes(photo)?);
                 }
                 let text = TextTokenizer::load(&self.tokenizer, &self.config)?;
-                ConceptTokens::from_clusters(concept, &self.config, &self.decoder, &text, class, &codes, &mut noise)
+                ConceptTokens::from_clusters(
+                    concept,
+                    &self.config,
+                    &self.decoder,
+                    &text,
+                    &lessons.class,
+                    &codes,
+                    &mut noise,
+                )
             }
             (None, Stage::Generation | Stage::Perception) => Err(Error::config(format!(
                 "concept {}: stage `{}` goes on from another: expected its tokens, got none",
@@ -184,7 +191,7 @@ impl<'a> Personalisation<'a> {
         let ids = config.concept_ids(&concept.name)?;
         let trained = match stage {
             Stage::Perception => vec![ids.start..ids.start + 1, ids.end - concept.perception..ids.end],
-            _ => vec![ids.clone()],
+            _ => std::iter::once(ids.clone()).collect(),
         };
         let decoder = Trainable::frozen(&decoder.no_grad(), &base.training_device).with_trainable_rows(&trained)?;
         let name = decoder.first_trainable_row()?.map(Tensor::detach);
