@@ -1,4 +1,5 @@
 //! Personalisation against torch, and on photographs.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 mod official;
