@@ -160,7 +160,9 @@ fn run_chapter(name: &str) {
         eprintln!("not run: {name}, for want of python3 with numpy");
         return;
     }
+    let here = copy.path().to_str().unwrap();
     for command in commands(&chapter) {
+        let command = command.replace("$PWD", here);
         let Run::Here(program, arguments) = plan(&command, &ci).unwrap() else { continue };
         let program = if program.starts_with(".") { copy.path().join(program) } else { program };
         let mut process = Command::new(&program);

@@ -105,7 +105,7 @@ fn concepts_are_taught_first_and_training_begins_from_them() {
         "trainer.max_attempts=1".to_owned(),
         "sampler.image.timesteps=2".to_owned(),
         "sampler.image.checkpoint_step=1".to_owned(),
-        "evaluation.kind=none".to_owned(),
+        "evaluation.max_tasks=1".to_owned(),
     ];
     let config = out.join("sync_r1.toml");
     let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
