@@ -281,7 +281,7 @@ fn train(
         let losses = training.train_epoch()?;
         let mut metrics = Metrics::new();
         metrics.insert("loss", losses.loss);
-        for (name, loss) in [(IMAGES, losses.image), (ANSWERS, losses.answer)] {
+        for (name, loss) in [(IMAGES, losses.image), (ANSWERS, Some(losses.answer))] {
             if let Some(loss) = loss {
                 metrics.insert(name, loss);
             }

@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
+use counterpoint_pictures::fit;
 use image::RgbImage;
+
+use crate::{MagvitV2, tokens};
 
 /// Pictures of `side` x `side` sRGB pixels as a tensor.
 ///
@@ -27,6 +30,15 @@ pub fn pixels(images: &[RgbImage], side: usize, device: &Device) -> Result<Tenso
         }
     }
     Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), (device, DType::F32)))
+}
+
+/// Image codes `[images][N]` of sRGB images of any size: short side resized to `side`, middle cut out, as the originals do ([`fit`]).
+///
+/// # Errors
+/// [`Data`](counterpoint::ErrorKind::Data) when an image has no pixels.
+pub fn codes(tokenizer: &MagvitV2, images: &[RgbImage], side: usize, device: &Device) -> Result<Vec<Vec<u32>>> {
+    let fitted: Vec<RgbImage> = images.iter().map(|image| fit(image, side as u32)).collect();
+    tokens::to_rows(tokenizer.encode(pixels(&fitted, side, device)?)?)
 }
 
 /// Pixels `[B, 3, height, width]` as sRGB pictures: [-1, 1] to [0, 255], clamped and truncated as the public code does.

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use counterpoint::{Parameters, Result, Task};
-use counterpoint_pictures::fit;
 use counterpoint_samplers::{ImageModel, ImageScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
@@ -144,14 +143,11 @@ impl UnifiedModel for ShowoPolicy {
 }
 
 impl ShowoPolicy {
-    /// Image codes of sRGB images of any size: short side resized, middle cut out, as the originals do ([`fit`]).
+    /// Image codes of sRGB images of any size: short side resized, middle cut out, as the originals do ([`picture::codes`]).
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when an image has no pixels.
     pub fn encode_images(&self, images: &[RgbImage]) -> Result<Vec<Vec<u32>>> {
-        let side = self.config().image_size();
-        let fitted: Vec<RgbImage> = images.iter().map(|image| fit(image, side as u32)).collect();
-        let pixels = picture::pixels(&fitted, side, ShowoPolicy::device(self))?;
-        tokens::to_rows(self.image_tokenizer().encode(pixels)?)
+        picture::codes(self.image_tokenizer(), images, self.config().image_size(), ShowoPolicy::device(self))
     }
 }

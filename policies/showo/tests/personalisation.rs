@@ -154,7 +154,7 @@ fn three_stages_teach_a_concept_and_move_nothing_else() {
         let mut training = Personalisation::new(&base, stage, &quick(), start, &lessons, 1).unwrap();
         let losses: Vec<_> = (0..9).map(|_| training.train_epoch().unwrap()).collect();
         // A stage begins where another has ended: of what is drawn anew in every epoch, the mean of three says something.
-        let of = |epoch: &EpochLosses| if stage == Stage::Generation { epoch.image } else { epoch.answer };
+        let of = |epoch: &EpochLosses| if stage == Stage::Generation { epoch.image } else { Some(epoch.answer) };
         let mean = |epochs: &[EpochLosses]| epochs.iter().filter_map(of).sum::<f64>() / epochs.len() as f64;
         assert!(mean(&losses[6..]) < mean(&losses[..3]), "{stage:?}: {losses:?}");
         assert_eq!(losses[0].image.is_some(), stage != Stage::Understanding);

@@ -15,7 +15,7 @@ use super::start::clusters_of;
 use super::{Asked, Lessons, MaskedImage, Stage, StageConfig, answer_loss, image_loss, mask, perceived};
 use crate::{
     Concept, ConceptTokens, MagvitV2, ModelFiles, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable,
-    picture, tokens,
+    picture,
 };
 
 /// A model without the concept that is to be learned: what the stages of all concepts share.
@@ -53,9 +53,8 @@ impl Base {
 
     /// Image codes `[N]` of a photograph, fitted to the model's size.
     fn codes(&self, photo: &RgbImage) -> Result<Vec<u32>> {
-        let side = self.config.image_size();
-        let pixels = picture::pixels(&[fit(photo, side as u32)], side, &self.device)?;
-        Ok(tokens::to_rows(self.image.encode(pixels)?)?.remove(0))
+        let codes = picture::codes(&self.image, std::slice::from_ref(photo), self.config.image_size(), &self.device)?;
+        Ok(codes.into_iter().flatten().collect())
     }
 
     /// Images of the concept as the stage before paints them.
@@ -133,8 +132,8 @@ pub struct EpochLosses {
     pub loss: f64,
     /// Of images, where the stage has captions.
     pub image: Option<f64>,
-    /// Of answers, where it has questions.
-    pub answer: Option<f64>,
+    /// Of answers.
+    pub answer: f64,
 }
 
 /// One stage of one concept under training. Nothing but the rows of [`Stage`]'s tokens moves.
@@ -264,7 +263,7 @@ impl<'a> Personalisation<'a> {
             epoch: self.epoch,
             loss: total / steps,
             image: (!captioned.is_empty()).then_some(image_sum / steps),
-            answer: Some(answer_sum / steps),
+            answer: answer_sum / steps,
         };
         match losses.loss.is_finite() {
             true => Ok(losses),

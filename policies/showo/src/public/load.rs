@@ -2,12 +2,9 @@
 
 use burn::tensor::Device;
 use counterpoint::{Error, Key, Result, Streams, image};
-use counterpoint_pictures::fit;
 
 use super::files::{ConceptFiles, FreshConcept, ModelFiles};
-use crate::{
-    ConceptTokens, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable, picture, tokens,
-};
+use crate::{ConceptTokens, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, TextTokenizer, Trainable, picture};
 
 impl ModelFiles {
     /// The policy of these files. `device` is without autodiff.
@@ -85,8 +82,7 @@ impl FreshConcept {
                 .with_source(e)
             };
             let photo = image::open(path).map_err(cannot)?.into_rgb8();
-            let pixels = picture::pixels(&[fit(&photo, side as u32)], side, device)?;
-            codes.extend(tokens::to_rows(tokenizer.encode(pixels)?)?);
+            codes.extend(picture::codes(tokenizer, &[photo], side, device)?);
         }
         Ok(codes)
     }
