@@ -10,12 +10,14 @@ use toml::Table;
 /// Our packages that a package of this folder may depend on, by folder; `None` is all of them.
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
-        "core" | "core/pictures" | "plugins/abi" | "benches/dataset" => Some(&[]),
+        "core" | "core/pictures" | "plugins/abi" => Some(&[]),
+        "benches/dataset" => Some(&["core/pictures"]),
         "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
         "plugins/rewards" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
-        "core/weights" | "samplers" | "report" | "benches/unictokens" => Some(&["core"]),
+        "core/weights" | "samplers" | "report" => Some(&["core"]),
+        "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
         _ if folder.starts_with("policies/") => Some(&["core", "core/pictures", "core/weights", "samplers"]),

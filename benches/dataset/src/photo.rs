@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
+use counterpoint_pictures::is_cut_off;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::{Error, Result};
@@ -115,13 +116,6 @@ pub(crate) fn black(side: u32) -> Result<Vec<u8>> {
     let written = RgbImage::new(side, side).write_to(&mut bytes, ImageFormat::Png);
     written.map_err(|e| Error::data(format!("cannot write a black picture: {e}")))?;
     Ok(bytes.into_inner())
-}
-
-/// Whether a JPEG ends before its end marker: the decoder would fill up what is missing with grey. Inside of compressed data there
-/// is no such marker, and that of a thumbnail comes before the last scan begins.
-fn is_cut_off(jpeg: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xd9]) < last([0xff, 0xda]) || last([0xff, 0xd9]).is_none()
 }
 
 #[cfg(test)]

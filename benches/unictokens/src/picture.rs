@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use counterpoint::{Error, Result};
+use counterpoint_pictures::is_cut_off;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
 
 use crate::Exchange;
@@ -81,13 +82,6 @@ fn rgb8(image: DynamicImage) -> RgbImage {
         }),
         other => other.into_rgb8(),
     }
-}
-
-/// Whether a JPEG ends before its end marker: the decoder would fill up what is missing with grey. Inside of compressed data
-/// there is no such marker, and that of a thumbnail comes before the last scan begins.
-fn is_cut_off(jpeg: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xd9]) < last([0xff, 0xda]) || last([0xff, 0xd9]).is_none()
 }
 
 /// The images `0.png`, `1.jpg`, ... of `folder`, by number; of several endings of one number, the first of png, jpg, jpeg.

@@ -2,7 +2,9 @@
 //! that a model looks at.
 
 mod fit;
+mod jpeg;
 mod resample;
 
 pub use fit::{cut, fit};
+pub use jpeg::is_cut_off;
 pub use resample::{Filter, Pixels, resize};
