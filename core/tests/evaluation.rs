@@ -6,14 +6,14 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{ToyTasks, alone, changed, config, each, parts, taste, trainer, weights};
+use common::{ToyPolicy, ToyTasks, alone, changed, config, each, parts, taste, trainer, weights};
 use counterpoint::checkpoint::latest;
 use counterpoint::config::{RunConfig, TrainerConfig};
 use counterpoint::evaluation::{means, metrics};
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{
-    Error, ErrorKind, Evaluator, Event, Judged, Result, Reward, RewardEnsemble, Sample, Score, StopToken, Streams,
-    Task, TaskSource, Trainer,
+    Candidate, Error, ErrorKind, Evaluator, Event, Judged, Result, Reward, RewardEnsemble, Rollout, Sample, Sampler,
+    Score, Segment, StopToken, Streams, Task, TaskSource, Trainer, Trajectory, one_shot,
 };
 
 /// Two tasks; scores whether the answer begins with a 2, and how many calls there were before as the second score.
@@ -94,6 +94,33 @@ fn an_evaluation_every_few_steps_is_in_metrics_and_events_and_changes_nothing() 
 }
 
 #[test]
+fn what_is_judged_may_be_drawn_by_another_sampler_and_training_does_not_notice() {
+    let other_sampler = one_shot(|_: &ToyPolicy, task, candidates| {
+        let one = |candidate: &Candidate| {
+            let number = candidate.key.candidate;
+            let text = Segment::text(vec![1], vec![2], vec![0.0]);
+            let sample = Sample::new(task, number, task.question.clone(), "2 by another".to_owned(), None);
+            Rollout::new(Trajectory::new(number, vec![text]), sample)
+        };
+        Ok(candidates.iter().map(one).collect())
+    });
+    let run = |other: Option<Box<dyn Sampler>>| {
+        let rewards = alone(each("taste", |sample| Score::Value(sample.image.as_ref().map_or(0.0, |_| taste(sample)))));
+        let parts = changed(parts(), |parts| parts.rewards = rewards);
+        let mut run = trainer(parts, config(3)).with_evaluator(Exam::new(), 1, None);
+        if let Some(other) = other {
+            run = run.with_evaluation_sampler(other);
+        }
+        run.run(&StopToken::new()).unwrap();
+        let judged = run.evaluate(&mut || {}).unwrap().unwrap();
+        (weights(&mut run), judged.iter().all(|sample| sample.response == "2 by another"))
+    };
+    let (trained, drawn) = run(Some(other_sampler));
+    assert!(drawn);
+    assert_eq!(run(None), (trained, false));
+}
+
+#[test]
 fn the_metric_that_is_named_decides_which_checkpoint_is_the_best() {
     // Of calls there are always more; of the reward of a step there are not.
     let folder = tempfile::tempdir().unwrap();
@@ -126,18 +153,30 @@ fn rewards_of_responses_that_were_given_are_no_rewards_of_what_a_model_said() {
 
 #[test]
 fn the_section_says_when_and_by_what() {
-    let text = "[run]\nname = 'a'\n[data]\nkind = 'a'\n[policy]\nkind = 'a'\n[sampler]\nkind = 'a'\n[rewards.a]\n\
+    let text = "[run]\nname = 'a'\n[data]\nkind = 'a'\n[policy]\nkind = 'a'\n[sampler]\nkind = 'a'\n\
+                image = { guidance_scale = 0.0, timesteps = 4 }\n[rewards.a]\n\
                 [reward_weights.default]\na = 1.0\n[trainer]\ncheckpoint_every = 10\n";
     let load = |more: &str| RunConfig::from_toml(&format!("{text}[evaluation]\n{more}"), &[]);
     let section = load("kind = 'exam'\nevery = 5\nbest = 'two'\nown = 3").unwrap();
     assert_eq!((section.evaluation.every, section.evaluation.best.as_deref()), (5, Some("two")));
     assert_eq!(section.evaluation.settings["own"].as_integer(), Some(3));
     assert_eq!(RunConfig::from_toml(&section.to_toml().unwrap(), &[]).unwrap(), section);
-    assert_eq!(RunConfig::from_toml(text, &[]).unwrap().evaluation.kind, "none");
+    assert_eq!(section.evaluation_sampler(), None);
+    let plain = RunConfig::from_toml(text, &[]).unwrap();
+    assert_eq!(plain.evaluation.kind, "none");
+
+    let guided = load("kind = 'exam'\nsampler = { image = { guidance_scale = 2.0 }, text = { top_k = 3 } }").unwrap();
+    assert_eq!(RunConfig::from_toml(&guided.to_toml().unwrap(), &[]).unwrap(), guided);
+    assert_eq!(guided.sampler, plain.sampler);
+    let sampler = guided.evaluation_sampler().unwrap();
+    let expected = "image = { guidance_scale = 2.0, timesteps = 4 }\ntext = { top_k = 3 }";
+    assert_eq!((sampler.kind.as_str(), sampler.settings), ("a", expected.parse().unwrap()));
     for (more, words) in [
         ("every = 5", "evaluation.kind"),
         ("kind = 'exam'\nevery = 3\nbest = 'two'", "a divisor of trainer.checkpoint_every (10)"),
         ("kind = 'exam'\nevery = -1", "0 or more"),
+        ("sampler = { text = {} }", "evaluation.kind"),
+        ("kind = 'exam'\nsampler = 'greedy'", "a table of keys of [sampler]"),
     ] {
         let error = load(more).unwrap_err().to_string();
         assert!(error.contains(words), "{more}: {error}");

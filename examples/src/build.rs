@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::config::{NO_EVALUATION, RunConfig};
+use counterpoint::config::{Component, NO_EVALUATION, RunConfig};
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Task, serde_json};
+use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Sampler, Task, serde_json};
 
 /// Builds every component that `config` names; its relative paths are relative to `base`.
 ///
@@ -62,4 +62,14 @@ pub fn evaluator(config: &RunConfig, base: &Path, device: &Device) -> Result<Opt
     }
     let context = BuildContext::new(device.clone(), base).with_data(config.data.clone());
     registry::evaluator(&section.kind, &section.settings, &context).map(Some)
+}
+
+/// Builds the sampler of evaluations where `config` has other keys for it than for training.
+///
+/// # Errors
+/// As [`parts`].
+pub fn evaluation_sampler(config: &RunConfig, base: &Path, device: &Device) -> Result<Option<Box<dyn Sampler>>> {
+    let context = BuildContext::new(device.clone(), base);
+    let Some(Component { kind, settings }) = config.evaluation_sampler() else { return Ok(None) };
+    registry::sampler(&kind, &settings, &context).map(Some).map_err(|e| e.at("evaluation.sampler"))
 }

@@ -16,7 +16,7 @@ mod signal;
 mod weights;
 
 pub use args::RecipeArgs;
-pub use build::{evaluator, parts};
+pub use build::{evaluation_sampler, evaluator, parts};
 pub use counterpoint_plugins::run_if_child;
 pub use folder::RunFolder;
 pub use grid::{Cell, save_grid};

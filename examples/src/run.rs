@@ -10,7 +10,7 @@ use counterpoint::trainer::Outcome;
 use counterpoint::{Event, Journal, Judged, Result, StopToken, Trainer};
 use counterpoint_unifybench::HeldOutTable;
 
-use crate::{Cell, Progress, RunFolder, Stage, evaluator, loaded, parts, report_run, save_grid};
+use crate::{Cell, Progress, RunFolder, Stage, evaluation_sampler, evaluator, loaded, parts, report_run, save_grid};
 
 /// The resolved config.
 const CONFIG: &str = "config.toml";
@@ -102,6 +102,9 @@ impl Recipe<'_> {
         if let Some(evaluator) = evaluator(self.config, self.base, self.device)? {
             let section = &self.config.evaluation;
             trainer = trainer.with_evaluator(evaluator, section.every, section.best.as_deref());
+        }
+        if let Some(sampler) = evaluation_sampler(self.config, self.base, self.device)? {
+            trainer = trainer.with_evaluation_sampler(sampler);
         }
         let folder = folder.made(self.config)?;
         if let Some(checkpoint) = folder.checkpoint()? {

@@ -90,6 +90,8 @@ pub struct EvaluationSection {
     /// Metric of the evaluation, such as `reasoning` or `reward`, by which the best checkpoint is known
     /// (`trainer.keep_best`). Default: none, so that the reward of the step decides.
     pub best: Option<String>,
+    /// Keys of `[sampler]` that are others here, such as `{ image = { guidance_scale = 2.0 } }`. Default: none.
+    pub sampler: Table,
     /// The rest of the table, which the evaluator itself gives a type.
     pub settings: Table,
 }
@@ -113,7 +115,7 @@ impl Default for FilterSection {
 
 impl Default for EvaluationSection {
     fn default() -> Self {
-        Self { kind: NO_EVALUATION.to_owned(), every: 0, best: None, settings: Table::new() }
+        Self { kind: NO_EVALUATION.to_owned(), every: 0, best: None, sampler: Table::new(), settings: Table::new() }
     }
 }
 
@@ -128,7 +130,12 @@ impl TryFrom<Table> for EvaluationSection {
             Some(Value::Integer(every)) if every >= 0 => every as u64,
             Some(other) => return Err(format!("expected a number of steps, 0 or more, as `every`, got `{other}`")),
         };
-        Ok(Self { kind, every, best, settings })
+        let sampler = match settings.remove("sampler") {
+            None => Table::new(),
+            Some(Value::Table(sampler)) => sampler,
+            Some(other) => return Err(format!("expected a table of keys of [sampler] as `sampler`, got `{other}`")),
+        };
+        Ok(Self { kind, every, best, sampler, settings })
     }
 }
 
@@ -138,6 +145,9 @@ impl From<EvaluationSection> for Table {
         table.insert("every".to_owned(), Value::Integer(i64::try_from(section.every).unwrap_or(i64::MAX)));
         if let Some(best) = section.best {
             table.insert("best".to_owned(), Value::String(best));
+        }
+        if !section.sampler.is_empty() {
+            table.insert("sampler".to_owned(), Value::Table(section.sampler));
         }
         table
     }
@@ -188,7 +198,29 @@ fn take_string(table: &mut Table, key: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// `table` with the keys of `other` in their places, table by table.
+fn merge(table: &mut Table, other: &Table) {
+    for (key, value) in other {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
 impl RunConfig {
+    /// The sampler of evaluations, `[sampler]` with the keys of `evaluation.sampler`; none where that has no keys.
+    pub fn evaluation_sampler(&self) -> Option<Component> {
+        let keys = &self.evaluation.sampler;
+        (!keys.is_empty()).then(|| {
+            let Component { kind, mut settings } = self.sampler.clone();
+            merge(&mut settings, keys);
+            Component { kind, settings }
+        })
+    }
+
     /// Checks every range and every name that one section uses of another.
     pub(super) fn check(&self) -> Result<(), Problem> {
         self.run.check()?;
@@ -202,12 +234,12 @@ impl RunConfig {
     }
 
     fn check_evaluation(&self) -> Result<(), Problem> {
-        let EvaluationSection { kind, every, best, .. } = &self.evaluation;
-        let asked = *every > 0 || best.is_some();
+        let EvaluationSection { kind, every, best, sampler, .. } = &self.evaluation;
+        let asked = *every > 0 || best.is_some() || !sampler.is_empty();
         Problem::unless(
             kind != NO_EVALUATION || !asked,
             "evaluation.kind",
-            "an evaluator, for `every` or `best`",
+            "an evaluator, for `every`, `best` or `sampler`",
             "none",
         )?;
         let checkpoints = self.trainer.checkpoint_every;

@@ -2,11 +2,13 @@
 
 use crate::evaluation::{evaluate, metrics};
 use crate::metrics::Metrics;
-use crate::{Error, Evaluator, Event, Judged, Result, Trainer};
+use crate::{Error, Evaluator, Event, Judged, Result, Rollouts, Sampler, Trainer};
 
 /// Who judges the policy, and when.
 pub(super) struct Evaluation {
     evaluator: Box<dyn Evaluator>,
+    /// Draws what is judged, where training does not.
+    sampler: Option<Box<dyn Sampler>>,
     /// Steps from one to the next during training; 0 for none.
     every: u64,
     /// Name of the metric that ranks checkpoints.
@@ -29,7 +31,16 @@ impl Trainer {
     /// of them, such as `reasoning`, decides which checkpoint is the best one.
     pub fn with_evaluator(mut self, evaluator: Box<dyn Evaluator>, every: u64, best: Option<&str>) -> Self {
         let best = best.map(|name| format!("eval/{name}"));
-        self.evaluation = Some(Evaluation { evaluator, every, best });
+        self.evaluation = Some(Evaluation { evaluator, sampler: None, every, best });
+        self
+    }
+
+    /// Has what is judged drawn by `sampler` and not by that of training: with the guidance or the temperature that the model
+    /// is used with, say. Nothing without an evaluator.
+    pub fn with_evaluation_sampler(mut self, sampler: Box<dyn Sampler>) -> Self {
+        if let Some(evaluation) = &mut self.evaluation {
+            evaluation.sampler = Some(sampler);
+        }
         self
     }
 
@@ -45,8 +56,14 @@ impl Trainer {
     /// As [`evaluate`].
     pub fn evaluate(&mut self, task_done: &mut dyn FnMut()) -> Result<Option<Vec<Judged>>> {
         let Self { rollouts, updater, evaluation: Some(evaluation), .. } = self else { return Ok(None) };
+        let Evaluation { evaluator, sampler, .. } = evaluation;
         let memory = rollouts.memory();
-        let judged = evaluate(evaluation.evaluator.as_mut(), rollouts, updater.policy(), task_done);
+        let mut exchange = |rollouts: &mut Rollouts| {
+            sampler.iter_mut().for_each(|other| std::mem::swap(other, &mut rollouts.sampler));
+        };
+        exchange(rollouts);
+        let judged = evaluate(evaluator.as_mut(), rollouts, updater.policy(), task_done);
+        exchange(rollouts);
         rollouts.restore(&memory)?;
         judged.map(Some)
     }
