@@ -126,7 +126,7 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
         progress.table(&metrics, AVERAGES);
         tables.push(("Metrics of the steps", metrics, AVERAGES));
     }
-    report_runs(&folder, &device, &recipe.to_toml()?, curves(&variants, &runs, seeds.len())?, &tables)?;
+    report_runs(&folder, &device, &recipe.to_toml()?, curves(&variants, &runs, seeds.len())?, &tables, Vec::new())?;
     progress.table(&table, &caption);
     progress.done(folder.path());
     Ok(())

@@ -248,7 +248,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     ConceptFiles::list(&folder.path().join("concepts.json"), &listed)?;
     let table = Outcome(learned);
     let note = "cross-entropy in nats per token, mean of the first and of the last epoch";
-    report_runs(&folder, &device, &text, arms, &[("What was learned", table.cells(), note)])?;
+    report_runs(&folder, &device, &text, arms, &[("What was learned", table.cells(), note)], Vec::new())?;
     progress.table(&table, note);
     progress.done(folder.path());
     Ok(())

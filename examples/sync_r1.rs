@@ -95,7 +95,7 @@ fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken
         tables.push(("Rewards against the truth", agreement.cells(), AGREEMENT));
         progress.table(&agreement, AGREEMENT);
     }
-    report_runs(&folder, &device, &config.to_toml()?, vec![mean], &tables)?;
+    report_runs(&folder, &device, &config.to_toml()?, vec![mean], &tables, Vec::new())?;
     progress.table(&table, TABLE);
     progress.done(folder.path());
     Ok(())

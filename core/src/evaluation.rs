@@ -53,8 +53,8 @@ pub trait Evaluator: Send {
         task.params.get("answer").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Named scores in [0, 1] for each of `samples`, always of the same names in the same order. Default: none, so that
-    /// the rewards alone speak.
+    /// Named scores for each of `samples`, shares in [0, 1] or cosines. One that could not be had is left out, never replaced.
+    /// Default: none, so that the rewards alone speak.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) when a sample cannot be judged.

@@ -32,6 +32,7 @@ pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.
 use counterpoint_ber as _;
+use counterpoint_clip as _;
 use counterpoint_der as _;
 use counterpoint_fer as _;
 #[cfg(feature = "judge")]

@@ -46,7 +46,7 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
         .write(&folder.path().join(REPORT))
 }
 
-/// Writes the report of several runs: curves of `arms`, and their tables, each with its title and a note.
+/// Writes the report of several runs: curves of `arms`, their tables, each with its title and a note, and images side by side.
 ///
 /// # Errors
 /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be written.
@@ -56,8 +56,10 @@ pub fn report_runs(
     config: &str,
     arms: Vec<Arm>,
     tables: &[(&str, Cells, &str)],
+    galleries: Vec<Gallery>,
 ) -> Result<()> {
     let report = arms.into_iter().fold(Report::new(title(folder)), Report::arm).config(config).facts(facts(device));
+    let report = galleries.into_iter().fold(report, Report::gallery);
     let with_table =
         |report: Report, (title, cells, note): &(&str, Cells, &str)| report.table(text(title, cells).note(*note));
     tables.iter().fold(report, with_table).write(&folder.path().join(REPORT))
@@ -90,12 +92,11 @@ fn gallery(folder: &RunFolder, before: &[Judged], after: &[Judged]) -> Result<Ga
             continue;
         }
         let later = after.iter().find(|later| later.task == sample.task);
-        cells.push(Cell {
-            prompt: sample.prompt.clone(),
-            truth: Some(sample.answer.clone()),
-            before: Some(answer(folder, "before", sample)?),
-            after: later.map(|later| answer(folder, "after", later)).transpose()?,
-        });
+        let mut answers = vec![("before".to_owned(), answer(folder, "before", sample)?)];
+        if let Some(later) = later {
+            answers.push(("after".to_owned(), answer(folder, "after", later)?));
+        }
+        cells.push(Cell { prompt: sample.prompt.clone(), truth: Some(sample.answer.clone()), answers });
     }
     Ok(Gallery {
         title: "Held-out tasks".to_owned(),

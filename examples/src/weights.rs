@@ -16,9 +16,10 @@ use sha2::{Digest, Sha256};
 type References = fn(&str, &Table) -> Result<Vec<Reference>>;
 
 /// The kinds of rewards that read weights. A plugin brings its own.
-const REWARDS: [(&str, References); 4] = [
+const REWARDS: [(&str, References); 5] = [
     ("tier", |name, table| settings(name, table, &[("weights", counterpoint_tier::FILES)])),
     ("ber", |name, table| settings(name, table, &[("weights", counterpoint_ber::FILES)])),
+    ("clip", |name, table| settings(name, table, &[("weights", counterpoint_clip::FILES)])),
     ("der", |name, table| settings(name, table, &[("weights", counterpoint_der::FILES)])),
     ("fer", |name, table| {
         let keys = [("detector", counterpoint_fer::DETECTOR_FILES), ("weights", counterpoint_fer::WEIGHTS_FILES)];

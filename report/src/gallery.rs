@@ -1,4 +1,4 @@
-//! Images before and after, with what was asked, reasoned and judged.
+//! Images of several models side by side, with what was asked, reasoned and judged.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use counterpoint::{Error, Result};
 use image::{ImageFormat, RgbImage};
 use maud::{Markup, html};
 
-/// Images of some tasks, before and after training.
+/// Images of some tasks, such as those before and after training, or those of several methods.
 #[derive(Debug, Clone, Default)]
 pub struct Gallery {
     /// What is shown.
@@ -19,17 +19,15 @@ pub struct Gallery {
     pub cells: Vec<Cell>,
 }
 
-/// One task, with what the model made of it before and after training.
+/// One task, with what each model made of it.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
     /// What the model was asked.
     pub prompt: String,
     /// What is right, if that is known.
     pub truth: Option<String>,
-    /// What it made of it before training.
-    pub before: Option<Answer>,
-    /// What it made of it after training.
-    pub after: Option<Answer>,
+    /// What was made of it, side by side: whose it is, such as `before`, and what.
+    pub answers: Vec<(String, Answer)>,
 }
 
 /// What a model made of a task.
@@ -73,9 +71,8 @@ impl Gallery {
 
 impl Cell {
     fn html(&self) -> Result<Markup> {
-        let answers = [("before", &self.before), ("after", &self.after)];
-        let answers = answers.into_iter().filter_map(|(when, answer)| Some((when, answer.as_ref()?)));
-        let answers = answers.map(|(when, answer)| answer.html(when, &self.prompt)).collect::<Result<Vec<_>>>()?;
+        let answers = self.answers.iter().map(|(whose, answer)| answer.html(whose, &self.prompt));
+        let answers = answers.collect::<Result<Vec<_>>>()?;
         Ok(html! {
             article.cell {
                 p.prompt { (self.prompt) }
@@ -87,14 +84,14 @@ impl Cell {
 }
 
 impl Answer {
-    fn html(&self, when: &str, prompt: &str) -> Result<Markup> {
+    fn html(&self, whose: &str, prompt: &str) -> Result<Markup> {
         let image = self.image.as_ref().filter(|image| image.width() > 0 && image.height() > 0);
         let image = image.map(|image| data_url(image).map(|url| (image.dimensions(), url))).transpose()?;
         Ok(html! {
             figure.answer {
-                p.when { (when) }
+                p.when { (whose) }
                 @if let Some(((width, height), url)) = image {
-                    img src=(url) width=(width) height=(height) alt={ "Image " (when) " training for: " (prompt) };
+                    img src=(url) width=(width) height=(height) alt={ "Image, " (whose) ", for: " (prompt) };
                 } @else {
                     p.note { "no image" }
                 }
@@ -145,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_shown() {
         let answer = Answer { reasoning: "a red hat".into(), ..Answer::default() };
-        let cell = Cell { prompt: "draw <ada>".into(), after: Some(answer), ..Cell::default() };
+        let cell = Cell { prompt: "draw <ada>".into(), answers: vec![("after".to_owned(), answer)], ..Cell::default() };
         let page = cell.html().unwrap().into_string();
         assert!(page.contains("draw &lt;ada&gt;") && page.contains("no image") && page.contains("a red hat"), "{page}");
         assert!(!page.contains("before") && !page.contains("truth") && !page.contains("verdicts"), "{page}");

@@ -42,18 +42,7 @@ impl Default for Settings {
 /// [`Config`](counterpoint::ErrorKind::Config) when the run's data are of another kind, or `root` lacks one of
 /// `data.concepts`; [`Data`](counterpoint::ErrorKind::Data) when a file cannot be used or the half is empty.
 pub fn held_out(context: &BuildContext, root: Option<&Path>) -> Result<Vec<Task>> {
-    let data = context.data.as_ref().filter(|data| data.kind == KIND).ok_or_else(|| {
-        let got = context.data.as_ref().map_or("none", |data| &data.kind);
-        Error::config(format!(
-            "data.kind: expected `{KIND}`, whose held-out half this evaluation is about, got `{got}`"
-        ))
-    })?;
-    let mut config: PersonalTasksConfig = settings("data", &data.settings)?;
-    config.split = Split::HeldOut;
-    if let Some(other) = root {
-        has_concepts(context, other, &config)?;
-        config.root = other.to_owned();
-    }
+    let config = held_out_config(context, root)?;
     let root = context.resolve(&config.root);
     let source = config.init_undrawn(&context.base)?;
     let mut tasks: Vec<Task> = Vec::new();
@@ -81,6 +70,23 @@ pub fn held_out(context: &BuildContext, root: Option<&Path>) -> Result<Vec<Task>
         task.id = id;
     }
     Ok(tasks)
+}
+
+/// The run's `[data]`, its held-out half, or that of the folder `root`.
+pub(crate) fn held_out_config(context: &BuildContext, root: Option<&Path>) -> Result<PersonalTasksConfig> {
+    let data = context.data.as_ref().filter(|data| data.kind == KIND).ok_or_else(|| {
+        let got = context.data.as_ref().map_or("none", |data| &data.kind);
+        Error::config(format!(
+            "data.kind: expected `{KIND}`, whose held-out half this evaluation is about, got `{got}`"
+        ))
+    })?;
+    let mut config: PersonalTasksConfig = settings("data", &data.settings)?;
+    config.split = Split::HeldOut;
+    if let Some(other) = root {
+        has_concepts(context, other, &config)?;
+        config.root = other.to_owned();
+    }
+    Ok(config)
 }
 
 /// Whether the folder `other` has every concept that the run's data name.

@@ -88,11 +88,7 @@ impl PersonalTasks {
             return Err(Error::config(format!("visual_share: expected a number in [0, 1], got {visual_share}")));
         }
         let know = |concept: Concept| {
-            if concept.train.is_empty() {
-                let message = format!("concept {}: expected a reference image, got none", concept.token());
-                return Err(Error::data(message));
-            }
-            let references = concept.train.iter().map(Picture::load).collect::<Result<_>>()?;
+            let references = references(&concept)?;
             Ok(Known { references, concept })
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
@@ -251,6 +247,14 @@ impl PersonalTasks {
         task.image = image;
         Ok(task)
     }
+}
+
+/// The training images of `concept`, one at least.
+pub(crate) fn references(concept: &Concept) -> Result<Vec<Arc<RgbImage>>> {
+    if concept.train.is_empty() {
+        return Err(Error::data(format!("concept {}: expected a reference image, got none", concept.token())));
+    }
+    concept.train.iter().map(Picture::load).collect()
 }
 
 /// Where `text` is among `texts`; it is appended where it is not.

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What a sentence is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Unicode scalar values, as in UniCTokens' evaluation, which is made for Chinese as well.
     Characters,
@@ -12,7 +15,8 @@ pub enum Unit {
 }
 
 /// How BLEU weighs n-grams.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Bleu {
     /// What n-grams are of.
     pub unit: Unit,

@@ -2,12 +2,14 @@
 //!
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
-//! `TruthEvaluator` does so for a run; [`Bleu`] and [`Recognition`] score answers to questions that have no such truth;
+//! `TruthEvaluator` does so for a run; [`benchmark`] is UnifyBench++ on data that have no such truth, with [`Bleu`] and
+//! [`Recognition`] for answers;
 //! [`statistics`] and [`repeated`] say how sure a change is over several runs, [`ablation`] what its parts are worth, and
 //! [`agreement`] how far rewards can be trusted.
 
 pub mod ablation;
 pub mod agreement;
+pub mod benchmark;
 mod bleu;
 mod cells;
 pub mod dataset;
@@ -27,6 +29,7 @@ pub mod verify;
 
 pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
+pub use benchmark::{Benchmark, BenchmarkConfig, BenchmarkTable};
 pub use bleu::{Bleu, Unit};
 pub use cells::Cells;
 pub use evaluator::TruthEvaluator;

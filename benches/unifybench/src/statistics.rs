@@ -99,7 +99,8 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
-fn bootstrap(runs: &[Vec<f64>]) -> [f64; 2] {
+/// Percentile bootstrap interval of the mean of `runs`, 95 %: runs are drawn with replacement, and within each its tasks.
+pub(crate) fn bootstrap(runs: &[Vec<f64>]) -> [f64; 2] {
     let mut rng = Rng::new(0xB007);
     let mut draw = |n: usize| rng.below(n);
     let mut means: Vec<f64> = (0..RESAMPLES)

@@ -54,8 +54,9 @@ pub fn report(hostile: &str) -> Report {
     let cell = |i: usize| Cell {
         prompt: format!("Draw <ada> as she looks in photo {i}. {hostile}"),
         truth: Some(format!("a red hat {hostile}")),
-        before: Some(answer(2 * i, false)),
-        after: Some(answer(2 * i + 1, true)),
+        answers: [("before", answer(2 * i, false)), ("after", answer(2 * i + 1, true))]
+            .map(|(when, answer)| (when.to_owned(), answer))
+            .into(),
     };
     let cells = (0..CELLS).map(cell).collect();
     let columns = ["split", "reasoning", "concept", "place", "accessory", "colour", "image", "joint"];

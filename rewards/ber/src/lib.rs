@@ -5,7 +5,6 @@
 //! concept is instead of its name, see [`BerConfig::concept_noun`].
 
 mod files;
-mod noun;
 
 pub use files::FILES;
 
@@ -18,7 +17,7 @@ use counterpoint::registry::{RewardEntry, settings};
 use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{
-    Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer,
+    Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer, by_noun,
 };
 use counterpoint_weights::Precision;
 use counterpoint_weights::hub::Locate as _;
@@ -187,7 +186,7 @@ impl Ber {
         let (mut places, mut images, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, sample) in samples.iter().enumerate() {
             let Some(image) = sample.image.as_deref() else { continue };
-            let text = normalise(&if self.concept_noun { noun::told(sample) } else { Cow::from(&sample.prompt) });
+            let text = normalise(&if self.concept_noun { by_noun(sample) } else { Cow::from(&sample.prompt) });
             if text.is_empty() {
                 scores[place] = Score::Abstain("no prompt to compare".into());
                 continue;
