@@ -32,6 +32,8 @@ const DIFFERENCES: &str = "95 % bootstrap interval over runs and tasks; p of the
                            method's measures";
 /// Tasks of which images are shown side by side.
 const SHOWN: usize = 24;
+/// Images in a row of the grid, about.
+const COLUMNS: usize = 8;
 
 /// Options of the evaluation.
 #[derive(Debug, Parser)]
@@ -295,7 +297,9 @@ fn side_by_side(folder: &RunFolder, models: &[Model], judged: &[Vec<Judged>], na
         cells.push(Shown { prompt: format!("{}: {}", sample.split, sample.prompt), truth, answers });
     }
     if !grid.is_empty() {
-        save_grid(&grid, of_methods.len() as u32, &folder.path().join("side_by_side.png"))?;
+        // As many tasks in a row as fit, the methods of each beside each other.
+        let methods = of_methods.len();
+        save_grid(&grid, (methods * (COLUMNS / methods).max(1)) as u32, &folder.path().join("side_by_side.png"))?;
     }
     let note = "The first image of some tasks, drawn with the same random numbers by every method.".to_owned();
     Ok(Gallery { title: "Side by side".to_owned(), note, cells })

@@ -4,6 +4,7 @@
 //!     cargo run --release --example published -- DATA OUT
 //!     cargo run --release --example personalize -- --config OUT/personalize.toml
 //!     cargo run --release --example sync_r1 -- --config OUT/sync_r1.toml --set policy.personalised=$PWD/runs/personalised
+//!     cargo run --release --example evaluate -- --config OUT/sync_r1.toml --measures OUT/evaluate.toml runs/published
 //!
 //! It shows that data and settings work from start to report before weights are downloaded and a GPU is rented. The model
 //! knows nothing: its words and pictures are noise.
@@ -60,8 +61,16 @@ fn run(args: &Args) -> Result<()> {
     write(&path, &recipe.to_toml()?)?;
     let first = args.out.join("personalize.toml");
     write(&first, &recipe::personalisation(&recipe))?;
+    let measures = args.out.join("evaluate.toml");
+    write(&measures, &recipe::measures())?;
     println!("wrote {}; train it with", args.out.display());
     println!("cargo run --release --example sync_r1 -- --config {}", path.display());
+    println!("and evaluate the run with");
+    println!(
+        "cargo run --release --example evaluate -- --config {} --measures {} runs/published",
+        path.display(),
+        measures.display()
+    );
     println!("or teach it your concepts first:");
     println!("cargo run --release --example personalize -- --config {}", first.display());
     Ok(())

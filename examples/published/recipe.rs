@@ -78,6 +78,32 @@ pub(crate) fn personalisation(recipe: &RunConfig) -> String {
     .to_string()
 }
 
+/// The measures of `evaluate`: the towers that were written, and no judge.
+pub(crate) fn measures() -> String {
+    toml::toml! {
+        [evaluation]
+        kind = "benchmark"
+        candidates = 2
+
+        [evaluation.sampler]
+        text = { top_k = 1 }
+
+        [evaluation.likeness.dinov2]
+        kind = "der"
+        weights = "towers/dinov2"
+
+        [evaluation.alignment.blip2]
+        kind = "ber"
+        weights = "towers/blip2"
+
+        [evaluation.faces.face]
+        kind = "fer"
+        detector = "towers/mtcnn"
+        weights = "towers/facenet"
+    }
+    .to_string()
+}
+
 fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }

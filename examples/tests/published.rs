@@ -67,6 +67,52 @@ fn own_concepts_train_from_start_to_report_in_f32_and_bf16_and_go_on_after_a_sto
     assert_eq!(whole[0].get("ratio_max"), Some(1.0));
     assert!(whole[0].get("kl").unwrap() < 1e-5, "{:?}", whole[0].get("kl"));
 
+    let evaluate = |runs_of: &[&str]| {
+        let measures = out.join("evaluate.toml");
+        let set = [
+            format!("run.output={}", runs.display()),
+            "evaluation.max_tasks=2".to_owned(),
+            "evaluation.candidates=1".to_owned(),
+        ];
+        let set = set.iter().flat_map(|set| ["--set", set.as_str()]);
+        let config = out.join("sync_r1.toml");
+        let files = ["--config", config.to_str().unwrap(), "--measures", measures.to_str().unwrap()];
+        Command::new(example("evaluate")).args(files).args(set).args(runs_of).output().unwrap()
+    };
+    let whole_run = format!("trained={}", runs.join("whole").display());
+    let output = evaluate(&[&whole_run]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    for words in [
+        "| untrained | ",
+        "| trained | ",
+        "Rec.: weighted",
+        "VQA: bleu",
+        "QA: bleu",
+        "Gen.: blip2",
+        "Knowledge Gen.: dinov2",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let evaluation = runs.join("evaluation");
+    for file in ["report.html", "table.md", "table.csv", "differences.md", "side_by_side.png"] {
+        assert!(evaluation.join(file).is_file(), "{file}");
+    }
+    // A second time nothing is drawn again; of a damaged one all is.
+    let samples = evaluation.join("trained/seed-0/samples.json");
+    let before = fs::metadata(&samples).unwrap().modified().unwrap();
+    let table = || fs::read_to_string(evaluation.join("table.json")).unwrap();
+    let first = table();
+    assert!(evaluate(&[&whole_run]).status.success());
+    assert_eq!((fs::metadata(&samples).unwrap().modified().unwrap(), table()), (before, first.clone()));
+    fs::remove_file(evaluation.join("trained/seed-0/model.json")).unwrap();
+    assert!(evaluate(&[&whole_run]).status.success());
+    assert_ne!(fs::metadata(&samples).unwrap().modified().unwrap(), before);
+    assert_eq!(table(), first);
+    let output = evaluate(&["untrained=nowhere"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("nowhere"), "{text}");
+
     run("parts", "bf16", 1, &[]);
     run("parts", "bf16", 2, &["--resume"]);
     assert_eq!(metrics("parts")[0], whole[0]);
