@@ -16,8 +16,7 @@ use counterpoint_examples::{
     run_if_child, save_grid, show_warnings,
 };
 use counterpoint_report::{Answer, Cell as Shown, Gallery};
-use counterpoint_unifybench::BenchmarkTable;
-use counterpoint_unifybench::benchmark::Method;
+use counterpoint_unifybench::{Method, MethodTable};
 use serde::{Deserialize, Serialize};
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
@@ -108,12 +107,12 @@ fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {
     };
     let runs: Vec<Vec<&[Judged]>> = names.iter().map(of_method).collect();
     let methods: Vec<Method<'_>> = names.iter().zip(&runs).map(|(name, runs)| Method { name, runs }).collect();
-    let table = BenchmarkTable::of(&methods)?;
+    let table = MethodTable::of(&methods)?;
 
     folder.write("table.md", &table.to_string())?;
     folder.write("table.csv", &table.to_csv()?)?;
     folder.write_json("table.json", &table)?;
-    let mut tables = vec![("UnifyBench++", table.cells(), TABLE)];
+    let mut tables = vec![("Evaluation", table.cells(), TABLE)];
     if !table.differences.is_empty() {
         folder.write("differences.md", &table.difference_cells().to_string())?;
         tables.push(("Differences", table.difference_cells(), DIFFERENCES));
@@ -221,7 +220,7 @@ fn evaluate(
     let done = Done { config: config.to_toml()?, checkpoint: manifest };
     if folder.has(DONE) && folder.has(SAMPLES) && folder.read_json::<Done>(DONE)? == done {
         let samples: Vec<Judged> = folder.read_json(SAMPLES)?;
-        if BenchmarkTable::of(&[Method { name: method, runs: &[&samples] }])?.missing().is_empty() {
+        if MethodTable::of(&[Method { name: method, runs: &[&samples] }])?.missing().is_empty() {
             return Ok(samples);
         }
     }

@@ -3,9 +3,8 @@
 //! [`scene`] says what there is, [`language`] how it is spoken of, [`render`] draws it, [`verify`] reads it back,
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
 //! `TruthEvaluator` does so for a run; [`benchmark`] is UnifyBench++ on data that have no such truth, with [`Bleu`] and
-//! [`Recognition`] for answers;
-//! [`statistics`] and [`repeated`] say how sure a change is over several runs, [`ablation`] what its parts are worth, and
-//! [`agreement`] how far rewards can be trusted.
+//! [`Recognition`] for answers; [`methods`] compares models on any evaluation, [`statistics`] and [`repeated`] say how sure a
+//! change is over several runs, [`ablation`] what its parts are worth, and [`agreement`] how far rewards can be trusted.
 
 pub mod ablation;
 pub mod agreement;
@@ -16,6 +15,7 @@ pub mod dataset;
 mod evaluator;
 pub mod judged;
 pub mod language;
+pub mod methods;
 pub mod metrics;
 mod place;
 mod recognition;
@@ -29,11 +29,12 @@ pub mod verify;
 
 pub use ablation::{AblationTable, Arm};
 pub use agreement::AgreementTable;
-pub use benchmark::{Benchmark, BenchmarkConfig, BenchmarkTable};
+pub use benchmark::{Benchmark, BenchmarkConfig};
 pub use bleu::{Bleu, Unit};
 pub use cells::Cells;
 pub use evaluator::TruthEvaluator;
 pub use judged::{Item, Right};
+pub use methods::{Method, MethodTable};
 pub use metrics::{HeldOutTable, Metrics};
 pub use recognition::Recognition;
 pub use render::{Jitter, Renderer};

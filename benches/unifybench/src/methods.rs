@@ -1,9 +1,8 @@
-//! The benchmark's table: a line for each method, a column for each measure.
+//! Models on one evaluation: a line for each method, a column for each measure of each part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint::{Error, Judged, Result};
-use counterpoint_unictokens::Part;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cells, number, p_value};
@@ -13,7 +12,7 @@ use crate::statistics::{Change, Moments, bootstrap, holm};
 const WEIGHTED: &str = "weighted";
 const RECALLS: [&str; 2] = ["recall", "no_recall"];
 
-/// What some runs of one method made of the benchmark.
+/// What some runs of one method made of an evaluation.
 #[derive(Debug, Clone, Copy)]
 pub struct Method<'a> {
     /// Its name.
@@ -25,8 +24,8 @@ pub struct Method<'a> {
 /// A column: a measure of a part.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Column {
-    /// The part.
-    pub part: Part,
+    /// The part of the evaluation, such as `vqa`.
+    pub part: String,
     /// The measure, such as `bleu`.
     pub measure: String,
 }
@@ -62,7 +61,7 @@ pub struct Difference {
 
 /// Every method in every column; prints as Markdown, serialises to JSON and CSV.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct BenchmarkTable {
+pub struct MethodTable {
     /// The columns.
     pub columns: Vec<Column>,
     /// The methods with their cells, column by column; none where no sample has the score.
@@ -74,16 +73,16 @@ pub struct BenchmarkTable {
 /// One column of one run: the mean of each task that has it.
 type ByTask = BTreeMap<u64, Vec<f64>>;
 
-impl BenchmarkTable {
+impl MethodTable {
     /// Of one or more methods.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when there is none, or samples are not of the benchmark.
+    /// [`ErrorKind::Data`](counterpoint::ErrorKind::Data) when there is none.
     pub fn of(methods: &[Method<'_>]) -> Result<Self> {
         if methods.is_empty() || methods.iter().any(|method| method.runs.is_empty()) {
             return Err(Error::data("expected one method or more with one run or more, got none"));
         }
-        let columns = columns(methods)?;
+        let columns = columns(methods);
         let mut table = Self { columns, ..Self::default() };
         for method in methods {
             let cells = table.columns.iter().map(|column| cell(method, column)).collect();
@@ -98,7 +97,7 @@ impl BenchmarkTable {
 
     /// As text: a line for each method; several runs as mean ± deviation, a single one with its interval over tasks.
     pub fn cells(&self) -> Cells {
-        let head = |column: &Column| format!("{}: {}", title(column.part), column.measure.replace('_', " "));
+        let head = |column: &Column| format!("{}: {}", title(&column.part), column.measure.replace('_', " "));
         let header = ["method".to_owned()].into_iter().chain(self.columns.iter().map(head)).collect();
         let row = |(name, cells): &(String, Vec<Option<Cell>>)| {
             [name.clone()].into_iter().chain(cells.iter().map(|cell| cell.map_or("-".to_owned(), shown))).collect()
@@ -112,7 +111,7 @@ impl BenchmarkTable {
             let [low, high] = change.interval;
             [
                 method.clone(),
-                title(column.part).to_owned(),
+                title(&column.part).to_owned(),
                 column.measure.replace('_', " "),
                 number(change.before.mean),
                 number(change.after.mean),
@@ -135,7 +134,7 @@ impl BenchmarkTable {
                 let Some(Cell { scored, samples, .. }) = cell.filter(|cell| cell.scored < cell.samples) else {
                     continue;
                 };
-                let part = title(column.part);
+                let part = title(&column.part);
                 missing.push(format!("{part}: {} of {name}: {scored} of {samples} samples", column.measure));
             }
         }
@@ -158,7 +157,7 @@ impl BenchmarkTable {
                     cell.interval.map_or([String::new(), String::new()], |ends| ends.map(|v| v.to_string()));
                 let (mean, std) = (cell.mean.to_string(), cell.std.to_string());
                 let (scored, samples) = (cell.scored.to_string(), cell.samples.to_string());
-                let part = column.part.to_string();
+                let part = &column.part;
                 csv.write_record([name, &part, &column.measure, &mean, &std, &low, &high, &scored, &samples])
                     .map_err(failed)?;
             }
@@ -169,23 +168,25 @@ impl BenchmarkTable {
     }
 }
 
-impl std::fmt::Display for BenchmarkTable {
+impl std::fmt::Display for MethodTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.cells().fmt(f)
     }
 }
 
-/// The part as the papers' tables head it.
-fn title(part: Part) -> &'static str {
+/// A part of UnifyBench++ as the papers' tables head it; another one by its name.
+fn title(part: &str) -> &str {
     match part {
-        Part::Recognition => "Rec.",
-        Part::Vqa => "VQA",
-        Part::Qa => "QA",
-        Part::Generation => "Gen.",
-        Part::People => "People Gen.",
-        Part::Knowledge => "Knowledge Gen.",
-        Part::Dense => "Dense Gen.",
-        Part::DenseReasoning => "Dense Rea. Gen.",
+        "recognition" => "Rec.",
+        "vqa" => "VQA",
+        "qa" => "QA",
+        "generation" => "Gen.",
+        "people" => "People Gen.",
+        "knowledge" => "Knowledge Gen.",
+        "dense" => "Dense Gen.",
+        "dense_reasoning" => "Dense Rea. Gen.",
+        "" => "all",
+        other => other,
     }
 }
 
@@ -197,47 +198,47 @@ fn shown(cell: Cell) -> String {
     }
 }
 
-fn part_of(sample: &Judged) -> Result<Part> {
-    let of = Part::ALL.into_iter().find(|part| part.to_string() == sample.split);
-    of.ok_or_else(|| {
-        let split = &sample.split;
-        Error::data(format!(
-            "expected samples of the benchmark (evaluation.kind = \"benchmark\"), got the split `{split}`"
-        ))
-    })
-}
-
 /// The measures that some sample has, part by part in the order in which they come; weighted recognition first.
-fn columns(methods: &[Method<'_>]) -> Result<Vec<Column>> {
-    let mut found: BTreeMap<Part, Vec<String>> = BTreeMap::new();
+fn columns(methods: &[Method<'_>]) -> Vec<Column> {
+    let mut found: Vec<(&str, Vec<String>)> = Vec::new();
     for sample in methods.iter().flat_map(|method| method.runs).copied().flatten() {
-        let measures = found.entry(part_of(sample)?).or_default();
-        for measure in sample.scores.iter().map(|(name, _)| measure(name)) {
+        let at = found.iter().position(|(part, _)| *part == sample.split).unwrap_or_else(|| {
+            found.push((&sample.split, Vec::new()));
+            found.len() - 1
+        });
+        let measures = &mut found[at].1;
+        for (name, _) in sample.values() {
+            let measure = measure(name, &sample.split);
             if !measures.iter().any(|known| known == measure) {
                 measures.push(measure.to_owned());
             }
         }
     }
-    if let Some(measures) = found.get_mut(&Part::Recognition)
-        && RECALLS.iter().all(|recall| measures.iter().any(|known| known == recall))
-    {
-        measures.insert(0, WEIGHTED.to_owned());
+    for (_, measures) in &mut found {
+        if RECALLS.iter().all(|recall| measures.iter().any(|known| known == recall)) {
+            measures.insert(0, WEIGHTED.to_owned());
+        }
     }
-    let of_part =
-        |(part, measures): (Part, Vec<String>)| measures.into_iter().map(move |measure| Column { part, measure });
-    Ok(found.into_iter().flat_map(of_part).collect())
+    let of_part = |(part, measures): (&str, Vec<String>)| {
+        let part = part.to_owned();
+        measures.into_iter().map(move |measure| Column { part: part.clone(), measure })
+    };
+    found.into_iter().flat_map(of_part).collect()
 }
 
-fn measure(name: &str) -> &str {
-    name.split_once('/').map_or(name, |(_, measure)| measure)
+/// What a score is called in its part: `bleu` is the `vqa/bleu` of the part `vqa`.
+fn measure<'a>(name: &'a str, part: &str) -> &'a str {
+    name.strip_prefix(part).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
 }
 
 /// The scores of `column` in a run, task by task.
 fn by_task(run: &[Judged], column: &Column) -> ByTask {
-    let name = format!("{}/{}", column.part, column.measure);
     let mut tasks = ByTask::new();
-    for (sample, score) in run.iter().filter_map(|sample| Some((sample, sample.score(&name)?))) {
-        tasks.entry(sample.task).or_default().push(score);
+    for sample in run.iter().filter(|sample| sample.split == column.part) {
+        let mut values = sample.values().into_iter();
+        if let Some((_, score)) = values.find(|(name, _)| measure(name, &sample.split) == column.measure) {
+            tasks.entry(sample.task).or_default().push(score);
+        }
     }
     tasks
 }
@@ -249,7 +250,7 @@ fn means(tasks: &ByTask) -> Vec<f64> {
 
 fn cell(method: &Method<'_>, column: &Column) -> Option<Cell> {
     if column.measure == WEIGHTED {
-        return weighted(method, column.part);
+        return weighted(method, &column.part);
     }
     let runs: Vec<ByTask> = method.runs.iter().map(|run| by_task(run, column)).collect();
     let tasks: BTreeSet<u64> = runs.iter().flat_map(BTreeMap::keys).copied().collect();
@@ -261,8 +262,7 @@ fn cell(method: &Method<'_>, column: &Column) -> Option<Cell> {
     let Moments { mean, std } = Moments::of(&of_runs);
     // Of tasks that have the measure at all, and of those of its part where any should have it.
     let should = |sample: &&Judged| {
-        sample.split == column.part.to_string()
-            && (!RECALLS.contains(&column.measure.as_str()) || tasks.contains(&sample.task))
+        sample.split == column.part && (!RECALLS.contains(&column.measure.as_str()) || tasks.contains(&sample.task))
     };
     Some(Cell {
         mean,
@@ -274,16 +274,16 @@ fn cell(method: &Method<'_>, column: &Column) -> Option<Cell> {
 }
 
 /// The mean of both recalls.
-fn weighted(method: &Method<'_>, part: Part) -> Option<Cell> {
+fn weighted(method: &Method<'_>, part: &str) -> Option<Cell> {
     let recall = |run: &&[Judged], measure: &str| {
-        let values = means(&by_task(run, &Column { part, measure: measure.to_owned() }));
+        let values = means(&by_task(run, &Column { part: part.to_owned(), measure: measure.to_owned() }));
         (!values.is_empty()).then(|| Moments::of(&values).mean)
     };
     let both =
         |run: &&[Judged]| Some(RECALLS.map(|measure| recall(run, measure)).into_iter().sum::<Option<f64>>()? / 2.0);
     let of_runs: Vec<f64> = method.runs.iter().map(both).collect::<Option<_>>()?;
     let Moments { mean, std } = Moments::of(&of_runs);
-    let samples = method.runs.iter().flat_map(|run| run.iter()).filter(|s| s.split == part.to_string()).count();
+    let samples = method.runs.iter().flat_map(|run| run.iter()).filter(|s| s.split == part).count();
     Some(Cell { mean, std, interval: None, scored: samples, samples })
 }
 
@@ -314,9 +314,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn sample(task: u64, part: Part, scores: &[(&str, f64)]) -> Judged {
+    fn sample(task: u64, part: &str, scores: &[(&str, f64)]) -> Judged {
         Judged {
-            split: part.to_string(),
+            split: part.to_owned(),
             task,
             scores: scores.iter().map(|(name, value)| (format!("{part}/{name}"), *value)).collect(),
             ..Judged::default()
@@ -326,11 +326,11 @@ mod tests {
     /// Two photographs that show the concept and one that does not; two questions, one of which the judge left out.
     fn run(shift: f64) -> Vec<Judged> {
         vec![
-            sample(0, Part::Recognition, &[("accuracy", 1.0), ("recall", 1.0)]),
-            sample(1, Part::Recognition, &[("accuracy", 0.0), ("recall", 0.0)]),
-            sample(2, Part::Recognition, &[("accuracy", 1.0), ("no_recall", 1.0)]),
-            sample(3, Part::Vqa, &[("bleu", 0.25 + shift), ("judge", 1.0)]),
-            sample(4, Part::Vqa, &[("bleu", 0.75 + shift)]),
+            sample(0, "recognition", &[("accuracy", 1.0), ("recall", 1.0)]),
+            sample(1, "recognition", &[("accuracy", 0.0), ("recall", 0.0)]),
+            sample(2, "recognition", &[("accuracy", 1.0), ("no_recall", 1.0)]),
+            sample(3, "vqa", &[("bleu", 0.25 + shift), ("judge", 1.0)]),
+            sample(4, "vqa", &[("bleu", 0.75 + shift)]),
         ]
     }
 
@@ -341,7 +341,7 @@ mod tests {
             Method { name: "untrained", runs: &[&first, &first] },
             Method { name: "trained", runs: &[&second, &third] },
         ];
-        let table = BenchmarkTable::of(&methods).unwrap();
+        let table = MethodTable::of(&methods).unwrap();
         let names: Vec<&str> = table.columns.iter().map(|column| column.measure.as_str()).collect();
         assert_eq!(names, [WEIGHTED, "accuracy", "recall", "no_recall", "bleu", "judge"]);
         let of = |method: usize, column: usize| table.methods[method].1[column].unwrap();
@@ -358,14 +358,28 @@ mod tests {
         assert!(table.to_string().contains("| trained | 0.750 |"), "{table}");
         let csv = table.to_csv().unwrap();
         assert!(csv.contains("trained,vqa,bleu,0.6875,"), "{csv}");
-        assert_eq!(serde_json::from_str::<BenchmarkTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
+        assert_eq!(serde_json::from_str::<MethodTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
     }
 
     #[test]
-    fn samples_of_another_evaluation_are_refused() {
-        let other = [Judged { split: "textual".to_owned(), ..Judged::default() }];
-        let error = BenchmarkTable::of(&[Method { name: "a", runs: &[&other] }]).unwrap_err();
-        assert!(error.to_string().contains("evaluation.kind = \"benchmark\""), "{error}");
-        assert!(BenchmarkTable::of(&[]).is_err());
+    fn parts_of_any_evaluation_are_columns_and_rewards_stand_for_scores_where_there_are_none() {
+        let painted = |task, right| Judged {
+            split: "painting".to_owned(),
+            task,
+            scores: vec![("painting/image".to_owned(), right)],
+            ..Judged::default()
+        };
+        let rewarded = |task, reward| Judged {
+            split: "visual".to_owned(),
+            task,
+            rewards: [("reward".to_owned(), reward)].into(),
+            ..Judged::default()
+        };
+        let samples = [painted(0, 1.0), painted(1, 0.0), rewarded(2, 0.25)];
+        let table = MethodTable::of(&[Method { name: "a", runs: &[&samples] }]).unwrap();
+        let text = table.to_string();
+        assert!(text.starts_with("| method | painting: image | visual: reward |"), "{text}");
+        assert_eq!(table.methods[0].1.iter().map(|cell| cell.unwrap().mean).collect::<Vec<_>>(), [0.5, 0.25]);
+        assert!(MethodTable::of(&[]).is_err());
     }
 }

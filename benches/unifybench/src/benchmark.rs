@@ -1,7 +1,6 @@
-//! UnifyBench++: recognition, questions, plain, knowledge-driven and dense generation, as an evaluator and as a table of methods.
+//! UnifyBench++: recognition, questions, plain, knowledge-driven and dense generation, as an evaluator.
 
 mod measures;
-mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +14,6 @@ use serde::Deserialize;
 use crate::Bleu;
 
 pub use measures::Measures;
-pub use table::{BenchmarkTable, Cell, Column, Difference, Method};
 
 inventory::submit! {
     EvaluatorEntry::new("benchmark", |table, context| {
