@@ -12,6 +12,7 @@ chapters! {
     the_loop: "loop.md",
     config: "config.md",
     own_data: "own_data.md",
+    evaluation: "evaluation.md",
     learning: "learning.md",
     showo: "showo.md",
     embedding: "embedding.md",

@@ -17,36 +17,48 @@ type References = fn(&str, &Table) -> Result<Vec<Reference>>;
 
 /// The kinds of rewards that read weights. A plugin brings its own.
 const REWARDS: [(&str, References); 5] = [
-    ("tier", |name, table| settings(name, table, &[("weights", counterpoint_tier::FILES)])),
-    ("ber", |name, table| settings(name, table, &[("weights", counterpoint_ber::FILES)])),
-    ("clip", |name, table| settings(name, table, &[("weights", counterpoint_clip::FILES)])),
-    ("der", |name, table| settings(name, table, &[("weights", counterpoint_der::FILES)])),
-    ("fer", |name, table| {
+    ("tier", |at, table| settings(at, table, &[("weights", counterpoint_tier::FILES)])),
+    ("ber", |at, table| settings(at, table, &[("weights", counterpoint_ber::FILES)])),
+    ("clip", |at, table| settings(at, table, &[("weights", counterpoint_clip::FILES)])),
+    ("der", |at, table| settings(at, table, &[("weights", counterpoint_der::FILES)])),
+    ("fer", |at, table| {
         let keys = [("detector", counterpoint_fer::DETECTOR_FILES), ("weights", counterpoint_fer::WEIGHTS_FILES)];
-        settings(name, table, &keys)
+        settings(at, table, &keys)
     }),
 ];
 
-/// The settings of `[policy]` and `[rewards.*]` that name files.
+/// The settings of `[policy]`, `[rewards.*]` and the rewards of `[evaluation]` that name files.
 pub fn references(config: &RunConfig) -> Result<Vec<Reference>> {
     let mut all = match config.policy.kind.as_str() {
         "showo" => ShowoPolicy::references(&config.policy.settings)?,
         _ => Vec::new(),
     };
     for (name, table) in &config.rewards {
-        let kind = table.get("kind").and_then(Value::as_str).unwrap_or(name);
-        if let Some((_, of)) = REWARDS.iter().find(|(known, _)| *known == kind) {
-            all.extend(of(name, table)?);
+        all.extend(of_reward(&format!("rewards.{name}"), name, table)?);
+    }
+    for (group, measures) in &config.evaluation.settings {
+        for (name, table) in measures.as_table().into_iter().flatten() {
+            let table = table.as_table().map(|table| of_reward(&format!("evaluation.{group}.{name}"), name, table));
+            all.extend(table.transpose()?.into_iter().flatten());
         }
     }
     Ok(all)
 }
 
-/// The references of `keys` in the table of the reward `name`, as far as they are there.
-fn settings(name: &str, table: &Table, keys: &[(&str, Files)]) -> Result<Vec<Reference>> {
+/// Those of the reward `name`, whose table is at `key`.
+fn of_reward(key: &str, name: &str, table: &Table) -> Result<Vec<Reference>> {
+    let kind = table.get("kind").and_then(Value::as_str).unwrap_or(name);
+    match REWARDS.iter().find(|(known, _)| *known == kind) {
+        Some((_, of)) => of(key, table),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The references of `keys` in the table at `at`, as far as they are there.
+fn settings(at: &str, table: &Table, keys: &[(&str, Files)]) -> Result<Vec<Reference>> {
     let mut found = Vec::new();
     for (key, files) in keys {
-        let place = format!("rewards.{name}.{key}");
+        let place = format!("{at}.{key}");
         match table.get(*key) {
             None => {}
             Some(Value::String(text)) => found.push(Reference::new(place, text, *files)?),

@@ -99,6 +99,12 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );
                 }
+                "evaluate" => {
+                    let truth = arguments.iter().any(|word| word.contains("truth"));
+                    let short = ["evaluation.candidates=1", "evaluation.max_tasks=1"];
+                    let short = &short[..if truth { 1 } else { 2 }];
+                    arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+                }
                 "controls" => {
                     arguments.extend(["--only", "constant"].map(str::to_owned));
                     let short = ["trainer.steps=4", "trainer.group_size=2", "trainer.images_per_answer=1"];
@@ -188,6 +194,7 @@ chapters! {
     commands_of_quick_start: "quick_start.md",
     commands_of_the_config: "config.md",
     commands_of_own_data: "own_data.md",
+    commands_of_evaluation: "evaluation.md",
     commands_of_learning: "learning.md",
     commands_of_showo: "showo.md",
     commands_of_embedding: "embedding.md",

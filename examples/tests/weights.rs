@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use counterpoint::config::RunConfig;
+use counterpoint::config::{EvaluationSection, RunConfig, load};
 use counterpoint::registry::settings;
 use counterpoint::{DynamicGroupScalingConfig, SyncGrpoConfig};
+use counterpoint_examples::references;
 use counterpoint_samplers::UnifiedConfig;
 use counterpoint_unictokens::PersonalTasksConfig;
+use counterpoint_unifybench::BenchmarkConfig;
 
 /// The example that cargo builds along with the tests.
 fn example() -> PathBuf {
@@ -214,6 +216,27 @@ fn the_revealed_recipe_is_the_full_one_with_other_estimators_and_nothing_else() 
     revealed.trainer.validate().unwrap();
     settings::<SyncGrpoConfig>("objective", &revealed.objective.settings).unwrap().validate().unwrap();
     settings::<UnifiedConfig>("sampler", &revealed.sampler.settings).unwrap();
+}
+
+#[test]
+fn the_full_measures_fit_the_full_recipe_and_name_their_files() {
+    #[derive(serde::Deserialize)]
+    struct Measures {
+        evaluation: EvaluationSection,
+    }
+    let mut config = RunConfig::load(&package().join("sync_r1_full.toml"), &[]).unwrap();
+    config.evaluation = load::<Measures>(&package().join("evaluate_full.toml"), &[]).unwrap().evaluation;
+    config.validate().unwrap();
+    settings::<BenchmarkConfig>("evaluation", &config.evaluation.settings).unwrap();
+    let sampler = config.evaluation_sampler().unwrap();
+    let sampler: UnifiedConfig = settings("sampler", &sampler.settings).unwrap();
+    assert_eq!((sampler.text.top_k, sampler.image.timesteps, sampler.image.guidance_scale), (1, 50, 5.0));
+    let named: Vec<String> = references(&config).unwrap().iter().map(|found| found.key.clone()).collect();
+    for key in
+        ["evaluation.likeness.clip_i.weights", "evaluation.alignment.clip_t.weights", "evaluation.faces.face.detector"]
+    {
+        assert!(named.iter().any(|known| known == key), "{key}: {named:?}");
+    }
 }
 
 #[test]
