@@ -20,7 +20,10 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
-        _ if folder.starts_with("policies/") => Some(&["core", "core/pictures", "core/weights", "samplers"]),
+        "policies/common" => Some(&[]),
+        _ if folder.starts_with("policies/") => {
+            Some(&["core", "core/pictures", "core/weights", "samplers", "policies/common"])
+        }
         _ if folder.starts_with("rewards/") => {
             Some(&["core", "core/pictures", "core/weights", "rewards/encoders", "plugins/sdk"])
         }

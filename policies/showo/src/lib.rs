@@ -5,7 +5,6 @@
 
 mod answers;
 mod attention;
-mod blocks;
 mod cache;
 mod check;
 mod concept_rows;

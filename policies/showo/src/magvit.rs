@@ -9,9 +9,9 @@ use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
+use counterpoint_policy_common::blocks::{Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
 use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 
-use crate::blocks::{Mid, ResnetBlock, conv, group_norm, upsampled};
 use crate::config::MagvitConfig;
 use crate::lfq;
 
@@ -62,6 +62,10 @@ struct Resample {
 }
 
 impl MagvitConfig {
+    fn norm(&self) -> Norm {
+        Norm { groups: self.group_norm_groups, epsilon: self.group_norm_eps }
+    }
+
     /// A tokenizer with fresh weights. The config is that of a validated [`ShowoConfig`](crate::ShowoConfig).
     pub fn init(&self, device: &Device) -> MagvitV2 {
         MagvitV2 {
@@ -165,8 +169,8 @@ impl Encoder {
         Self {
             conv_in: same_conv(3, config.ch, 3, device),
             down,
-            mid: Mid::init(channels, config, device),
-            norm_out: group_norm(channels, config, device),
+            mid: Mid::init(channels, config.norm(), device),
+            norm_out: group_norm(channels, config.norm(), device),
             conv_out: same_conv(channels, config.z_channels, 3, device),
             quant_conv: same_conv(config.z_channels, config.z_channels, 1, device),
         }
@@ -199,9 +203,9 @@ impl Decoder {
         up.reverse();
         Self {
             conv_in: same_conv(config.z_channels, widest, 3, device),
-            mid: Mid::init(widest, config, device),
+            mid: Mid::init(widest, config.norm(), device),
             up,
-            norm_out: group_norm(channels, config, device),
+            norm_out: group_norm(channels, config.norm(), device),
             conv_out: same_conv(channels, 3, 3, device),
             post_quant_conv: same_conv(config.z_channels, config.z_channels, 1, device),
         }
@@ -226,10 +230,5 @@ fn res_blocks(
     config: &MagvitConfig,
     device: &Device,
 ) -> Vec<ResnetBlock> {
-    (0..count).map(|_| ResnetBlock::init(std::mem::replace(channels, out), out, config, device)).collect()
-}
-
-fn same_conv(from: usize, to: usize, kernel: usize, device: &Device) -> Conv2d {
-    let pad = kernel / 2;
-    conv(from, to, kernel, 1, PaddingConfig2d::Explicit(pad, pad, pad, pad), device)
+    (0..count).map(|_| ResnetBlock::init(std::mem::replace(channels, out), out, config.norm(), device)).collect()
 }

@@ -1,4 +1,4 @@
-//! Building blocks of the image tokenizer.
+//! Building blocks of convolutional image tokenizers (VQGAN, MAGVIT-v2). Field names are the originals' tensor names.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -6,11 +6,18 @@ use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Device, Tensor};
 
-use crate::config::MagvitConfig;
+/// How channels are normalised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    /// Groups of channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
 
 /// Two normalised convolutions and a shortcut.
 #[derive(Module, Debug)]
-pub(crate) struct ResnetBlock {
+pub struct ResnetBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
     norm2: GroupNorm,
@@ -19,12 +26,13 @@ pub(crate) struct ResnetBlock {
 }
 
 impl ResnetBlock {
-    pub(crate) fn init(from: usize, to: usize, config: &MagvitConfig, device: &Device) -> Self {
+    /// With fresh weights.
+    pub fn init(from: usize, to: usize, norm: Norm, device: &Device) -> Self {
         let conv3 = |from, to| conv(from, to, 3, 1, PaddingConfig2d::Explicit(1, 1, 1, 1), device);
         Self {
-            norm1: group_norm(from, config, device),
+            norm1: group_norm(from, norm, device),
             conv1: conv3(from, to),
-            norm2: group_norm(to, config, device),
+            norm2: group_norm(to, norm, device),
             conv2: conv3(to, to),
             nin_shortcut: (from != to).then(|| conv(from, to, 1, 1, PaddingConfig2d::Valid, device)),
         }
@@ -32,7 +40,7 @@ impl ResnetBlock {
 
     /// # Shapes
     /// `[B, from, H, W]` to `[B, to, H, W]`.
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
         let h = self.conv2.forward(silu(self.norm2.forward(h)));
         let shortcut = match &self.nin_shortcut {
@@ -45,29 +53,32 @@ impl ResnetBlock {
 
 /// The blocks at the lowest resolution.
 #[derive(Module, Debug)]
-pub(crate) struct Mid {
+pub struct Mid {
     block_1: ResnetBlock,
     attn_1: AttnBlock,
     block_2: ResnetBlock,
 }
 
 impl Mid {
-    pub(crate) fn init(channels: usize, config: &MagvitConfig, device: &Device) -> Self {
+    /// With fresh weights.
+    pub fn init(channels: usize, norm: Norm, device: &Device) -> Self {
         Self {
-            block_1: ResnetBlock::init(channels, channels, config, device),
-            attn_1: AttnBlock::init(channels, config, device),
-            block_2: ResnetBlock::init(channels, channels, config, device),
+            block_1: ResnetBlock::init(channels, channels, norm, device),
+            attn_1: AttnBlock::init(channels, norm, device),
+            block_2: ResnetBlock::init(channels, channels, norm, device),
         }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// # Shapes
+    /// `[B, channels, H, W]`, in and out.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.block_2.forward(self.attn_1.forward(self.block_1.forward(x)))
     }
 }
 
 /// Self-attention with one head over all positions.
 #[derive(Module, Debug)]
-struct AttnBlock {
+pub struct AttnBlock {
     norm: GroupNorm,
     q: Conv2d,
     k: Conv2d,
@@ -76,12 +87,15 @@ struct AttnBlock {
 }
 
 impl AttnBlock {
-    fn init(channels: usize, config: &MagvitConfig, device: &Device) -> Self {
+    /// With fresh weights.
+    pub fn init(channels: usize, norm: Norm, device: &Device) -> Self {
         let conv1 = || conv(channels, channels, 1, 1, PaddingConfig2d::Valid, device);
-        Self { norm: group_norm(channels, config, device), q: conv1(), k: conv1(), v: conv1(), proj_out: conv1() }
+        Self { norm: group_norm(channels, norm, device), q: conv1(), k: conv1(), v: conv1(), proj_out: conv1() }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// # Shapes
+    /// `[B, channels, H, W]`, in and out.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let normed = self.norm.forward(x.clone());
         let flat = |conv: &Conv2d| conv.forward(normed.clone()).reshape([batch, channels, height * width]);
@@ -96,7 +110,7 @@ impl AttnBlock {
 ///
 /// # Shapes
 /// `[B, C, H, W]` to `[B, C, 2H, 2W]`.
-pub(crate) fn upsampled(x: Tensor<4>) -> Tensor<4> {
+pub fn upsampled(x: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     x.reshape([batch, channels, height, 1, width, 1]).expand([batch, channels, height, 2, width, 2]).reshape([
         batch,
@@ -106,17 +120,18 @@ pub(crate) fn upsampled(x: Tensor<4>) -> Tensor<4> {
     ])
 }
 
-pub(crate) fn conv(
-    from: usize,
-    to: usize,
-    kernel: usize,
-    stride: usize,
-    padding: PaddingConfig2d,
-    device: &Device,
-) -> Conv2d {
+/// A convolution of odd `kernel` that keeps an image's size, with fresh weights.
+pub fn same_conv(from: usize, to: usize, kernel: usize, device: &Device) -> Conv2d {
+    let pad = kernel / 2;
+    conv(from, to, kernel, 1, PaddingConfig2d::Explicit(pad, pad, pad, pad), device)
+}
+
+/// A square convolution with fresh weights.
+pub fn conv(from: usize, to: usize, kernel: usize, stride: usize, padding: PaddingConfig2d, device: &Device) -> Conv2d {
     Conv2dConfig::new([from, to], [kernel, kernel]).with_stride([stride, stride]).with_padding(padding).init(device)
 }
 
-pub(crate) fn group_norm(channels: usize, config: &MagvitConfig, device: &Device) -> GroupNorm {
-    GroupNormConfig::new(config.group_norm_groups, channels).with_epsilon(config.group_norm_eps).init(device)
+/// A norm of groups of channels that does nothing yet.
+pub fn group_norm(channels: usize, norm: Norm, device: &Device) -> GroupNorm {
+    GroupNormConfig::new(norm.groups, channels).with_epsilon(norm.epsilon).init(device)
 }

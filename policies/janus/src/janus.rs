@@ -1,0 +1,194 @@
+//! The decoder with its embeddings and heads.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use counterpoint::{Error, Result};
+use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
+
+use crate::aligner::{Aligner, CodeHead};
+use crate::llama::Llama;
+use crate::rotary::Rotary;
+use crate::{JanusConfig, KvCache, TextConfig, VisionTower, VqTokenizer};
+
+/// What is added to the score of a key that may not be attended.
+const FORBIDDEN: f32 = -1e9;
+
+/// Janus without its vision tower and image tokenizer: what is trained.
+#[derive(Module, Debug)]
+pub struct Janus {
+    language_model: Llama,
+    lm_head: Linear,
+    generation_embeddings: Embedding,
+    generation_aligner: Aligner,
+    generation_head: CodeHead,
+    #[module(skip)]
+    text: TextConfig,
+    image_token: usize,
+}
+
+impl JanusConfig {
+    /// A decoder with fresh weights.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) when the numbers do not agree with each other.
+    pub fn init(&self, device: &Device) -> Result<Janus> {
+        self.validate()?;
+        let (text, vq) = (&self.text_config, &self.vq_config);
+        let width = text.hidden_size;
+        Ok(Janus {
+            language_model: Llama::init(text, device),
+            lm_head: LinearConfig::new(width, text.vocab_size).with_bias(false).init(device),
+            generation_embeddings: EmbeddingConfig::new(vq.num_embeddings, vq.embed_dim).init(device),
+            generation_aligner: Aligner::init(vq.embed_dim, vq.projection_dim, vq.num_hidden_layers, device),
+            generation_head: CodeHead::init(vq.image_token_embed_dim, vq.projection_dim, vq.num_embeddings, device),
+            text: text.clone(),
+            image_token: self.image_token_id as usize,
+        })
+    }
+
+    /// Decoder, vision tower and image tokenizer with the weights of a folder or file with transformers' tensor names, of any format
+    /// that [`WeightFiles`] reads; the decoder's matrices in `precision`.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when any tensor
+    /// is missing, unexpected or of another shape than the config says.
+    pub fn load(
+        &self,
+        path: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<(Janus, VisionTower, VqTokenizer)> {
+        let mut decoder = self.init(device)?;
+        let mut tower = VisionTower::init(self, device);
+        let mut tokenizer = VqTokenizer::init(&self.vq_config, device);
+        let files = WeightFiles::open(path)?;
+        let renamed = [
+            (r"^model\.", ""),
+            (r"\.position_embedding\.weight$", ".position_embedding"),
+            // Those of the tokenizer are under its own roof.
+            (r"^vqmodel\.", ""),
+        ];
+        let of_tower = ["vision_model.", "aligner."];
+        let of_tokenizer = ["encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv."];
+        let of_decoder =
+            ["language_model.", "lm_head.", "generation_embeddings.", "generation_aligner.", "generation_head."];
+        let options = LoadOptions { renamed: &renamed, vector_dtype: Some(FloatDType::F32), ..LoadOptions::default() };
+        let dtype = Some(precision.dtype().into());
+        let ignored = [&of_tower[..], &of_tokenizer].concat();
+        load(&mut decoder, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
+        // Both are frozen, and small.
+        let dtype = Some(FloatDType::F32);
+        let ignored = [&of_decoder[..], &of_tokenizer].concat();
+        load(&mut tower, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
+        let ignored = [&of_decoder[..], &of_tower].concat();
+        load(&mut tokenizer, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
+        Ok((decoder, tower, tokenizer))
+    }
+}
+
+impl Janus {
+    /// Embeddings of tokens; those of the image token give way to `images`, one after the other.
+    ///
+    /// # Shapes
+    /// `ids` `[B][L]`, `images` `[M, N, H]` of an image's N embeddings each; output `[B, L, H]`.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when there are not as many image tokens as embeddings.
+    pub fn embed_text(&self, ids: &[Vec<u32>], images: Option<Tensor<3>>) -> Result<Tensor<3>> {
+        let length = ids.first().map_or(0, Vec::len);
+        let device = self.device();
+        let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();
+        let tokens = Tensor::<2, Int>::from_data(TensorData::new(flat, [ids.len(), length]), &device);
+        let embedded = self.language_model.embed_tokens.forward(tokens);
+        let places: Vec<i32> = (0_i32..)
+            .zip(ids.iter().flatten())
+            .filter_map(|(place, &id)| (id as usize == self.image_token).then_some(place))
+            .collect();
+        let [rows, per_image, width] = images.as_ref().map_or([0, 0, 0], Tensor::dims);
+        if places.len() != rows * per_image {
+            return Err(Error::contract(format!(
+                "expected as many image tokens as embeddings of images, got {} and {}",
+                places.len(),
+                rows * per_image
+            )));
+        }
+        let Some(images) = images else { return Ok(embedded) };
+        let [batch, length, hidden] = embedded.dims();
+        let flat = embedded.reshape([batch * length, hidden]);
+        let images = images.reshape([rows * per_image, width]).cast(flat.dtype());
+        let places = Tensor::<1, Int>::from_ints(&places[..], &device);
+        let difference = images - flat.clone().select(0, places.clone());
+        let update = burn::tensor::IndexingUpdateOp::Add;
+        Ok(flat.select_assign(0, places, difference, update).reshape([batch, length, hidden]))
+    }
+
+    /// Embeddings of codes that were written.
+    ///
+    /// # Shapes
+    /// `[B, L]` to `[B, L, H]`.
+    pub fn embed_codes(&self, codes: Tensor<2, Int>) -> Tensor<3> {
+        self.generation_aligner.forward(self.generation_embeddings.forward(codes))
+    }
+
+    /// States of new tokens after those of `past`, which grows by them.
+    ///
+    /// # Shapes
+    /// `embedded` `[B, L, H]`; `attended` `[B][P + L]`, whether each token may be attended by those after it (padding on the left may
+    /// not); output `[B, L, H]`. Positions count the tokens that may be.
+    pub fn forward(&self, embedded: Tensor<3>, attended: &[Vec<bool>], past: &mut KvCache) -> Tensor<3> {
+        let [_, length, _] = embedded.dims();
+        let before = past.len();
+        let device = embedded.device();
+        let position = |row: &Vec<bool>| -> Vec<usize> {
+            let mut count = 0;
+            let places = row.iter().map(|&kept| {
+                count += usize::from(kept);
+                count.saturating_sub(1)
+            });
+            places.skip(before).collect()
+        };
+        let positions: Vec<Vec<usize>> = attended.iter().map(position).collect();
+        let rotary = Rotary::new(&self.text, &positions, &device, embedded.dtype());
+        let bias = bias(attended, before, length, &device);
+        let (hidden, layers) = self.language_model.forward(embedded, &rotary, &bias, &past.layers);
+        past.layers = layers;
+        hidden
+    }
+
+    /// Scores of all text tokens, in f32.
+    ///
+    /// # Shapes
+    /// `[B, L, H]` to `[B, L, V]`.
+    pub fn text_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.lm_head.forward(hidden).cast(DType::F32)
+    }
+
+    /// Scores of all codes, in f32: of the code that follows each state.
+    ///
+    /// # Shapes
+    /// `[B, L, H]` to `[B, L, K]`.
+    pub fn code_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.generation_head.forward(hidden).cast(DType::F32)
+    }
+
+    /// The device of its parameters.
+    pub fn device(&self) -> Device {
+        self.lm_head.weight.val().device()
+    }
+}
+
+/// What is added to the scores of `length` queries after `before` keys: causal, without what may not be attended. A query that may
+/// attend nothing attends everything: its state is read by nobody.
+fn bias(attended: &[Vec<bool>], before: usize, length: usize, device: &Device) -> Tensor<4> {
+    let keys = before + length;
+    let mut values = Vec::with_capacity(attended.len() * length * keys);
+    for row in attended {
+        for query in before..keys {
+            values.extend((0..keys).map(|key| if key <= query && row[key] { 0.0 } else { FORBIDDEN }));
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [attended.len(), 1, length, keys]), (device, DType::F32))
+}

@@ -1,0 +1,180 @@
+//! The Llama decoder. Field names are the original's tensor names.
+
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::TextConfig;
+use crate::rotary::Rotary;
+
+/// Standard deviation of fresh weights.
+const INIT_STD: f64 = 0.02;
+
+/// Embeddings, layers and the norm after them.
+#[derive(Module, Debug)]
+pub(crate) struct Llama {
+    pub(crate) embed_tokens: Embedding,
+    pub(crate) layers: Vec<Layer>,
+    norm: RmsNorm,
+}
+
+/// One layer.
+#[derive(Module, Debug)]
+pub(crate) struct Layer {
+    self_attn: Attention,
+    mlp: Mlp,
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    heads: usize,
+    key_heads: usize,
+    head_width: usize,
+}
+
+/// SwiGLU.
+#[derive(Module, Debug)]
+struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Llama {
+    pub(crate) fn init(config: &TextConfig, device: &Device) -> Self {
+        Self {
+            embed_tokens: EmbeddingConfig::new(config.vocab_size, config.hidden_size)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: INIT_STD })
+                .init(device),
+            layers: (0..config.num_hidden_layers).map(|_| Layer::init(config, device)).collect(),
+            norm: norm(config, device),
+        }
+    }
+
+    /// States after the last norm, and the keys and values of `past` and of what is new.
+    ///
+    /// # Shapes
+    /// `x` `[B, L, H]`, `bias` `[B or 1, 1, L, P + L]`, `past` of P keys per layer, or none.
+    pub(crate) fn forward(
+        &self,
+        mut x: Tensor<3>,
+        rotary: &Rotary,
+        bias: &Tensor<4>,
+        past: &[(Tensor<4>, Tensor<4>)],
+    ) -> (Tensor<3>, Vec<(Tensor<4>, Tensor<4>)>) {
+        let mut seen = Vec::with_capacity(self.layers.len());
+        for (i, layer) in self.layers.iter().enumerate() {
+            let (next, keys) = layer.forward(x, rotary, bias, past.get(i));
+            x = next;
+            seen.push(keys);
+        }
+        (normed(&self.norm, x), seen)
+    }
+}
+
+impl Layer {
+    fn init(config: &TextConfig, device: &Device) -> Self {
+        let (width, inner, head) = (config.hidden_size, config.intermediate_size, config.head_width());
+        let (heads, key_heads) = (config.num_attention_heads, config.key_heads());
+        Self {
+            self_attn: Attention {
+                q_proj: linear(width, heads * head, device),
+                k_proj: linear(width, key_heads * head, device),
+                v_proj: linear(width, key_heads * head, device),
+                o_proj: linear(heads * head, width, device),
+                heads,
+                key_heads,
+                head_width: head,
+            },
+            mlp: Mlp {
+                gate_proj: linear(width, inner, device),
+                up_proj: linear(width, inner, device),
+                down_proj: linear(inner, width, device),
+            },
+            input_layernorm: norm(config, device),
+            post_attention_layernorm: norm(config, device),
+        }
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        bias: &Tensor<4>,
+        past: Option<&(Tensor<4>, Tensor<4>)>,
+    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotary, bias, past);
+        let x = x + attended;
+        let y = self.mlp.forward(normed(&self.post_attention_layernorm, x.clone()));
+        (x + y, seen)
+    }
+}
+
+impl Attention {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &Rotary,
+        bias: &Tensor<4>,
+        past: Option<&(Tensor<4>, Tensor<4>)>,
+    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        let [batch, length, _] = x.dims();
+        let (heads, width) = (self.heads, self.head_width);
+        let split =
+            |linear: &Linear, heads| linear.forward(x.clone()).reshape([batch, length, heads, width]).swap_dims(1, 2);
+        let query = rotary.apply(split(&self.q_proj, heads));
+        let key = rotary.apply(split(&self.k_proj, self.key_heads));
+        let value = split(&self.v_proj, self.key_heads);
+        let (key, value) = match past {
+            Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
+            None => (key, value),
+        };
+        let seen = (key.clone(), value.clone());
+        let (key, value) = (self.shared(key), self.shared(value));
+        let dtype = value.dtype();
+        let scale = (width as f64).powf(-0.5);
+        let scores = query.cast(DType::F32).matmul(key.cast(DType::F32).swap_dims(2, 3)) * scale + bias.clone();
+        let mixed = softmax(scores, 3).cast(dtype).matmul(value);
+        (self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, length, heads * width])), seen)
+    }
+
+    /// Each head of keys or values for every head of queries that it serves.
+    fn shared(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, length, width] = x.dims();
+        match self.heads / heads {
+            1 => x,
+            times => x
+                .reshape([batch, heads, 1, length, width])
+                .expand([batch, heads, times, length, width])
+                .reshape([batch, heads * times, length, width]),
+        }
+    }
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+    }
+}
+
+/// `norm` on `x`, computed in f32.
+fn normed(norm: &RmsNorm, x: Tensor<3>) -> Tensor<3> {
+    let dtype = x.dtype();
+    norm.forward(x.cast(DType::F32)).cast(dtype)
+}
+
+fn linear(from: usize, to: usize, device: &Device) -> Linear {
+    let initializer = Initializer::Normal { mean: 0.0, std: INIT_STD };
+    LinearConfig::new(from, to).with_bias(false).with_initializer(initializer).init(device)
+}
+
+fn norm(config: &TextConfig, device: &Device) -> RmsNorm {
+    RmsNormConfig::new(config.hidden_size).with_epsilon(config.rms_norm_eps).init(device)
+}

@@ -1,0 +1,171 @@
+//! The SigLIP tower and its aligner: an image as embeddings that the decoder reads.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::{Device, Tensor};
+use counterpoint::{Error, Result};
+
+use crate::aligner::Aligner;
+use crate::{JanusConfig, VisionConfig};
+
+/// The tower, with transformers' tensor names.
+#[derive(Module, Debug)]
+pub struct VisionTower {
+    vision_model: VisionModel,
+    aligner: Aligner,
+    image_size: usize,
+}
+
+#[derive(Module, Debug)]
+struct VisionModel {
+    embeddings: Embeddings,
+    encoder: Encoder,
+    post_layernorm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    patch_embedding: Conv2d,
+    /// `[patches, width]`.
+    position_embedding: Param<Tensor<2>>,
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    layers: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    layer_norm1: LayerNorm,
+    self_attn: Attention,
+    layer_norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    projection_layer: Linear,
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl VisionTower {
+    /// A tower with fresh weights. The config is a validated one.
+    pub fn init(config: &JanusConfig, device: &Device) -> Self {
+        let vision = &config.vision_config;
+        let side = vision.image_size / vision.patch_size;
+        let patches = [vision.patch_size; 2];
+        Self {
+            vision_model: VisionModel {
+                embeddings: Embeddings {
+                    patch_embedding: Conv2dConfig::new([3, vision.hidden_size], patches)
+                        .with_stride(patches)
+                        .init(device),
+                    position_embedding: Initializer::Normal { mean: 0.0, std: 0.02 }
+                        .init([side * side, vision.hidden_size], device),
+                },
+                encoder: Encoder {
+                    layers: (0..vision.num_hidden_layers).map(|_| Layer::init(vision, device)).collect(),
+                },
+                post_layernorm: norm(vision, device),
+            },
+            aligner: Aligner::init(vision.hidden_size, vision.projection_dim, vision.depth, device),
+            image_size: vision.image_size,
+        }
+    }
+
+    /// What the decoder reads of images.
+    ///
+    /// # Shapes
+    /// `pixels` `[B, 3, S, S]` in [-1, 1] to `[B, N, H]`.
+    ///
+    /// # Errors
+    /// As [`hidden`](Self::hidden).
+    pub fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        Ok(self.aligner.forward(self.hidden(pixels)?))
+    }
+
+    /// States after the tower's last norm.
+    ///
+    /// # Shapes
+    /// `pixels` `[B, 3, S, S]` to `[B, N, Hv]`.
+    ///
+    /// # Errors
+    /// [`Data`](counterpoint::ErrorKind::Data) when images are of another size than the config's.
+    pub fn hidden(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        let [_, channels, height, width] = pixels.dims();
+        let side = self.image_size;
+        if (channels, height, width) != (3, side, side) {
+            return Err(Error::data(format!(
+                "expected images of 3 channels and {side} x {side} pixels, got {channels} channels and {height} x {width}; \
+                 resize the image first"
+            )));
+        }
+        let VisionModel { embeddings, encoder, post_layernorm } = &self.vision_model;
+        let patches = embeddings.patch_embedding.forward(pixels).flatten::<3>(2, 3).swap_dims(1, 2);
+        let x = patches + embeddings.position_embedding.val().unsqueeze::<3>();
+        Ok(post_layernorm.forward(encoder.layers.iter().fold(x, |x, layer| layer.forward(x))))
+    }
+}
+
+impl Layer {
+    fn init(config: &VisionConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let inner = (width as f64 * config.mlp_ratio) as usize;
+        let projection = || LinearConfig::new(width, width).with_bias(config.attention_bias).init(device);
+        Self {
+            layer_norm1: norm(config, device),
+            self_attn: Attention {
+                q_proj: projection(),
+                k_proj: projection(),
+                v_proj: projection(),
+                projection_layer: LinearConfig::new(width, width).init(device),
+                heads: config.num_attention_heads,
+            },
+            layer_norm2: norm(config, device),
+            mlp: Mlp {
+                fc1: LinearConfig::new(width, inner).init(device),
+                fc2: LinearConfig::new(inner, width).init(device),
+            },
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+impl Attention {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, length, width] = x.dims();
+        let head = width / self.heads;
+        let split =
+            |linear: &Linear| linear.forward(x.clone()).reshape([batch, length, self.heads, head]).swap_dims(1, 2);
+        let scale = (head as f64).powf(-0.5);
+        let scores = (split(&self.q_proj) * scale).matmul(split(&self.k_proj).swap_dims(2, 3));
+        let mixed = softmax(scores, 3).matmul(split(&self.v_proj));
+        self.projection_layer.forward(mixed.swap_dims(1, 2).reshape([batch, length, width]))
+    }
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(gelu(self.fc1.forward(x)))
+    }
+}
+
+fn norm(config: &VisionConfig, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device)
+}
