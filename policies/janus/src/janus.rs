@@ -1,4 +1,4 @@
-//! The decoder with its embeddings and heads.
+//! The model: vision tower, decoder, embeddings and heads.
 
 use std::path::Path;
 
@@ -11,14 +11,17 @@ use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 use crate::aligner::{Aligner, CodeHead};
 use crate::llama::Llama;
 use crate::rotary::Rotary;
-use crate::{JanusConfig, KvCache, TextConfig, VisionTower, VqTokenizer};
+use crate::vision::VisionModel;
+use crate::{JanusConfig, KvCache, TextConfig, VqTokenizer};
 
 /// What is added to the score of a key that may not be attended.
 const FORBIDDEN: f32 = -1e9;
 
-/// Janus without its vision tower and image tokenizer: what is trained.
+/// Janus without its image tokenizer: what is trained.
 #[derive(Module, Debug)]
 pub struct Janus {
+    vision_model: VisionModel,
+    aligner: Aligner,
     language_model: Llama,
     lm_head: Linear,
     generation_embeddings: Embedding,
@@ -30,15 +33,17 @@ pub struct Janus {
 }
 
 impl JanusConfig {
-    /// A decoder with fresh weights.
+    /// A model with fresh weights.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) when the numbers do not agree with each other.
     pub fn init(&self, device: &Device) -> Result<Janus> {
         self.validate()?;
-        let (text, vq) = (&self.text_config, &self.vq_config);
+        let (text, vision, vq) = (&self.text_config, &self.vision_config, &self.vq_config);
         let width = text.hidden_size;
         Ok(Janus {
+            vision_model: VisionModel::init(vision, device),
+            aligner: Aligner::init(vision.hidden_size, vision.projection_dim, vision.depth, device),
             language_model: Llama::init(text, device),
             lm_head: LinearConfig::new(width, text.vocab_size).with_bias(false).init(device),
             generation_embeddings: EmbeddingConfig::new(vq.num_embeddings, vq.embed_dim).init(device),
@@ -49,47 +54,52 @@ impl JanusConfig {
         })
     }
 
-    /// Decoder, vision tower and image tokenizer with the weights of a folder or file with transformers' tensor names, of any format
-    /// that [`WeightFiles`] reads; the decoder's matrices in `precision`.
+    /// Model and image tokenizer with the weights of a folder or file with transformers' tensor names, of any format that
+    /// [`WeightFiles`] reads; the model's matrices in `precision`.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when any tensor
     /// is missing, unexpected or of another shape than the config says.
-    pub fn load(
-        &self,
-        path: &Path,
-        precision: Precision,
-        device: &Device,
-    ) -> Result<(Janus, VisionTower, VqTokenizer)> {
-        let mut decoder = self.init(device)?;
-        let mut tower = VisionTower::init(self, device);
+    pub fn load(&self, path: &Path, precision: Precision, device: &Device) -> Result<(Janus, VqTokenizer)> {
+        let mut model = self.init(device)?;
         let mut tokenizer = VqTokenizer::init(&self.vq_config, device);
         let files = WeightFiles::open(path)?;
-        let renamed = [
-            (r"^model\.", ""),
-            (r"\.position_embedding\.weight$", ".position_embedding"),
-            // Those of the tokenizer are under its own roof.
-            (r"^vqmodel\.", ""),
-        ];
-        let of_tower = ["vision_model.", "aligner."];
-        let of_tokenizer = ["encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv."];
-        let of_decoder =
-            ["language_model.", "lm_head.", "generation_embeddings.", "generation_aligner.", "generation_head."];
-        let options = LoadOptions { renamed: &renamed, vector_dtype: Some(FloatDType::F32), ..LoadOptions::default() };
+        let renamed = [(r"^model\.", ""), (r"\.position_embedding\.weight$", ".position_embedding")];
         let dtype = Some(precision.dtype().into());
-        let ignored = [&of_tower[..], &of_tokenizer].concat();
-        load(&mut decoder, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
-        // Both are frozen, and small.
-        let dtype = Some(FloatDType::F32);
-        let ignored = [&of_decoder[..], &of_tokenizer].concat();
-        load(&mut tower, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
-        let ignored = [&of_decoder[..], &of_tower].concat();
-        load(&mut tokenizer, &files, &LoadOptions { ignored: &ignored, dtype, ..options })?;
-        Ok((decoder, tower, tokenizer))
+        let vector_dtype = Some(FloatDType::F32);
+        let how = LoadOptions { renamed: &renamed, vector_dtype, ..LoadOptions::default() };
+        load(&mut model, &files, &LoadOptions { ignored: &["vqmodel."], dtype, ..how })?;
+        // Frozen, and small.
+        let renamed = [(r"^model\.vqmodel\.", "")];
+        let how = LoadOptions { renamed: &renamed, dtype: vector_dtype, ..how };
+        load(&mut tokenizer, &files, &LoadOptions { ignored: &["model.", "lm_head."], ..how })?;
+        Ok((model, tokenizer))
     }
 }
 
 impl Janus {
+    /// What the decoder reads of images.
+    ///
+    /// # Shapes
+    /// `pixels` `[B, 3, S, S]` in [-1, 1] to `[B, N, H]`.
+    ///
+    /// # Errors
+    /// As [`vision_states`](Self::vision_states).
+    pub fn read(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        Ok(self.aligner.forward(self.vision_states(pixels)?))
+    }
+
+    /// States of the vision tower after its last norm.
+    ///
+    /// # Shapes
+    /// `pixels` `[B, 3, S, S]` to `[B, N, Hv]`.
+    ///
+    /// # Errors
+    /// [`Data`](counterpoint::ErrorKind::Data) when images are of another size than the config's.
+    pub fn vision_states(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+        self.vision_model.forward(pixels)
+    }
+
     /// Embeddings of tokens; those of the image token give way to `images`, one after the other.
     ///
     /// # Shapes

@@ -1,4 +1,4 @@
-//! The SigLIP tower and its aligner: an image as embeddings that the decoder reads.
+//! The SigLIP tower: an image as states that an aligner makes embeddings of.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -7,19 +7,12 @@ use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Device, Tensor};
 use counterpoint::{Error, Result};
 
-use crate::aligner::Aligner;
-use crate::{JanusConfig, VisionConfig};
+use crate::VisionConfig;
 
-/// The tower, with transformers' tensor names.
+/// The tower. Field names are the original's tensor names.
 #[derive(Module, Debug)]
-pub struct VisionTower {
-    vision_model: VisionModel,
-    aligner: Aligner,
+pub(crate) struct VisionModel {
     image_size: usize,
-}
-
-#[derive(Module, Debug)]
-struct VisionModel {
     embeddings: Embeddings,
     encoder: Encoder,
     post_layernorm: LayerNorm,
@@ -60,50 +53,31 @@ struct Mlp {
     fc2: Linear,
 }
 
-impl VisionTower {
+impl VisionModel {
     /// A tower with fresh weights. The config is a validated one.
-    pub fn init(config: &JanusConfig, device: &Device) -> Self {
-        let vision = &config.vision_config;
-        let side = vision.image_size / vision.patch_size;
-        let patches = [vision.patch_size; 2];
+    pub(crate) fn init(config: &VisionConfig, device: &Device) -> Self {
+        let side = config.image_size / config.patch_size;
+        let patches = [config.patch_size; 2];
         Self {
-            vision_model: VisionModel {
-                embeddings: Embeddings {
-                    patch_embedding: Conv2dConfig::new([3, vision.hidden_size], patches)
-                        .with_stride(patches)
-                        .init(device),
-                    position_embedding: Initializer::Normal { mean: 0.0, std: 0.02 }
-                        .init([side * side, vision.hidden_size], device),
-                },
-                encoder: Encoder {
-                    layers: (0..vision.num_hidden_layers).map(|_| Layer::init(vision, device)).collect(),
-                },
-                post_layernorm: norm(vision, device),
+            image_size: config.image_size,
+            embeddings: Embeddings {
+                patch_embedding: Conv2dConfig::new([3, config.hidden_size], patches).with_stride(patches).init(device),
+                position_embedding: Initializer::Normal { mean: 0.0, std: 0.02 }
+                    .init([side * side, config.hidden_size], device),
             },
-            aligner: Aligner::init(vision.hidden_size, vision.projection_dim, vision.depth, device),
-            image_size: vision.image_size,
+            encoder: Encoder { layers: (0..config.num_hidden_layers).map(|_| Layer::init(config, device)).collect() },
+            post_layernorm: norm(config, device),
         }
     }
 
-    /// What the decoder reads of images.
+    /// States after the last norm.
     ///
     /// # Shapes
-    /// `pixels` `[B, 3, S, S]` in [-1, 1] to `[B, N, H]`.
-    ///
-    /// # Errors
-    /// As [`hidden`](Self::hidden).
-    pub fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
-        Ok(self.aligner.forward(self.hidden(pixels)?))
-    }
-
-    /// States after the tower's last norm.
-    ///
-    /// # Shapes
-    /// `pixels` `[B, 3, S, S]` to `[B, N, Hv]`.
+    /// `pixels` `[B, 3, S, S]` in [-1, 1] to `[B, N, Hv]`.
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when images are of another size than the config's.
-    pub fn hidden(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+    pub(crate) fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
         let [_, channels, height, width] = pixels.dims();
         let side = self.image_size;
         if (channels, height, width) != (3, side, side) {
@@ -112,10 +86,9 @@ impl VisionTower {
                  resize the image first"
             )));
         }
-        let VisionModel { embeddings, encoder, post_layernorm } = &self.vision_model;
-        let patches = embeddings.patch_embedding.forward(pixels).flatten::<3>(2, 3).swap_dims(1, 2);
-        let x = patches + embeddings.position_embedding.val().unsqueeze::<3>();
-        Ok(post_layernorm.forward(encoder.layers.iter().fold(x, |x, layer| layer.forward(x))))
+        let patches = self.embeddings.patch_embedding.forward(pixels).flatten::<3>(2, 3).swap_dims(1, 2);
+        let x = patches + self.embeddings.position_embedding.val().unsqueeze::<3>();
+        Ok(self.post_layernorm.forward(self.encoder.layers.iter().fold(x, |x, layer| layer.forward(x))))
     }
 }
 
