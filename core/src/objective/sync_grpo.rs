@@ -33,6 +33,8 @@ pub enum Normalization {
     Sum,
     /// 1/G sum_i 1/|o_i| sum_j (GRPO, GSPO).
     LengthMean,
+    /// 1/G sum_i sum over segments 1/|segment| sum_j: a text and an image weigh alike, however many tokens they have (CoRL).
+    SegmentMean,
     /// 1/(sum_i |o_i|) sum_i sum_j (DAPO).
     TokenMean,
 }
@@ -276,6 +278,7 @@ impl Objective for SyncGrpo {
         match self.config.normalization {
             Normalization::Sum => a / g,
             Normalization::LengthMean => a / (g * group.length(candidate).max(1) as f64),
+            Normalization::SegmentMean => a / (g * group.scored[candidate][segment].1.max(1) as f64),
             Normalization::TokenMean => a / group.total().max(1) as f64,
         }
     }

@@ -37,6 +37,8 @@ pub struct TextConfig {
     pub num_key_value_heads: Option<usize>,
     /// Width of a head. Default: the hidden size divided by the heads.
     pub head_dim: Option<usize>,
+    /// The token that fills sequences up, whose embedding is not trained (torch's `padding_idx`).
+    pub pad_token_id: Option<u32>,
     /// Positions that the model was made for.
     pub max_position_embeddings: usize,
     /// Added to the mean square of the norms.
@@ -127,6 +129,7 @@ impl Default for TextConfig {
             num_attention_heads: 16,
             num_key_value_heads: None,
             head_dim: None,
+            pad_token_id: None,
             max_position_embeddings: 16_384,
             rms_norm_eps: 1e-6,
             rope_theta: 10_000.0,

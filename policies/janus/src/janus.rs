@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use counterpoint::device::constant;
 use counterpoint::{Error, Result};
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
@@ -112,7 +113,7 @@ impl Janus {
         let device = self.device();
         let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(flat, [ids.len(), length]), &device);
-        let embedded = self.language_model.embed_tokens.forward(tokens);
+        let embedded = self.untrained_padding(ids, self.language_model.embed_tokens.forward(tokens));
         let places: Vec<i32> = (0_i32..)
             .zip(ids.iter().flatten())
             .filter_map(|(place, &id)| (id as usize == self.image_token).then_some(place))
@@ -133,6 +134,22 @@ impl Janus {
         let difference = images - flat.clone().select(0, places.clone());
         let update = burn::tensor::IndexingUpdateOp::Add;
         Ok(flat.select_assign(0, places, difference, update).reshape([batch, length, hidden]))
+    }
+
+    /// The same values, without a way back to the embedding of padding.
+    fn untrained_padding(&self, ids: &[Vec<u32>], embedded: Tensor<3>) -> Tensor<3> {
+        let Some(pad) =
+            self.text.pad_token_id.filter(|pad| embedded.is_autodiff() && ids.iter().flatten().any(|id| id == pad))
+        else {
+            return embedded;
+        };
+        let [batch, length, _] = embedded.dims();
+        let device = embedded.device();
+        let values: Vec<f32> = ids.iter().flatten().map(|id| f32::from(u8::from(*id != pad))).collect();
+        let values = TensorData::new(values, [batch, length, 1]);
+        let trained = constant(Tensor::<3>::from_data(values, (&device.clone().inner(), embedded.dtype())), &device);
+        let fixed = constant(embedded.clone().inner(), &device) * (trained.clone().neg() + 1.0);
+        embedded * trained + fixed
     }
 
     /// Embeddings of codes that were written.

@@ -3,17 +3,24 @@
 //!
 //! [`JanusConfig`] is the original's `config.json`, of any size. [`Janus`] is what is trained, [`VqTokenizer`] makes codes of pixels
 //! and pixels of codes. Parameters have the names of transformers' `JanusForConditionalGeneration`.
+//! [`JanusPolicy`] trains it.
 
 mod aligner;
 mod cache;
 mod config;
+mod ids;
 mod janus;
 mod llama;
+mod policy;
+mod replay;
 mod rotary;
+mod shown;
 mod vision;
 mod vq;
 
 pub use cache::KvCache;
 pub use config::{JanusConfig, TextConfig, VisionConfig, VqConfig};
+pub use ids::SpecialIds;
 pub use janus::Janus;
+pub use policy::JanusPolicy;
 pub use vq::VqTokenizer;

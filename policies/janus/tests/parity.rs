@@ -2,75 +2,18 @@
 //! `COUNTERPOINT_JANUS`).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::{Path, PathBuf};
+#[path = "common/golden.rs"]
+mod golden;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use counterpoint_janus::{Janus, JanusConfig, KvCache, VqTokenizer};
+use counterpoint_janus::{JanusConfig, KvCache};
 use counterpoint_weights::Precision;
-use safetensors::SafeTensors;
-
-struct Golden {
-    bytes: Vec<u8>,
-    config: JanusConfig,
-    fixture: serde_json::Value,
-    decoder: Janus,
-    tokenizer: VqTokenizer,
-}
-
-fn folder() -> PathBuf {
-    match std::env::var_os("COUNTERPOINT_JANUS") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/janus_tiny"),
-    }
-}
-
-impl Golden {
-    fn open() -> Self {
-        let folder = folder();
-        let config = JanusConfig::read(&folder.join("config.json")).unwrap();
-        let device = Device::flex();
-        let (decoder, tokenizer) = config.load(&folder.join("model.safetensors"), Precision::F32, &device).unwrap();
-        let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
-        let fixture = serde_json::from_str::<serde_json::Value>(&text).unwrap()["fixture"].clone();
-        Self { bytes: std::fs::read(folder.join("expected.safetensors")).unwrap(), config, fixture, decoder, tokenizer }
-    }
-
-    fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = file.tensor(name).unwrap_or_else(|_| panic!("{name} is not in the fixture"));
-        let values: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        Tensor::from_data(TensorData::new(values, view.shape().to_vec()), &Device::flex())
-    }
-
-    fn rows(&self, name: &str) -> Vec<Vec<u32>> {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = file.tensor(name).unwrap();
-        let flat: Vec<u32> =
-            view.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
-        flat.chunks(*view.shape().last().unwrap()).map(<[u32]>::to_vec).collect()
-    }
-
-    fn number(&self, name: &str) -> u32 {
-        self.fixture[name].as_f64().unwrap() as u32
-    }
-}
+use golden::{Golden, close, folder};
 
 fn ints(rows: &[Vec<u32>]) -> Tensor<2, Int> {
     let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
     Tensor::from_data(TensorData::new(flat, [rows.len(), rows[0].len()]), &Device::flex())
-}
-
-/// Within 1e-4 of the expected value, or of the mean magnitude where that is larger.
-fn close<const D: usize>(name: &str, got: Tensor<D>, expected: Tensor<D>) {
-    assert_eq!(got.dims(), expected.dims(), "{name}");
-    let (got, expected) = (got.into_data(), expected.into_data());
-    let (got, expected): (Vec<f32>, Vec<f32>) = (got.iter().collect(), expected.iter().collect());
-    let mean = expected.iter().map(|v| v.abs()).sum::<f32>() / expected.len() as f32;
-    for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
-        let error = (got - expected).abs() / expected.abs().max(mean);
-        assert!(error < 1e-4, "{name}[{i}]: expected {expected}, got {got}");
-    }
 }
 
 fn chosen(logits: &Tensor<3>, codes: &[Vec<u32>]) -> Tensor<2> {
@@ -81,20 +24,16 @@ fn chosen(logits: &Tensor<3>, codes: &[Vec<u32>]) -> Tensor<2> {
 fn an_image_is_read_as_by_transformers() {
     let golden = Golden::open();
     let pixels = golden.floats::<4>("und.pixel_values");
-    close(
-        "und.vision_hidden",
-        golden.decoder.vision_states(pixels.clone()).unwrap(),
-        golden.floats("und.vision_hidden"),
-    );
-    let features = golden.decoder.read(pixels).unwrap();
+    close("und.vision_hidden", golden.model.vision_states(pixels.clone()).unwrap(), golden.floats("und.vision_hidden"));
+    let features = golden.model.read(pixels).unwrap();
     close("und.image_features", features.clone(), golden.floats("und.image_features"));
 
     let ids = golden.rows("und.input_ids");
-    let embedded = golden.decoder.embed_text(&ids, Some(features.clone())).unwrap();
+    let embedded = golden.model.embed_text(&ids, Some(features.clone())).unwrap();
     let mut attended = vec![vec![true; ids[0].len()]];
     let mut past = KvCache::default();
-    let hidden = golden.decoder.forward(embedded, &attended, &mut past);
-    let logits = golden.decoder.text_logits(hidden);
+    let hidden = golden.model.forward(embedded, &attended, &mut past);
+    let logits = golden.model.text_logits(hidden);
     close("und.logits", logits.clone(), golden.floats("und.logits"));
 
     // The greedy continuation, token by token on the keys and values of what was read.
@@ -107,11 +46,11 @@ fn an_image_is_read_as_by_transformers() {
         assert_eq!(best as u32, id);
         log_probs.push(chosen(&next, &[vec![id]]).reshape([1]));
         attended[0].push(true);
-        let embedded = golden.decoder.embed_text(&[vec![id]], None).unwrap();
-        next = golden.decoder.text_logits(golden.decoder.forward(embedded, &attended, &mut past));
+        let embedded = golden.model.embed_text(&[vec![id]], None).unwrap();
+        next = golden.model.text_logits(golden.model.forward(embedded, &attended, &mut past));
     }
     close("und.greedy_logps", Tensor::cat(log_probs, 0), expected);
-    let few = golden.decoder.embed_text(&[ids[0][..4].to_vec()], Some(features)).unwrap_err().to_string();
+    let few = golden.model.embed_text(&[ids[0][..4].to_vec()], Some(features)).unwrap_err().to_string();
     assert!(few.contains("as many image tokens"), "{few}");
 }
 
@@ -121,12 +60,12 @@ fn scores(golden: &Golden, prompts: &[Vec<u32>], codes: &[Vec<u32>]) -> Tensor<3
     let count = codes[0].len();
     let kept = |row: &Vec<u32>| row.iter().map(|&kept| kept == 1).chain(vec![true; count - 1]).collect();
     let attended: Vec<Vec<bool>> = mask.iter().map(kept).collect();
-    let prompt = golden.decoder.embed_text(prompts, None).unwrap();
+    let prompt = golden.model.embed_text(prompts, None).unwrap();
     let all = ints(codes).narrow(1, 0, count - 1);
-    let embedded = Tensor::cat(vec![prompt, golden.decoder.embed_codes(all)], 1);
-    let hidden = golden.decoder.forward(embedded, &attended, &mut KvCache::default());
+    let embedded = Tensor::cat(vec![prompt, golden.model.embed_codes(all)], 1);
+    let hidden = golden.model.forward(embedded, &attended, &mut KvCache::default());
     // Code 0 is predicted where the prompt ends.
-    golden.decoder.code_logits(hidden.narrow(1, prompts[0].len() - 1, count))
+    golden.model.code_logits(hidden.narrow(1, prompts[0].len() - 1, count))
 }
 
 #[test]
@@ -156,11 +95,11 @@ fn greedy_images_are_those_of_transformers() {
     let batch = mask.len();
     let expected = golden.rows("gen.greedy_codes");
     let mut past = KvCache::default();
-    let prompt = golden.decoder.embed_text(&prompts, None).unwrap();
-    let mut hidden = golden.decoder.forward(prompt, &attended, &mut past);
+    let prompt = golden.model.embed_text(&prompts, None).unwrap();
+    let mut hidden = golden.model.forward(prompt, &attended, &mut past);
     for place in 0..golden.config.image_tokens() {
         let last = hidden.dims()[1] - 1;
-        let logits = golden.decoder.code_logits(hidden.narrow(1, last, 1));
+        let logits = golden.model.code_logits(hidden.narrow(1, last, 1));
         let (conditional, unconditional) = (logits.clone().narrow(0, 0, batch), logits.narrow(0, batch, batch));
         let guided = unconditional.clone() + (conditional - unconditional) * weight;
         let codes = guided.argmax(2).squeeze_dim::<2>(2);
@@ -168,8 +107,8 @@ fn greedy_images_are_those_of_transformers() {
         let want: Vec<i64> = expected.iter().map(|row| i64::from(row[place])).collect();
         assert_eq!(got, want, "code {place}");
         attended.iter_mut().for_each(|row| row.push(true));
-        let embedded = golden.decoder.embed_codes(codes.repeat_dim(0, 2));
-        hidden = golden.decoder.forward(embedded, &attended, &mut past);
+        let embedded = golden.model.embed_codes(codes.repeat_dim(0, 2));
+        hidden = golden.model.forward(embedded, &attended, &mut past);
     }
     assert_eq!(past.len(), attended[0].len());
 }

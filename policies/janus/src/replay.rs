@@ -1,0 +1,163 @@
+//! Recorded decisions scored again: each sequence in one pass, as every token is predicted where the one before it stands.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use counterpoint::device::constant;
+use counterpoint::{Error, LogProbs, Replay, Result, Segment};
+
+use crate::shown::Shown;
+use crate::{Janus, KvCache, SpecialIds};
+
+/// A model and what it needs to read a trajectory.
+#[derive(Clone)]
+pub(crate) struct Scorer {
+    pub(crate) model: Janus,
+    pub(crate) ids: SpecialIds,
+    pub(crate) shown: Shown,
+}
+
+impl Scorer {
+    /// Answers. The first id of a context is the number of the image that it is about, 0 for none.
+    pub(crate) fn text(&self, chunk: &[Replay<'_>]) -> Result<LogProbs> {
+        let temperature = common(chunk, "temperature", |s| s.temperature)?;
+        let (mut rows, mut images, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        for replay in chunk {
+            let Segment { context, chosen, .. } = replay.segment();
+            let Some((&image, question)) = context.split_first().filter(|(_, question)| !question.is_empty()) else {
+                return Err(Error::contract("expected an image's number and a question before an answer, got less"));
+            };
+            images.extend((image > 0).then_some(image));
+            starts.push(question.len() - 1 + replay.steps.start);
+            rows.push([question, &chosen[..replay.steps.end - 1]].concat());
+        }
+        let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let attended: Vec<Vec<bool>> = rows.iter().map(|row| (0..longest).map(|i| i < row.len()).collect()).collect();
+        rows.iter_mut().for_each(|row| row.resize(longest, self.ids.pad));
+        let embedded = self.model.embed_text(&rows, self.read(&images)?)?;
+        let hidden = self.model.forward(embedded, &attended, &mut KvCache::default());
+        let logits = self.model.text_logits(at(hidden, chunk, &starts));
+        Ok(score(logits / temperature, chunk))
+    }
+
+    /// Images: code j is predicted where code j - 1 stands, the first one at the token that begins the image.
+    pub(crate) fn images(&self, chunk: &[Replay<'_>]) -> Result<LogProbs> {
+        let guidance = common(chunk, "guidance", |s| s.guidance)?;
+        let temperature = common(chunk, "temperature", |s| s.temperature)?;
+        let contexts: Vec<&[u32]> = chunk.iter().map(|r| &r.segment().context[..]).collect();
+        let (mut prompts, mut attended) = padded(&contexts, self.ids.pad)?;
+        let begun: usize = chunk.iter().map(|r| r.steps.end - 1).max().unwrap_or(0);
+        let mut codes: Vec<Vec<u32>> = Vec::with_capacity(chunk.len());
+        for (replay, kept) in chunk.iter().zip(&mut attended) {
+            let mut row = replay.segment().chosen[..replay.steps.end - 1].to_vec();
+            row.resize(begun, 0);
+            codes.push(row);
+            kept.extend(vec![true; begun]);
+        }
+        if guidance > 0.0 {
+            prompts.extend(unconditional(&prompts, &self.ids));
+            attended.extend_from_within(..);
+            codes.extend_from_within(..);
+        }
+        let width = prompts[0].len();
+        let mut embedded = self.model.embed_text(&prompts, None)?;
+        if begun > 0 {
+            embedded = Tensor::cat(vec![embedded, self.model.embed_codes(ints(&codes, &self.model.device()))], 1);
+        }
+        let hidden = self.model.forward(embedded, &attended, &mut KvCache::default());
+        let starts: Vec<usize> = chunk.iter().map(|replay| width - 1 + replay.steps.start).collect();
+        let logits = |hidden| self.model.code_logits(at(hidden, chunk, &starts));
+        let count = chunk.len();
+        let logits = match guidance > 0.0 {
+            false => logits(hidden),
+            true => {
+                let conditional = logits(hidden.clone().narrow(0, 0, count));
+                let unconditional = logits(hidden.narrow(0, count, count));
+                conditional * (1.0 + guidance) - unconditional * guidance
+            }
+        };
+        Ok(score(logits / temperature, chunk))
+    }
+
+    /// What the decoder reads of the images of these numbers, each looked at once.
+    fn read(&self, numbers: &[u32]) -> Result<Option<Tensor<3>>> {
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let mut distinct: Vec<u32> = numbers.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let pixels = distinct.iter().map(|&number| self.shown.get(number)).collect::<Result<Vec<_>>>()?;
+        let device = self.model.device();
+        let features = self.model.read(constant(Tensor::cat(pixels, 0), &device))?;
+        let place = |number: &u32| distinct.binary_search(number).unwrap_or(0) as i32;
+        let order: Vec<i32> = numbers.iter().map(place).collect();
+        Ok(Some(features.select(0, Tensor::<1, Int>::from_ints(&order[..], &device))))
+    }
+}
+
+/// Prompts filled up on the left, and which of their tokens may be attended.
+pub(crate) fn padded(contexts: &[&[u32]], pad: u32) -> Result<(Vec<Vec<u32>>, Vec<Vec<bool>>)> {
+    if contexts.iter().any(|context| context.is_empty()) {
+        return Err(Error::contract("expected a prompt that ends with the token that begins an image, got none"));
+    }
+    let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
+    let fill = |context: &&[u32]| longest - context.len();
+    let rows = contexts.iter().map(|context| [&vec![pad; fill(context)], *context].concat()).collect();
+    let kept = contexts.iter().map(|context| (0..longest).map(|i| i >= fill(context)).collect()).collect();
+    Ok((rows, kept))
+}
+
+/// The same prompts with nothing said: what begins them and what begins the image stay, all else is padding (attended as before, as
+/// in the original).
+pub(crate) fn unconditional(prompts: &[Vec<u32>], ids: &SpecialIds) -> Vec<Vec<u32>> {
+    let said = |&id: &u32| if id == ids.bos || id == ids.boi { id } else { ids.pad };
+    prompts.iter().map(|prompt| prompt.iter().map(said).collect()).collect()
+}
+
+/// States from `starts` on, as many as the longest replay has decisions, the last one repeated.
+///
+/// # Shapes
+/// `[B, L, H]` to `[B, longest, H]`.
+fn at(hidden: Tensor<3>, chunk: &[Replay<'_>], starts: &[usize]) -> Tensor<3> {
+    let [batch, length, width] = hidden.dims();
+    let longest = longest(chunk);
+    let places: Vec<i32> =
+        starts.iter().flat_map(|&start| (0..longest).map(move |j| (start + j).min(length - 1) as i32)).collect();
+    let places = Tensor::<2, Int>::from_data(TensorData::new(places, [batch, longest]), &hidden.device());
+    hidden.gather(1, places.unsqueeze_dim::<3>(2).expand([batch, longest, width]))
+}
+
+fn longest(chunk: &[Replay<'_>]) -> usize {
+    chunk.iter().map(|replay| replay.steps.len()).max().unwrap_or(0)
+}
+
+fn score(logits: Tensor<3>, chunk: &[Replay<'_>]) -> LogProbs {
+    let longest = longest(chunk);
+    let chosen = chunk.iter().map(|replay| {
+        let mut row = replay.segment().chosen[replay.steps.clone()].to_vec();
+        row.resize(longest, 0);
+        row
+    });
+    let chosen = ints(&chosen.collect::<Vec<_>>(), &logits.device());
+    let all = log_softmax(logits, 2);
+    let entropy = {
+        let all = all.clone().inner();
+        (all.clone().exp() * all).sum_dim(2).neg().squeeze_dim::<2>(2)
+    };
+    let log_probs = all.gather(2, chosen.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
+    LogProbs::new(log_probs).with_entropy(entropy)
+}
+
+pub(crate) fn ints(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
+    let width = rows.first().map_or(0, Vec::len);
+    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
+}
+
+fn common(chunk: &[Replay<'_>], what: &str, value: impl Fn(&Segment) -> f32) -> Result<f32> {
+    let first = value(chunk[0].segment());
+    match chunk.iter().all(|r| value(r.segment()) == first) {
+        true => Ok(first),
+        false => Err(Error::contract(format!("the replays of a chunk were sampled with different {what}"))),
+    }
+}
