@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fixture;
+mod janus;
 mod report;
 mod showo;
 mod towers;
@@ -40,6 +41,14 @@ enum What {
         /// A short cut to leave out; may be given several times. `all` leaves out all of them.
         #[arg(long, value_name = "NAME", value_parser = short_cut())]
         without: Vec<String>,
+    },
+    /// Janus: tower, logits, greedy text and image, the tokenizer, CoRL's objective with its gradients.
+    Janus {
+        /// Folder with config.json, model.safetensors and expected.safetensors.
+        dir: PathBuf,
+        /// Where to compute: `flex` (CPU) or `cuda:N`.
+        #[arg(long, default_value = "flex")]
+        device: String,
     },
     /// BERT: hidden states, pooled.
     Bert(TowerArgs),
@@ -106,6 +115,7 @@ fn run(what: What, report: &mut report::Report) -> Result<()> {
             }
             showo::run(&dir, &counterpoint::device::named(&device)?, dtype, fast, report)
         }
+        What::Janus { dir, device } => janus::run(&dir, &counterpoint::device::named(&device)?, report),
         What::Bert(args) => tower(Tower::Bert, args, report),
         What::Ernie(args) => tower(Tower::Ernie, args, report),
         What::Clip(args) => tower(Tower::Clip, args, report),

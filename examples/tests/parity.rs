@@ -31,6 +31,15 @@ fn the_golden_fixture_passes_in_every_quantity() {
 }
 
 #[test]
+fn janus_passes_in_every_quantity() {
+    let output =
+        parity("janus", &Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/janus/tests/fixtures/janus_tiny"));
+    let summary = summary(&output);
+    assert!(output.status.success(), "{summary}");
+    assert_eq!(summary["quantities"].as_array().unwrap().len(), 62);
+}
+
+#[test]
 fn one_wrong_number_fails_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "showo.safetensors", "magvitv2.safetensors", "expected.safetensors"] {

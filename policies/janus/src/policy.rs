@@ -54,6 +54,11 @@ impl JanusPolicy {
         &self.tokenizer
     }
 
+    /// The model as it is now, without gradients.
+    pub fn scored(&self) -> Janus {
+        self.learner.module().valid()
+    }
+
     /// The learner, typed.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Janus> {
         &mut self.learner
@@ -70,7 +75,7 @@ impl JanusPolicy {
     fn scorer(&self, parameters: Parameters) -> Scorer {
         let model = match parameters {
             Parameters::Current => self.learner.module().clone(),
-            Parameters::Detached => self.learner.module().valid(),
+            Parameters::Detached => self.scored(),
             Parameters::Reference => self.reference.clone(),
         };
         Scorer { model, ids: self.ids, shown: self.shown.clone() }
