@@ -144,8 +144,9 @@ pub(crate) fn project<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D>
     let dtype = x.dtype();
     let bias = layer.bias.as_ref().map(|bias| bias.val().cast(dtype));
     let Some(adapter) = layer.weight.adapter() else { return linear(x, layer.weight.val().cast(dtype), bias) };
-    let low = linear(x.clone(), adapter.a.val().cast(dtype), None);
-    let adapted = linear(low, adapter.b.val().cast(dtype), None) * adapter.scale;
+    // Scaled where it is narrow.
+    let low = linear(x.clone(), adapter.a.val().cast(dtype), None) * adapter.scale;
+    let adapted = linear(low, adapter.b.val().cast(dtype), None);
     linear(x, layer.weight.base().cast(dtype), bias) + adapted
 }
 
