@@ -12,8 +12,7 @@ use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Judged, Result, device};
 use counterpoint_examples::{
-    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, keep_pages, report_runs, run_if_child, show_warnings,
-    stop_on_signals,
+    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, start, stop_on_signals,
 };
 use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
@@ -65,18 +64,7 @@ struct AblateArgs {
 }
 
 fn main() -> ExitCode {
-    keep_pages();
-    run_if_child();
-    let args = AblateArgs::parse();
-    let progress = Progress::new(args.recipe.output());
-    show_warnings(&progress);
-    match run(&args, &progress) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    start(|args: &AblateArgs| args.recipe.output(), run)
 }
 
 fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Progress) -> Result<()> {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use counterpoint::controls::{Control, Outcome};
 use counterpoint::{Error, Result, SyncGrpoConfig, device};
-use counterpoint_examples::{Progress, RecipeArgs, keep_pages, parts, show_warnings};
+use counterpoint_examples::{Progress, RecipeArgs, parts, start};
 use serde::Serialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
@@ -39,18 +39,8 @@ struct ControlArgs {
 }
 
 fn main() -> ExitCode {
-    keep_pages();
-    let args = ControlArgs::parse();
-    let progress = Progress::new(args.recipe.output());
-    show_warnings(&progress);
-    match run(&args, &progress) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            progress.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    let status = |passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    start(|args: &ControlArgs| args.recipe.output(), |args, progress| run(args, progress).map(status))
 }
 
 /// Whether all came out as they must.

@@ -12,8 +12,7 @@ use counterpoint::checkpoint::{Reader, latest};
 use counterpoint::config::{EvaluationSection, RunConfig, load};
 use counterpoint::{Error, Judged, Result, Trainer, device};
 use counterpoint_examples::{
-    Cell, Progress, RecipeArgs, RunFolder, Stage, evaluation_sampler, evaluator, keep_pages, parts, report_runs,
-    run_if_child, save_grid, show_warnings,
+    Cell, Progress, RecipeArgs, RunFolder, Stage, evaluation_sampler, evaluator, parts, report_runs, save_grid, start,
 };
 use counterpoint_report::{Answer, Cell as Shown, Gallery};
 use counterpoint_unifybench::{Method, MethodTable};
@@ -74,18 +73,7 @@ struct Done {
 }
 
 fn main() -> ExitCode {
-    keep_pages();
-    run_if_child();
-    let args = EvaluateArgs::parse();
-    let progress = Progress::new(args.recipe.output());
-    show_warnings(&progress);
-    match run(&args, &progress) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    start(|args: &EvaluateArgs| args.recipe.output(), run)
 }
 
 fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Parser;
 use counterpoint::checkpoint::{Keep, Reader};
@@ -22,8 +23,8 @@ use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
 use counterpoint::{Error, Journal, Result, StopToken, device, toml};
-use counterpoint_examples::{OutputMode, Progress, RunFolder, keep_pages, report_runs, stop_on_signals};
-use counterpoint_report::Arm;
+use counterpoint_examples::{OutputMode, Progress, RunFolder, report_runs, start, stop_on_signals};
+use counterpoint_report::{Arm, tensorboard};
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
 use counterpoint_showo::{Concept, ConceptFiles, ConceptTokens, Precision, ShowoPolicy};
 use counterpoint_unictokens::{Concept as PersonalConcept, ConceptSet, Exchange, Picture};
@@ -173,22 +174,12 @@ fn caption() -> String {
 }
 
 fn main() -> ExitCode {
-    keep_pages();
-    let args = Args::parse();
-    let mode = match (args.quiet, args.json) {
+    let output = |args: &Args| match (args.quiet, args.json) {
         (_, true) => OutputMode::Json,
         (true, false) => OutputMode::Quiet,
         (false, false) => OutputMode::People,
     };
-    let progress = Progress::new(mode);
-    counterpoint_examples::show_warnings(&progress);
-    match run(&args, &progress) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    start(output, run)
 }
 
 fn run(args: &Args, progress: &Progress) -> Result<()> {
@@ -231,10 +222,12 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
             let training = Personalisation::new(&base, *stage, settings, start, lessons, config.run.seed)?;
             let at = folder.path().join(name).join(stage.name());
             let what = format!("{name}, {}", stage.name());
+            let started = SystemTime::now();
             let Some((rows, history)) = train(training, settings, &at, &what, &stop, progress)? else {
                 progress.stopped_runs(&format!("{COMMAND} --config {} --resume", args.config.display()));
                 return Ok(());
             };
+            tensorboard::write(&at, started, &history)?;
             learned.push(Learned::new(name, *stage, &history));
             arms.push(Arm::new(&what, [history.as_slice()]));
             tokens = Some(rows);

@@ -6,12 +6,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use counterpoint::config::RunConfig;
 use counterpoint::{Result, StopToken, device};
 use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, keep_pages, report_runs, run_if_child,
-    show_warnings, stop_on_signals,
+    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, start, stop_on_signals,
 };
 use counterpoint_report::Arm;
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
@@ -23,18 +21,7 @@ const AGREEMENT: &str =
     "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
-    keep_pages();
-    run_if_child();
-    let args = RecipeArgs::parse();
-    let progress = Progress::new(args.output());
-    show_warnings(&progress);
-    match run(&args, &progress) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    start(RecipeArgs::output, run)
 }
 
 fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {

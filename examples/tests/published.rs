@@ -131,8 +131,13 @@ fn concepts_are_taught_first_and_training_begins_from_them() {
     let text = said(&example("personalize"), &arguments);
     assert!(text.contains("| miso | generation | 3 |"), "{text}");
     let taught = runs.join("personalised");
-    for file in ["report.html", "concepts.json", "miso/generation/epoch_3_embed.pt", "kona/understanding/metrics.jsonl"]
-    {
+    for file in [
+        "report.html",
+        "concepts.json",
+        "miso/generation/epoch_3_embed.pt",
+        "kona/understanding/metrics.jsonl",
+        "kona/understanding/events.out.tfevents.counterpoint",
+    ] {
         assert!(taught.join(file).is_file(), "{file}");
     }
     // Nothing is left to do, and what is there is the same.
