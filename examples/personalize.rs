@@ -174,12 +174,7 @@ fn caption() -> String {
 }
 
 fn main() -> ExitCode {
-    let output = |args: &Args| match (args.quiet, args.json) {
-        (_, true) => OutputMode::Json,
-        (true, false) => OutputMode::Quiet,
-        (false, false) => OutputMode::People,
-    };
-    start(output, run)
+    start(|args: &Args| OutputMode::of(args.quiet, args.json), run)
 }
 
 fn run(args: &Args, progress: &Progress) -> Result<()> {

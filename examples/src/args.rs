@@ -79,11 +79,7 @@ impl RecipeArgs {
 
     /// Whom these options let the recipe talk to.
     pub fn output(&self) -> OutputMode {
-        match (self.quiet, self.json) {
-            (_, true) => OutputMode::Json,
-            (true, false) => OutputMode::Quiet,
-            (false, false) => OutputMode::People,
-        }
+        OutputMode::of(self.quiet, self.json)
     }
 
     /// The folder of the run `config`: the newest one with `--resume`, otherwise a new one.

@@ -93,7 +93,8 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     arguments.extend(short.flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
                 "ablate" => {
-                    let arm = if arguments.iter().any(|word| word == "--plan") { "remask-final" } else { "no-dgs" };
+                    let estimators = arguments.iter().any(|word| word.contains("estimators"));
+                    let arm = if estimators { "remask-final" } else { "no-dgs" };
                     let short = ["--arms", arm, "--seeds", "2"].map(str::to_owned);
                     arguments.extend(
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),

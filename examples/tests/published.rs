@@ -109,6 +109,9 @@ fn own_concepts_train_from_start_to_report_in_f32_and_bf16_and_go_on_after_a_sto
     assert!(evaluate(&[&whole_run]).status.success());
     assert_ne!(fs::metadata(&samples).unwrap().modified().unwrap(), before);
     assert_eq!(table(), first);
+    let output = evaluate(&[&whole_run, &whole_run]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("two runs of seed 0 as `trained`"), "{text}");
     let output = evaluate(&["untrained=nowhere"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && text.contains("nowhere"), "{text}");

@@ -50,6 +50,17 @@ pub enum OutputMode {
     Json,
 }
 
+impl OutputMode {
+    /// What `--quiet` and `--json` ask for.
+    pub const fn of(quiet: bool, json: bool) -> Self {
+        match (quiet, json) {
+            (_, true) => Self::Json,
+            (true, false) => Self::Quiet,
+            (false, false) => Self::People,
+        }
+    }
+}
+
 /// Where text goes to. A reader that went away must not stop a training run: what cannot be written is left out.
 pub type Sink = Box<dyn Write + Send>;
 
