@@ -61,7 +61,12 @@ fn rewards() -> impl Strategy<Value = f64> {
 fn configs() -> impl Strategy<Value = SyncGrpoConfig> {
     let named = (
         select(vec![Advantage::Centered, Advantage::Standardized]),
-        select(vec![Normalization::Sum, Normalization::LengthMean, Normalization::TokenMean]),
+        select(vec![
+            Normalization::Sum,
+            Normalization::LengthMean,
+            Normalization::SegmentMean,
+            Normalization::TokenMean,
+        ]),
         select(vec![Ratio::Token, Ratio::Sequence]),
         select(vec![Kl::K1, Kl::K2, Kl::K3, Kl::None]),
         select(vec![ImagePositions::All, ImagePositions::Masked, ImagePositions::Revealed]),

@@ -47,6 +47,8 @@ struct Decision {
     old: f64,
     reference: f64,
     a: f64,
+    /// 0 of a text, 1 of an image.
+    half: usize,
     /// How many decisions it stands for.
     often: f64,
 }
@@ -119,10 +121,11 @@ impl Recorded {
                     self.rewards[i] - others / (g - 1.0)
                 }
             };
-            let share = match c.normalization {
+            let share = |half: usize| match c.normalization {
                 Normalization::Sum => 1.0 / g,
-                Normalization::LengthMean => 1.0 / (g * lengths[i]),
-                Normalization::TokenMean => 1.0 / lengths.iter().sum::<f64>(),
+                Normalization::LengthMean => 1.0 / (g * (lengths[i][0] + lengths[i][1])),
+                Normalization::SegmentMean => 1.0 / (g * lengths[i][half]),
+                Normalization::TokenMean => 1.0 / lengths.iter().flatten().sum::<f64>(),
             };
             let often: f64 = decisions.iter().map(|d| d.often).sum();
             let log_ratio = |d: &Decision| current[d.place] - d.old;
@@ -143,7 +146,7 @@ impl Recorded {
                     Kl::K3 => (d.exp() - d - 1.0, 1.0 - d.exp()),
                     Kl::None => (0.0, 0.0),
                 };
-                let weight = share * decision.often * decision.a;
+                let weight = share(decision.half) * decision.often * decision.a;
                 let slope = if clipped { 0.0 } else { ratio * advantage };
                 expected.loss -= weight * (surrogate - c.beta * kl);
                 expected.gradient[decision.place] -= weight * (slope - c.beta * kl_slope);
@@ -163,18 +166,18 @@ impl Recorded {
         expected
     }
 
-    /// The scored decisions of every candidate, and their number before any subset of steps.
-    fn decisions(&self, c: &SyncGrpoConfig, steps: &[Vec<(usize, f64)>]) -> (Vec<Vec<Decision>>, Vec<f64>) {
+    /// The scored decisions of every candidate, and their number in text and image before any subset of steps.
+    fn decisions(&self, c: &SyncGrpoConfig, steps: &[Vec<(usize, f64)>]) -> (Vec<Vec<Decision>>, Vec<[f64; 2]>) {
         let mut place = 0;
         let mut all = Vec::new();
         let mut lengths = Vec::new();
         for (candidate, chosen) in self.candidates.iter().zip(steps) {
             let mut decisions = Vec::new();
-            let mut length = 0.0;
+            let mut length = [0.0; 2];
             for (&old, &reference) in candidate.old[0].iter().zip(&candidate.reference[0]) {
-                decisions.push(Decision { place, old, reference, a: c.a_und, often: 1.0 });
+                decisions.push(Decision { place, old, reference, a: c.a_und, half: 0, often: 1.0 });
                 place += 1;
-                length += 1.0;
+                length[0] += 1.0;
             }
             for (j, (&old, &reference)) in candidate.old[1].iter().zip(&candidate.reference[1]).enumerate() {
                 let later = candidate.undecided.get(j + self.per_step) == Some(&true);
@@ -184,9 +187,9 @@ impl Recorded {
                     ImagePositions::Revealed => candidate.undecided[j] && !later,
                     ImagePositions::RemaskFinal => unreachable!("nothing recorded is scored"),
                 };
-                length += f64::from(scored);
+                length[1] += f64::from(scored);
                 if let Some(&(_, often)) = chosen.iter().find(|(t, _)| scored && *t == j / self.per_step) {
-                    decisions.push(Decision { place, old, reference, a: c.a_gen, often });
+                    decisions.push(Decision { place, old, reference, a: c.a_gen, half: 1, often });
                 }
                 place += 1;
             }
