@@ -152,7 +152,8 @@ impl Autoregressive {
             let uniforms: Vec<f32> = writing.iter().map(|&candidate| streams[candidate].uniform()).collect();
             let uniforms = Tensor::from_data(TensorData::new(uniforms, [writing.len(), 1]), (&device, DType::F32));
             let log_probs = log_softmax(logits / self.scoring_temperature(), 1);
-            let mut tokens = self.draw(log_probs.clone(), uniforms);
+            let AutoregressiveConfig { temperature, top_k, top_p, .. } = self.config;
+            let mut tokens = draw(log_probs.clone(), uniforms, temperature, top_k, top_p);
             unread.push((tokens.clone(), log_probs.gather(1, tokens.clone())));
             let last = position == self.config.max_new_tokens;
             if last || unread.len() == stride {
@@ -171,27 +172,34 @@ impl Autoregressive {
         }
         Ok(texts)
     }
+}
 
-    /// One token per row of `log_probs` `[B, vocab]`.
-    fn draw(&self, log_probs: Tensor<2>, uniforms: Tensor<2>) -> Tensor<2, Int> {
-        let vocab = log_probs.dims()[1];
-        if self.config.temperature == 0.0 {
-            return log_probs.argmax(1);
-        }
-        let top_k = if self.config.top_k == 0 { vocab } else { self.config.top_k.min(vocab) };
-        if top_k == vocab && self.config.top_p >= 1.0 {
-            return invert_cdf(log_probs.exp(), uniforms);
-        }
-        let (sorted, order) = log_probs.sort_descending_with_indices(1);
-        let sorted = sorted.narrow(1, 0, top_k).exp();
-        let order = order.narrow(1, 0, top_k);
-        // A token stays when those before it have not reached top_p yet (of the k kept, renormalised); the first always.
-        let mass = sorted.clone().sum_dim(1) * self.config.top_p;
-        let before = sorted.clone().cumsum(1) - sorted.clone();
-        let dropped = before.greater_equal(mass.expand([-1, top_k as i64]));
-        let place = invert_cdf(sorted.mask_fill(dropped, 0.0), uniforms);
-        order.gather(1, place)
+/// One id per row of `log_probs` `[B, ids]`, `[B, 1]`: the most probable one at temperature 0, otherwise one that a uniform of its own
+/// `[B, 1]` draws, of the `top_k` (0: all) most probable ones, and of these of those that together reach `top_p`.
+pub(crate) fn draw(
+    log_probs: Tensor<2>,
+    uniforms: Tensor<2>,
+    temperature: f32,
+    top_k: usize,
+    top_p: f32,
+) -> Tensor<2, Int> {
+    let ids = log_probs.dims()[1];
+    if temperature == 0.0 {
+        return log_probs.argmax(1);
     }
+    let top_k = if top_k == 0 { ids } else { top_k.min(ids) };
+    if top_k == ids && top_p >= 1.0 {
+        return invert_cdf(log_probs.exp(), uniforms);
+    }
+    let (sorted, order) = log_probs.sort_descending_with_indices(1);
+    let sorted = sorted.narrow(1, 0, top_k).exp();
+    let order = order.narrow(1, 0, top_k);
+    // An id stays when those before it have not reached top_p yet (of the k kept, renormalised); the first always.
+    let mass = sorted.clone().sum_dim(1) * top_p;
+    let before = sorted.clone().cumsum(1) - sorted.clone();
+    let dropped = before.greater_equal(mass.expand([-1, top_k as i64]));
+    let place = invert_cdf(sorted.mask_fill(dropped, 0.0), uniforms);
+    order.gather(1, place)
 }
 
 /// Appends the tokens of some positions, `[B, 1]` with their log-probabilities, to the texts of the candidates `writing`;

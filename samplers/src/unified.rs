@@ -8,11 +8,11 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Autoregressive, AutoregressiveConfig, Canvas, Continuation, ImageModel, MaskGit, MaskGitConfig, TextModel,
+    Autoregressive, AutoregressiveConfig, Continuation, MaskGit, MaskGitConfig, Painter, PainterConfig, TextModel,
 };
 
 /// A model that understands and generates: text, images, and how a task becomes token ids.
-pub trait UnifiedModel: TextModel + ImageModel {
+pub trait UnifiedModel: TextModel {
     /// Ids of the understanding prompt: the task's image (or a blank one) and its question.
     ///
     /// # Errors
@@ -50,18 +50,34 @@ pub trait UnifiedModel: TextModel + ImageModel {
     fn images(&self, codes: &[&[u32]]) -> Result<Vec<RgbImage>>;
 }
 
-/// Settings of [`UnifiedSampler`].
+/// Settings of a [`UnifiedSampler`] that paints with MaskGIT.
+pub type UnifiedConfig = Unified<MaskGitConfig>;
+
+/// Settings of [`UnifiedSampler`], `C` being those of how it paints.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct UnifiedConfig {
+pub struct Unified<C: Default> {
     /// How the reasoning is written.
     pub text: AutoregressiveConfig,
     /// Where the reasoning ends, besides its end-of-text token. Default: `end_of_text`, nowhere.
     pub reasoning: Reasoning,
-    /// What becomes of a candidate whose compound prompt does not fit the model. Default: `cut`.
+    /// What is painted. Default: `compound`.
+    pub prompt: Prompt,
+    /// What becomes of a candidate whose prompt does not fit the model. Default: `cut`.
     pub overflow: Overflow,
     /// How the image is painted.
-    pub image: MaskGitConfig,
+    pub image: C,
+}
+
+/// What a candidate paints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// The base prompt and the reasoning, one after the other (Sync-R1).
+    #[default]
+    Compound,
+    /// The base prompt alone: answer and image are two tasks of one candidate (CoRL).
+    Base,
 }
 
 /// Where a reasoning ends.
@@ -88,29 +104,40 @@ pub enum Overflow {
     Error,
 }
 
-impl UnifiedConfig {
+impl<C: PainterConfig + Default> Unified<C> {
     /// The sampler for policies of type `P`.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) naming the key that is out of range.
-    pub fn init<P: Policy + UnifiedModel>(self) -> Result<UnifiedSampler<P>> {
-        let Self { text, reasoning, overflow, image } = self;
-        Ok(UnifiedSampler { text: text.init()?, reasoning, overflow, image: image.init()?, policy: PhantomData })
+    pub fn init<P: Policy + UnifiedModel>(self) -> Result<UnifiedSampler<P, C::Painter>>
+    where
+        C::Painter: Painter<P>,
+    {
+        let Self { text, reasoning, prompt, overflow, image } = self;
+        Ok(UnifiedSampler {
+            text: text.init()?,
+            reasoning,
+            prompt,
+            overflow,
+            image: image.init()?,
+            policy: PhantomData,
+        })
     }
 }
 
-/// Draws o_i = (IR_i, I_{i,0..T}) from a [`UnifiedModel`]: reasoning text given the question, then MaskGIT given the
-/// compound prompt CP = base prompt + IR.
-pub struct UnifiedSampler<P> {
+/// Draws o_i = (IR_i, I_{i,0..T}) from a [`UnifiedModel`]: reasoning text given the question, then an image given the
+/// compound prompt CP = base prompt + IR, or the base prompt alone.
+pub struct UnifiedSampler<P, K = MaskGit> {
     text: Autoregressive,
     reasoning: Reasoning,
+    prompt: Prompt,
     overflow: Overflow,
-    image: MaskGit,
+    image: K,
     policy: PhantomData<fn(P)>,
 }
 
 /// A draft between its two phases.
-pub struct InTheMaking<T> {
+pub struct InTheMaking<I> {
     question: Vec<u32>,
     text: Continuation,
     response: String,
@@ -118,13 +145,11 @@ pub struct InTheMaking<T> {
     prompt_ids: Vec<u32>,
     /// Ids of the prompt that the model does not read.
     cut: usize,
-    canvas: Canvas,
-    /// Its prompts, once its painting has begun.
-    prompts: Option<T>,
+    image: I,
 }
 
-impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
-    type Draft = InTheMaking<P::Prompts>;
+impl<P: Policy + UnifiedModel, K: Painter<P>> TypedSampler<P> for UnifiedSampler<P, K> {
+    type Draft = InTheMaking<K::Image>;
 
     fn draft(
         &mut self,
@@ -150,7 +175,10 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
                 Some(given) => given.clone(),
                 None => policy.text(&text.tokens)?.trim().to_owned(),
             };
-            let prompt = policy.compound_prompt(task, &response);
+            let prompt = match self.prompt {
+                Prompt::Compound => policy.compound_prompt(task, &response),
+                Prompt::Base => policy.compound_prompt(task, ""),
+            };
             let prompt_ids = if task.generates { policy.generation_prompt(&prompt)? } else { Vec::new() };
             let cut = policy.cut(&prompt_ids);
             if cut > 0 && self.overflow == Overflow::Error {
@@ -162,17 +190,17 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
                 )));
             }
             let question = question.clone();
-            let canvas = Canvas::default();
-            states.push(InTheMaking { question, text, response, prompt, prompt_ids, cut, canvas, prompts: None });
+            let image = K::Image::default();
+            states.push(InTheMaking { question, text, response, prompt, prompt_ids, cut, image });
         }
         if !task.generates {
             let draft = |(state, &candidate)| Draft::new(candidate, state, 0, 0);
             return Ok(states.into_iter().zip(candidates).map(draft).collect());
         }
-        let checkpoint = if previews { self.image.checkpoint_step() } else { 0 };
+        let checkpoint = if previews { self.image.checkpoint_step(policy) } else { 0 };
         self.paint(policy, candidates, &mut states, checkpoint)?;
         let images = if previews { self.images(policy, &states)? } else { vec![None; states.len()] };
-        let steps_left = self.image.config().timesteps - checkpoint;
+        let steps_left = self.image.steps(policy) - checkpoint;
         let draft = |((state, image), &candidate): ((Self::Draft, _), &Candidate)| {
             let number = candidate.key.candidate;
             let preview =
@@ -187,7 +215,7 @@ impl<P: Policy + UnifiedModel> TypedSampler<P> for UnifiedSampler<P> {
         let mut states: Vec<_> = drafts.into_iter().map(|draft| draft.state).collect();
         let images = match task.generates {
             true => {
-                self.paint(policy, &candidates, &mut states, self.image.config().timesteps)?;
+                self.paint(policy, &candidates, &mut states, self.image.steps(policy))?;
                 self.images(policy, &states)?
             }
             false => vec![None; states.len()],
@@ -226,7 +254,7 @@ fn is_sentence(text: &str) -> bool {
     !(word.is_empty() || word.ends_with(|c: char| c.is_ascii_digit()) || is_initial || SHORT.contains(&word))
 }
 
-impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
+impl<P: Policy + UnifiedModel, K: Painter<P>> UnifiedSampler<P, K> {
     /// What each of `candidates` answers, written once for those that share an answer.
     fn answers(&self, policy: &P, question: &[u32], candidates: &[Candidate]) -> Result<Vec<Continuation>> {
         let mut writers: Vec<Candidate> = Vec::new();
@@ -246,40 +274,21 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         &self,
         policy: &P,
         candidates: &[Candidate],
-        states: &mut [InTheMaking<P::Prompts>],
+        states: &mut [InTheMaking<K::Image>],
         until: usize,
     ) -> Result<()> {
-        if until == 0 || states.is_empty() {
-            return Ok(());
-        }
-        let prompts = match self.begun(policy, states) {
-            Some(prompts) => prompts,
-            None => {
-                let ids: Vec<&[u32]> = states.iter().map(|s| s.prompt_ids.as_slice()).collect();
-                policy.prepare(&ids, self.image.config().guidance_scale)?
-            }
-        };
-        let mut canvases: Vec<Canvas> = states.iter_mut().map(|s| std::mem::take(&mut s.canvas)).collect();
-        self.image.advance(policy, &prompts, candidates, &mut canvases, until)?;
-        let unfinished = until < self.image.config().timesteps;
-        for (number, (state, canvas)) in states.iter_mut().zip(canvases).enumerate() {
-            state.canvas = canvas;
-            // Each draft keeps its own, so that those of dropped drafts are freed.
-            state.prompts = if unfinished { policy.gather(&[&prompts], &[(0, number)]) } else { None };
+        let mut images: Vec<K::Image> = states.iter_mut().map(|state| std::mem::take(&mut state.image)).collect();
+        let prompts: Vec<&[u32]> = states.iter().map(|state| state.prompt_ids.as_slice()).collect();
+        self.image.paint(policy, candidates, &prompts, &mut images, until)?;
+        for (state, image) in states.iter_mut().zip(images) {
+            state.image = image;
         }
         Ok(())
     }
 
-    /// The prompts of drafts whose painting has begun, put together.
-    fn begun(&self, policy: &P, states: &mut [InTheMaking<P::Prompts>]) -> Option<P::Prompts> {
-        let begun: Vec<P::Prompts> = states.iter_mut().map(|s| s.prompts.take()).collect::<Option<_>>()?;
-        let picked: Vec<(usize, usize)> = (0..begun.len()).map(|draft| (draft, 0)).collect();
-        policy.gather(&begun.iter().collect::<Vec<_>>(), &picked)
-    }
-
-    fn images(&self, policy: &P, states: &[InTheMaking<P::Prompts>]) -> Result<Vec<Option<Arc<RgbImage>>>> {
-        let tokens = policy.image_tokens();
-        let codes: Vec<&[u32]> = states.iter().map(|s| s.canvas.prediction(tokens)).collect();
+    fn images(&self, policy: &P, states: &[InTheMaking<K::Image>]) -> Result<Vec<Option<Arc<RgbImage>>>> {
+        let codes: Vec<_> = states.iter().map(|state| self.image.codes(policy, &state.image)).collect();
+        let codes: Vec<&[u32]> = codes.iter().map(AsRef::as_ref).collect();
         Ok(policy.images(&codes)?.into_iter().map(|image| Some(Arc::new(image))).collect())
     }
 
@@ -288,7 +297,7 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         policy: &P,
         task: &Task,
         candidate: u64,
-        state: InTheMaking<P::Prompts>,
+        state: InTheMaking<K::Image>,
         image: Option<Arc<RgbImage>>,
     ) -> Rollout {
         let understanding = Segment::text(state.question, state.text.tokens, state.text.log_probs)
@@ -299,10 +308,7 @@ impl<P: Policy + UnifiedModel> UnifiedSampler<P> {
         if !task.generates {
             return Rollout::new(Trajectory::new(candidate, segments), sample);
         }
-        let Canvas { chosen, log_probs, undecided, .. } = state.canvas;
-        let generation = Segment::masked(state.prompt_ids, policy.image_tokens(), chosen, log_probs, undecided)
-            .with_guidance(self.image.config().scored_guidance())
-            .with_temperature(self.image.config().token_temperature);
+        let generation = self.image.segment(policy, state.prompt_ids, state.image);
         if state.cut > 0 && self.overflow == Overflow::Abstain {
             sample = sample.withhold(format!("{} tokens of the compound prompt do not fit the model", state.cut));
         }
