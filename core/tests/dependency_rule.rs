@@ -20,7 +20,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
-        "policies/common" => Some(&[]),
+        "policies/common" => Some(&["core"]),
         _ if folder.starts_with("policies/") => {
             Some(&["core", "core/pictures", "core/weights", "samplers", "policies/common"])
         }

@@ -120,7 +120,7 @@ impl Parity {
         let ids = self.rows("und.input_ids")?;
         let mut attended = vec![vec![true; ids[0].len()]];
         let mut past = KvCache::default();
-        let embedded = self.model.embed_text(&ids, Some(features))?;
+        let embedded = self.model.embed_text(&ids, Some((features, &[0][..])))?;
         let logits = self.model.text_logits(self.model.forward(embedded, &attended, &mut past));
         self.check(report, "und.logits", logits.clone(), NUMBERS)?;
         // On the keys and values of what was read.

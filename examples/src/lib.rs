@@ -37,6 +37,7 @@ use counterpoint_ber as _;
 use counterpoint_clip as _;
 use counterpoint_der as _;
 use counterpoint_fer as _;
+use counterpoint_janus as _;
 #[cfg(feature = "judge")]
 use counterpoint_judge as _;
 use counterpoint_showo as _;

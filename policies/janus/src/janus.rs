@@ -101,32 +101,34 @@ impl Janus {
         self.vision_model.forward(pixels)
     }
 
-    /// Embeddings of tokens; those of the image token give way to `images`, one after the other.
+    /// Embeddings of tokens; the first image tokens of each of the rows `of` give way to the embeddings of its image. Others, which a
+    /// model may write itself, are tokens like any.
     ///
     /// # Shapes
-    /// `ids` `[B][L]`, `images` `[M, N, H]` of an image's N embeddings each; output `[B, L, H]`.
+    /// `ids` `[B][L]`, `images` `[M, N, H]`, one for each of the M rows `of`; output `[B, L, H]`.
     ///
     /// # Errors
-    /// [`Contract`](counterpoint::ErrorKind::Contract) when there are not as many image tokens as embeddings.
-    pub fn embed_text(&self, ids: &[Vec<u32>], images: Option<Tensor<3>>) -> Result<Tensor<3>> {
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when a row has fewer image tokens than its image has embeddings.
+    pub fn embed_text(&self, ids: &[Vec<u32>], images: Option<(Tensor<3>, &[usize])>) -> Result<Tensor<3>> {
         let length = ids.first().map_or(0, Vec::len);
         let device = self.device();
         let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(flat, [ids.len(), length]), &device);
-        let embedded = self.untrained_padding(ids, self.language_model.embed_tokens.forward(tokens));
-        let places: Vec<i32> = (0_i32..)
-            .zip(ids.iter().flatten())
-            .filter_map(|(place, &id)| (id as usize == self.image_token).then_some(place))
-            .collect();
-        let [rows, per_image, width] = images.as_ref().map_or([0, 0, 0], Tensor::dims);
-        if places.len() != rows * per_image {
-            return Err(Error::contract(format!(
-                "expected as many image tokens as embeddings of images, got {} and {}",
-                places.len(),
-                rows * per_image
-            )));
+        let embedded = self.untrained_padding(ids, self.embed_tokens(tokens));
+        let Some((images, of)) = images else { return Ok(embedded) };
+        let [rows, per_image, width] = images.dims();
+        let mut places: Vec<i32> = Vec::with_capacity(rows * per_image);
+        for &row in of {
+            let start = places.len();
+            let shown = ids[row].iter().enumerate().filter(|(_, id)| **id as usize == self.image_token);
+            places.extend(shown.take(per_image).map(|(at, _)| (row * length + at) as i32));
+            let found = places.len() - start;
+            if found < per_image {
+                return Err(Error::contract(format!(
+                    "expected as many image tokens as an image has embeddings, got {found} and {per_image}"
+                )));
+            }
         }
-        let Some(images) = images else { return Ok(embedded) };
         let [batch, length, hidden] = embedded.dims();
         let flat = embedded.reshape([batch * length, hidden]);
         let images = images.reshape([rows * per_image, width]).cast(flat.dtype());
@@ -134,6 +136,14 @@ impl Janus {
         let difference = images - flat.clone().select(0, places.clone());
         let update = burn::tensor::IndexingUpdateOp::Add;
         Ok(flat.select_assign(0, places, difference, update).reshape([batch, length, hidden]))
+    }
+
+    /// Embeddings of tokens, none of which stands for an image.
+    ///
+    /// # Shapes
+    /// `[B, L]` to `[B, L, H]`.
+    pub fn embed_tokens(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.language_model.embed_tokens.forward(ids)
     }
 
     /// The same values, without a way back to the embedding of padding.

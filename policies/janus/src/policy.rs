@@ -8,7 +8,7 @@ use counterpoint::{
 
 use crate::replay::Scorer;
 use crate::shown::Shown;
-use crate::{Janus, JanusConfig, SpecialIds, VqTokenizer};
+use crate::{Janus, JanusConfig, SpecialIds, TextTokenizer, VqTokenizer};
 
 /// A [`Policy`] over a [`Janus`], all of whose parameters are trained; the image tokenizer is frozen.
 ///
@@ -17,7 +17,8 @@ use crate::{Janus, JanusConfig, SpecialIds, VqTokenizer};
 /// that ends with the token that begins an image. Its guidance g is `w - 1` for the original's weight w.
 pub struct JanusPolicy {
     config: JanusConfig,
-    ids: SpecialIds,
+    pub(crate) ids: SpecialIds,
+    text: Option<TextTokenizer>,
     learner: ModuleLearner<Janus>,
     reference: Janus,
     tokenizer: VqTokenizer,
@@ -41,7 +42,35 @@ impl JanusPolicy {
         let reference = model.clone().no_grad();
         let trained = model.set_require_grad(true).to_device(&device.clone().autodiff()).train();
         let learner = ModuleLearner::new(trained);
-        Ok(Self { config, ids, learner, reference, tokenizer, shown: Shown::default(), device: device.clone() })
+        Ok(Self {
+            config,
+            ids,
+            text: None,
+            learner,
+            reference,
+            tokenizer,
+            shown: Shown::default(),
+            device: device.clone(),
+        })
+    }
+
+    /// The same policy, which draws from tasks: without a text tokenizer it can be trained and scored on token ids alone.
+    pub fn with_text(mut self, text: TextTokenizer) -> Self {
+        self.ids = text.ids();
+        self.text = Some(text);
+        self
+    }
+
+    /// The text tokenizer.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when the policy was built without one.
+    pub fn text_tokenizer(&self) -> Result<&TextTokenizer> {
+        self.text.as_ref().ok_or_else(|| Error::contract("this policy was built without a text tokenizer"))
+    }
+
+    pub(crate) fn own_device(&self) -> &Device {
+        &self.device
     }
 
     /// The model's sizes.
@@ -72,7 +101,7 @@ impl JanusPolicy {
         self.shown.add(pixels)
     }
 
-    fn scorer(&self, parameters: Parameters) -> Scorer {
+    pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
         let model = match parameters {
             Parameters::Current => self.learner.module().clone(),
             Parameters::Detached => self.scored(),

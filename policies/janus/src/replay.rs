@@ -21,19 +21,24 @@ impl Scorer {
     pub(crate) fn text(&self, chunk: &[Replay<'_>]) -> Result<LogProbs> {
         let temperature = common(chunk, "temperature", |s| s.temperature)?;
         let (mut rows, mut images, mut starts) = (Vec::new(), Vec::new(), Vec::new());
-        for replay in chunk {
+        let mut shown = Vec::new();
+        for (row, replay) in chunk.iter().enumerate() {
             let Segment { context, chosen, .. } = replay.segment();
             let Some((&image, question)) = context.split_first().filter(|(_, question)| !question.is_empty()) else {
                 return Err(Error::contract("expected an image's number and a question before an answer, got less"));
             };
-            images.extend((image > 0).then_some(image));
+            if image > 0 {
+                images.push(image);
+                shown.push(row);
+            }
             starts.push(question.len() - 1 + replay.steps.start);
             rows.push([question, &chosen[..replay.steps.end - 1]].concat());
         }
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
         let attended: Vec<Vec<bool>> = rows.iter().map(|row| (0..longest).map(|i| i < row.len()).collect()).collect();
         rows.iter_mut().for_each(|row| row.resize(longest, self.ids.pad));
-        let embedded = self.model.embed_text(&rows, self.read(&images)?)?;
+        let images = self.read(&images)?.map(|images| (images, &shown[..]));
+        let embedded = self.model.embed_text(&rows, images)?;
         let hidden = self.model.forward(embedded, &attended, &mut KvCache::default());
         let logits = self.model.text_logits(at(hidden, chunk, &starts));
         Ok(score(logits / temperature, chunk))
@@ -79,7 +84,7 @@ impl Scorer {
     }
 
     /// What the decoder reads of the images of these numbers, each looked at once.
-    fn read(&self, numbers: &[u32]) -> Result<Option<Tensor<3>>> {
+    pub(crate) fn read(&self, numbers: &[u32]) -> Result<Option<Tensor<3>>> {
         if numbers.is_empty() {
             return Ok(None);
         }

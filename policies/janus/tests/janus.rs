@@ -2,17 +2,18 @@
 //! `parity -- janus` (`examples/tests/parity.rs`).
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
+use common::IDS;
 use counterpoint::{ErrorKind, Parameters, Policy, Replay, Segment, SegmentKind, Trajectory};
-use counterpoint_janus::{JanusConfig, JanusPolicy, KvCache, SpecialIds};
+use counterpoint_janus::{JanusConfig, JanusPolicy, KvCache};
 use counterpoint_weights::Precision;
 
-const IDS: SpecialIds = SpecialIds { bos: 1, eos: 2, pad: 0, boi: 6, eoi: 7 };
-
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/janus_tiny")
+    common::fixture()
 }
 
 fn config() -> JanusConfig {
@@ -52,7 +53,7 @@ fn what_the_model_cannot_read_is_refused() {
     let error = model.read(Tensor::zeros([1, 3, 16, 32], &Device::flex())).unwrap_err().to_string();
     assert!(error.contains("32 x 32 pixels, got 3 channels and 16 x 32"), "{error}");
     let features = model.read(Tensor::zeros([1, 3, 32, 32], &Device::flex())).unwrap();
-    let error = model.embed_text(&[vec![1, 5, 5, 20]], Some(features)).unwrap_err().to_string();
+    let error = model.embed_text(&[vec![1, 5, 5, 20]], Some((features, &[0][..]))).unwrap_err().to_string();
     assert!(error.contains("got 2 and 16"), "{error}");
     let error = policy.image_tokenizer().decode(Tensor::zeros([1, 5], &Device::flex())).unwrap_err().to_string();
     assert!(error.contains("expected 16 image codes, got 5"), "{error}");

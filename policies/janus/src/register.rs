@@ -1,0 +1,56 @@
+//! Janus by name: policy `janus` and sampler `janus`.
+
+use std::path::PathBuf;
+
+use counterpoint::registry::{BuildContext, PolicyEntry, SamplerEntry, settings};
+use counterpoint::{Policy, Result, Sampler, TypedSampler, inventory};
+use counterpoint_samplers::{RasterConfig, Unified};
+use counterpoint_weights::Precision;
+use counterpoint_weights::hub::{Files, Locate as _, Need};
+use serde::Deserialize;
+
+use crate::text::{Chat, TextTokenizer};
+use crate::{JanusConfig, JanusPolicy};
+
+/// What is needed of a model's folder or repository.
+pub const FILES: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS, Need::file(&[&["tokenizer.json"]])]);
+
+/// `[policy] kind = "janus"`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Folder with `config.json`, weights and `tokenizer.json` as transformers has them, or `hf:OWNER/NAME`, such as
+    /// `hf:deepseek-community/Janus-Pro-1B`.
+    weights: PathBuf,
+    /// How questions and prompts are put.
+    #[serde(default)]
+    chat: Chat,
+}
+
+impl JanusPolicy {
+    /// The policy that the table `[policy]` of a config describes, without its `kind`.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key, [`Weights`](counterpoint::ErrorKind::Weights) when a file is
+    /// missing or does not fit.
+    pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
+        let Settings { weights, chat } = settings("policy", table)?;
+        let folder = context.locate(&weights, &FILES)?;
+        let config = JanusConfig::read(&folder.join("config.json"))?;
+        let text = TextTokenizer::load(&folder, &config, chat)?;
+        // What is trained keeps all its bits.
+        let (model, tokenizer) = config.load(&folder, Precision::F32, &context.device)?;
+        Ok(Self::new(config, text.ids(), model, tokenizer, &context.device)?.with_text(text))
+    }
+}
+
+fn policy(table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Policy>> {
+    Ok(Box::new(JanusPolicy::from_settings(table, context)?))
+}
+
+fn sampler(table: &toml::Table, _context: &BuildContext) -> Result<Box<dyn Sampler>> {
+    Ok(settings::<Unified<RasterConfig>>("sampler", table)?.init::<JanusPolicy>()?.boxed())
+}
+
+inventory::submit! { PolicyEntry::new("janus", policy) }
+inventory::submit! { SamplerEntry::new("janus", sampler) }
