@@ -13,6 +13,7 @@ chapters! {
     config: "config.md",
     own_data: "own_data.md",
     evaluation: "evaluation.md",
+    janus: "janus.md",
     learning: "learning.md",
     showo: "showo.md",
     embedding: "embedding.md",

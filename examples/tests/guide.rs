@@ -198,6 +198,7 @@ chapters! {
     commands_of_evaluation: "evaluation.md",
     commands_of_learning: "learning.md",
     commands_of_showo: "showo.md",
+    commands_of_janus: "janus.md",
     commands_of_embedding: "embedding.md",
     commands_of_runs: "runs.md",
     commands_of_experts: "experts.md",
