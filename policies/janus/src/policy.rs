@@ -22,7 +22,7 @@ pub struct JanusPolicy {
     learner: ModuleLearner<Janus>,
     reference: Janus,
     tokenizer: VqTokenizer,
-    shown: Shown,
+    pub(crate) shown: Shown,
     device: Device,
 }
 

@@ -136,7 +136,10 @@ impl UnifiedModel for JanusPolicy {
     /// The number of the task's image, 0 for none, and the question's ids.
     fn question(&self, task: &Task) -> Result<Vec<u32>> {
         let number = match &task.image {
-            Some(image) => self.show(seen(image, self.config().vision_config.image_size, self.own_device())?),
+            Some(image) => {
+                let see = || seen(image, self.config().vision_config.image_size, self.own_device());
+                self.shown.picture(image, see)?
+            }
             None => 0,
         };
         Ok([vec![number], self.text_tokenizer()?.question(&task.question, number > 0)?].concat())

@@ -78,6 +78,8 @@ fn what_is_drawn_is_scored_as_it_was_drawn() {
         let off = difference(&policy, &rollouts);
         assert!(off < 1e-4, "{image}: {off}");
         assert_ne!(rollouts[0].trajectory.segments[1].chosen, rollouts[1].trajectory.segments[1].chosen);
+        // The picture was looked at once, however often it is asked about.
+        assert_eq!(segments[0].context[0], 1);
     }
 }
 
