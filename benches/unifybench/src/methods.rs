@@ -158,7 +158,7 @@ impl MethodTable {
                 let (mean, std) = (cell.mean.to_string(), cell.std.to_string());
                 let (scored, samples) = (cell.scored.to_string(), cell.samples.to_string());
                 let part = &column.part;
-                csv.write_record([name, &part, &column.measure, &mean, &std, &low, &high, &scored, &samples])
+                csv.write_record([name, part, &column.measure, &mean, &std, &low, &high, &scored, &samples])
                     .map_err(failed)?;
             }
         }

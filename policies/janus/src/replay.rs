@@ -49,22 +49,22 @@ impl Scorer {
         let guidance = common(chunk, "guidance", |s| s.guidance)?;
         let temperature = common(chunk, "temperature", |s| s.temperature)?;
         let contexts: Vec<&[u32]> = chunk.iter().map(|r| &r.segment().context[..]).collect();
-        let (mut prompts, mut attended) = padded(&contexts, self.ids.pad)?;
+        let mut prompts = Prompts::new(&contexts, self.ids.pad)?;
         let begun: usize = chunk.iter().map(|r| r.steps.end - 1).max().unwrap_or(0);
-        let mut codes: Vec<Vec<u32>> = Vec::with_capacity(chunk.len());
-        for (replay, kept) in chunk.iter().zip(&mut attended) {
+        let written = chunk.iter().map(|replay| {
             let mut row = replay.segment().chosen[..replay.steps.end - 1].to_vec();
             row.resize(begun, 0);
-            codes.push(row);
-            kept.extend(vec![true; begun]);
-        }
+            row
+        });
+        let mut codes: Vec<Vec<u32>> = written.collect();
         if guidance > 0.0 {
-            prompts.extend(unconditional(&prompts, &self.ids));
-            attended.extend_from_within(..);
+            prompts = prompts.with_unconditional(&self.ids);
             codes.extend_from_within(..);
         }
-        let width = prompts[0].len();
-        let mut embedded = self.model.embed_text(&prompts, None)?;
+        let Prompts { rows, mut attended } = prompts;
+        attended.iter_mut().for_each(|row| row.extend(vec![true; begun]));
+        let width = rows[0].len();
+        let mut embedded = self.model.embed_text(&rows, None)?;
         if begun > 0 {
             embedded = Tensor::cat(vec![embedded, self.model.embed_codes(ints(&codes, &self.model.device()))], 1);
         }
@@ -100,23 +100,35 @@ impl Scorer {
     }
 }
 
-/// Prompts filled up on the left, and which of their tokens may be attended.
-pub(crate) fn padded(contexts: &[&[u32]], pad: u32) -> Result<(Vec<Vec<u32>>, Vec<Vec<bool>>)> {
-    if contexts.iter().any(|context| context.is_empty()) {
-        return Err(Error::contract("expected a prompt that ends with the token that begins an image, got none"));
-    }
-    let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
-    let fill = |context: &&[u32]| longest - context.len();
-    let rows = contexts.iter().map(|context| [&vec![pad; fill(context)], *context].concat()).collect();
-    let kept = contexts.iter().map(|context| (0..longest).map(|i| i >= fill(context)).collect()).collect();
-    Ok((rows, kept))
+/// Prompts filled up on the left.
+pub(crate) struct Prompts {
+    pub(crate) rows: Vec<Vec<u32>>,
+    /// Which of their tokens may be attended.
+    pub(crate) attended: Vec<Vec<bool>>,
 }
 
-/// The same prompts with nothing said: what begins them and what begins the image stay, all else is padding (attended as before, as
-/// in the original).
-pub(crate) fn unconditional(prompts: &[Vec<u32>], ids: &SpecialIds) -> Vec<Vec<u32>> {
-    let said = |&id: &u32| if id == ids.bos || id == ids.boi { id } else { ids.pad };
-    prompts.iter().map(|prompt| prompt.iter().map(said).collect()).collect()
+impl Prompts {
+    pub(crate) fn new(contexts: &[&[u32]], pad: u32) -> Result<Self> {
+        if contexts.iter().any(|context| context.is_empty()) {
+            return Err(Error::contract("expected a prompt that ends with the token that begins an image, got none"));
+        }
+        let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
+        let fill = |context: &&[u32]| longest - context.len();
+        Ok(Self {
+            rows: contexts.iter().map(|context| [&vec![pad; fill(context)], *context].concat()).collect(),
+            attended: contexts.iter().map(|context| (0..longest).map(|i| i >= fill(context)).collect()).collect(),
+        })
+    }
+
+    /// The same, and after them as many with nothing said: what begins them and what begins the image stay, all else is padding
+    /// (attended as before, as in the original).
+    pub(crate) fn with_unconditional(mut self, ids: &SpecialIds) -> Self {
+        let said = |&id: &u32| if id == ids.bos || id == ids.boi { id } else { ids.pad };
+        let unsaid: Vec<Vec<u32>> = self.rows.iter().map(|row| row.iter().map(said).collect()).collect();
+        self.rows.extend(unsaid);
+        self.attended.extend_from_within(..);
+        self
+    }
 }
 
 /// States from `starts` on, as many as the longest replay has decisions, the last one repeated.

@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use crate::picture::seen;
 use crate::policy::JanusPolicy;
-use crate::replay::{ints, padded, unconditional};
+use crate::replay::{Prompts, ints};
 use crate::{Janus, KvCache};
 
 /// Sequences while tokens or codes are being written.
@@ -106,13 +106,13 @@ impl CodeModel for JanusPolicy {
     }
 
     fn begin(&self, prompts: &[&[u32]], written: &[&[u32]], guidance: f32) -> Result<(Sequences, CodeScores)> {
-        let (mut rows, mut attended) = padded(prompts, self.ids.pad)?;
+        let mut prompts = Prompts::new(prompts, self.ids.pad)?;
         let mut codes: Vec<Vec<u32>> = written.iter().map(|codes| codes.to_vec()).collect();
         if guidance > 0.0 {
-            rows.extend(unconditional(&rows, &self.ids));
-            attended.extend_from_within(..);
+            prompts = prompts.with_unconditional(&self.ids);
             codes.extend_from_within(..);
         }
+        let Prompts { rows, attended } = prompts;
         let model = self.scored();
         let mut embedded = model.embed_text(&rows, None)?;
         if codes.first().is_some_and(|codes| !codes.is_empty()) {

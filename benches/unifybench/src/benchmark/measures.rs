@@ -67,16 +67,19 @@ impl Measures {
         } else if part.answers() {
             add("bleu", samples.iter().map(|s| Some(self.bleu.score(answer, &s.response))).collect());
             for reward in &mut self.answers {
-                add(&reward.name().to_owned(), values(reward.as_mut(), samples)?);
+                let scores = values(reward.as_mut(), samples)?;
+                add(reward.name(), scores);
             }
         }
         if part == Part::People {
             for reward in &mut self.faces {
-                add(&reward.name().to_owned(), values(reward.as_mut(), samples)?);
+                let scores = values(reward.as_mut(), samples)?;
+                add(reward.name(), scores);
             }
         } else if part.paints() {
             for reward in &mut self.likeness {
-                add(&reward.name().to_owned(), values(reward.as_mut(), samples)?);
+                let scores = values(reward.as_mut(), samples)?;
+                add(reward.name(), scores);
             }
             let said = param("said");
             let texts = match part {
@@ -84,14 +87,16 @@ impl Measures {
                 _ => vec![said],
             };
             for reward in &mut self.alignment {
-                add(&reward.name().to_owned(), aligned(reward.as_mut(), samples, &texts)?);
+                let scores = aligned(reward.as_mut(), samples, &texts)?;
+                add(reward.name(), scores);
             }
         }
         if matches!(part, Part::Knowledge | Part::DenseReasoning) {
             // Judged by what was asked for, whatever the model made of it.
             let asked: Vec<Sample> = samples.iter().map(|sample| reworded(sample, &task.base_prompt)).collect();
             for reward in &mut self.knowledge {
-                add(&reward.name().to_owned(), values(reward.as_mut(), &asked)?);
+                let scores = values(reward.as_mut(), &asked)?;
+                add(reward.name(), scores);
             }
         }
         Ok(scores)
