@@ -16,21 +16,20 @@ const COLUMNS: usize = 8;
 pub fn side_by_side(folder: &RunFolder, models: &[Model], judged: &[Vec<Judged>], names: &[&str]) -> Result<Gallery> {
     let of_methods: Vec<(&Model, &Vec<Judged>)> =
         names.iter().filter_map(|name| models.iter().zip(judged).find(|(model, _)| model.method == *name)).collect();
-    let image = |model: &Model, task: u64| {
+    let path = |model: &Model, task: u64| {
         let own = folder.path().join(&model.method).join(format!("seed-{}", model.config.run.seed));
-        let path = own.join(image_name(task, 0));
+        own.join(image_name(task, 0))
+    };
+    let image = |model: &Model, task: u64| {
+        let path = path(model, task);
         let opened = path.is_file().then(|| image::open(&path)).transpose();
         opened
             .map(|i| i.map(image::DynamicImage::into_rgb8))
             .map_err(|e| Error::io("cannot read", &path, std::io::Error::other(e)))
     };
     let first: &[Judged] = judged.first().map_or(&[], Vec::as_slice);
-    let mut painted: Vec<&Judged> = Vec::new();
-    for of_task in first.chunk_by(|a, b| a.task == b.task) {
-        if image(of_methods[0].0, of_task[0].task)?.is_some() {
-            painted.push(&of_task[0]);
-        }
-    }
+    let tasks = first.chunk_by(|a, b| a.task == b.task).map(|of_task| &of_task[0]);
+    let painted: Vec<&Judged> = tasks.filter(|sample| path(of_methods[0].0, sample.task).is_file()).collect();
     let count = painted.len().min(SHOWN);
     let (mut grid, mut cells) = (Vec::new(), Vec::new());
     for sample in (0..count).map(|i| painted[i * painted.len() / count]) {

@@ -1,9 +1,10 @@
 //! Recorded decisions scored again: each sequence in one pass, as every token is predicted where the one before it stands.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use counterpoint::device::constant;
 use counterpoint::{Error, LogProbs, Replay, Result, Segment};
+use counterpoint_policy_common::replay::{common, score};
+use counterpoint_policy_common::tokens::to_tensor;
 
 use crate::shown::Shown;
 use crate::{Janus, KvCache, SpecialIds};
@@ -66,7 +67,7 @@ impl Scorer {
         let width = rows[0].len();
         let mut embedded = self.model.embed_text(&rows, None)?;
         if begun > 0 {
-            embedded = Tensor::cat(vec![embedded, self.model.embed_codes(ints(&codes, &self.model.device()))], 1);
+            embedded = Tensor::cat(vec![embedded, self.model.embed_codes(to_tensor(&codes, &self.model.device()))], 1);
         }
         let hidden = self.model.forward(embedded, &attended, &mut KvCache::default());
         let starts: Vec<usize> = chunk.iter().map(|replay| width - 1 + replay.steps.start).collect();
@@ -146,35 +147,4 @@ fn at(hidden: Tensor<3>, chunk: &[Replay<'_>], starts: &[usize]) -> Tensor<3> {
 
 fn longest(chunk: &[Replay<'_>]) -> usize {
     chunk.iter().map(|replay| replay.steps.len()).max().unwrap_or(0)
-}
-
-fn score(logits: Tensor<3>, chunk: &[Replay<'_>]) -> LogProbs {
-    let longest = longest(chunk);
-    let chosen = chunk.iter().map(|replay| {
-        let mut row = replay.segment().chosen[replay.steps.clone()].to_vec();
-        row.resize(longest, 0);
-        row
-    });
-    let chosen = ints(&chosen.collect::<Vec<_>>(), &logits.device());
-    let all = log_softmax(logits, 2);
-    let entropy = {
-        let all = all.clone().inner();
-        (all.clone().exp() * all).sum_dim(2).neg().squeeze_dim::<2>(2)
-    };
-    let log_probs = all.gather(2, chosen.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-    LogProbs::new(log_probs).with_entropy(entropy)
-}
-
-pub(crate) fn ints(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
-    let width = rows.first().map_or(0, Vec::len);
-    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
-    Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
-}
-
-fn common(chunk: &[Replay<'_>], what: &str, value: impl Fn(&Segment) -> f32) -> Result<f32> {
-    let first = value(chunk[0].segment());
-    match chunk.iter().all(|r| value(r.segment()) == first) {
-        true => Ok(first),
-        false => Err(Error::contract(format!("the replays of a chunk were sampled with different {what}"))),
-    }
 }

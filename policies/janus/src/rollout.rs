@@ -3,12 +3,13 @@
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result, Task};
 use counterpoint_policy_common::picture;
+use counterpoint_policy_common::tokens::to_tensor;
 use counterpoint_samplers::{CodeModel, CodeScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
 use crate::picture::seen;
 use crate::policy::JanusPolicy;
-use crate::replay::{Prompts, ints};
+use crate::replay::Prompts;
 use crate::{Janus, KvCache};
 
 /// Sequences while tokens or codes are being written.
@@ -116,7 +117,7 @@ impl CodeModel for JanusPolicy {
         let model = self.scored();
         let mut embedded = model.embed_text(&rows, None)?;
         if codes.first().is_some_and(|codes| !codes.is_empty()) {
-            embedded = Tensor::cat(vec![embedded, model.embed_codes(ints(&codes, self.own_device()))], 1);
+            embedded = Tensor::cat(vec![embedded, model.embed_codes(to_tensor(&codes, self.own_device()))], 1);
         }
         let mut writing = Sequences { model, past: KvCache::default(), attended, guidance };
         let hidden = writing.forward(embedded);
@@ -155,6 +156,6 @@ impl UnifiedModel for JanusPolicy {
 
     fn images(&self, codes: &[&[u32]]) -> Result<Vec<RgbImage>> {
         let rows: Vec<Vec<u32>> = codes.iter().map(|row| row.to_vec()).collect();
-        picture::images(self.image_tokenizer().decode(ints(&rows, self.own_device()))?)
+        picture::images(self.image_tokenizer().decode(to_tensor(&rows, self.own_device()))?)
     }
 }

@@ -1,8 +1,8 @@
 //! Recorded decisions scored again.
 
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Error, LogProbs, Replay, Result, Segment};
+use counterpoint::{Error, LogProbs, Replay, Result};
+use counterpoint_policy_common::replay::{common, score};
 
 use crate::image_prompts::ImagePrompts;
 use crate::scorer::Scorer;
@@ -17,7 +17,7 @@ pub(crate) fn text_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<Lo
         true => shared_text_logits(scorer, chunk, longest),
         false => plain_text_logits(scorer, chunk, longest),
     }?;
-    Ok(score(logits / temperature, chosen(chunk, longest, &scorer.device)))
+    Ok(score(logits / temperature, chunk))
 }
 
 /// One pass over each context of the chunk, then one over its answers.
@@ -130,40 +130,9 @@ pub(crate) fn image_log_probs(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<L
     }?;
     let logits = prompts.scores(tokens::to_tensor(&codes, &scorer.device)).guided;
     let logits = if temperature == 1.0 { logits } else { logits / temperature };
-    Ok(score(logits, chosen(chunk, tokens, &scorer.device)))
+    Ok(score(logits, chunk))
 }
 
 fn longest(chunk: &[Replay<'_>]) -> usize {
     chunk.iter().map(|r| r.decisions().len()).max().unwrap_or(0)
-}
-
-/// Chosen ids `[n, width]`, 0 where a row is shorter.
-fn chosen(chunk: &[Replay<'_>], width: usize, device: &Device) -> Tensor<2, Int> {
-    let rows: Vec<Vec<u32>> = chunk
-        .iter()
-        .map(|r| {
-            let mut row = r.segment().chosen[r.decisions()].to_vec();
-            row.resize(width, 0);
-            row
-        })
-        .collect();
-    tokens::to_tensor(&rows, device)
-}
-
-fn score(logits: Tensor<3>, chosen: Tensor<2, Int>) -> LogProbs {
-    let all = log_softmax(logits, 2);
-    let entropy = {
-        let all = all.clone().inner();
-        (all.clone().exp() * all).sum_dim(2).neg().squeeze_dim::<2>(2)
-    };
-    let log_probs = all.gather(2, chosen.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-    LogProbs::new(log_probs).with_entropy(entropy)
-}
-
-fn common(chunk: &[Replay<'_>], what: &str, value: impl Fn(&Segment) -> f32) -> Result<f32> {
-    let first = value(chunk[0].segment());
-    match chunk.iter().all(|r| value(r.segment()) == first) {
-        true => Ok(first),
-        false => Err(Error::contract(format!("the replays of a chunk were sampled with different {what}"))),
-    }
 }

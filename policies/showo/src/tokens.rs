@@ -1,17 +1,8 @@
 //! Token ids and image codes, between host and device.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result};
-
-/// Rows of token ids, all as long as the first, as a tensor.
-///
-/// # Shapes
-/// `[rows.len(), rows[0].len()]`.
-pub fn to_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
-    let width = rows.first().map_or(0, Vec::len);
-    let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
-    Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
-}
+pub use counterpoint_policy_common::tokens::to_tensor;
 
 /// Row numbers as a tensor, for `select`.
 pub(crate) fn index(rows: &[usize], device: &Device) -> Tensor<1, Int> {

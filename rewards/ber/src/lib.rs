@@ -110,14 +110,7 @@ impl BerConfig {
         let tokenizer = TextTokenizer::load(&self.weights, longest)?;
         tokenizer.check_fits(config.qformer_config.vocab_size, &self.weights)?;
         let processor = ImageProcessorConfig::read(&self.weights)?.init()?;
-        let side = config.vision_config.image_size;
-        if processor.output_size() != Some([side, side]) {
-            return Err(Error::config(format!(
-                "ber: expected preprocessor_config.json in {} to give images of {side}x{side}, got {:?}",
-                self.weights.display(),
-                processor.output_size()
-            )));
-        }
+        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at("ber"))?;
         let tower = Blip2Config::load(&self.weights, self.dtype, &device)?;
         let texts = TextMemo::new(tokenizer.clone(), longest, TEXTS, device.clone());
         Ok(Ber {

@@ -111,14 +111,7 @@ impl ClipScoreConfig {
         let tokenizer = TextTokenizer::load(&self.weights, longest)?;
         tokenizer.check_fits(config.text_config.vocab_size, &self.weights)?;
         let processor = ImageProcessorConfig::read(&self.weights)?.init()?;
-        let side = config.vision_config.image_size;
-        if processor.output_size() != Some([side, side]) {
-            return Err(Error::config(format!(
-                "clip: expected preprocessor_config.json in {} to give images of {side}x{side}, got {:?}",
-                self.weights.display(),
-                processor.output_size()
-            )));
-        }
+        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at("clip"))?;
         let towers = ClipConfig::load(&self.weights, self.dtype, &device)?;
         let fingerprint = match self.cache {
             Some(_) => Fingerprint::new(&[&self.weights], &(self.dtype, format!("{device:?}")))?,

@@ -9,6 +9,7 @@
 //! An image has three channels here; `do_convert_rgb` is the business of who decodes the file.
 
 use std::ops::Range;
+use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
@@ -79,6 +80,22 @@ impl ImageProcessor {
             Size::Exact { height, width } if c.do_resize => Some([height as usize, width as usize]),
             _ => None,
         }
+    }
+
+    /// Checks that a tower of `side` x `side` pixels can read what [`forward`](Self::forward) returns.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) when the settings, those in `folder`, give other sizes.
+    pub fn check_gives(&self, side: usize, folder: &Path) -> Result<()> {
+        let got = match self.output_size() {
+            Some([height, width]) if [height, width] == [side, side] => return Ok(()),
+            Some([height, width]) => format!("{width}x{height}"),
+            None => "sizes that hang on each image".to_owned(),
+        };
+        Err(Error::config(format!(
+            "expected preprocessor_config.json in {} to give images of {side}x{side}, got {got}",
+            folder.display()
+        )))
     }
 
     /// Writes one image into its three planes.

@@ -141,6 +141,9 @@ fn clip_dinov2_and_blip2_see_what_their_originals_see() {
     }
     let dinov2 = ImageProcessorConfig::read(&folder().join("dinov2")).unwrap().init().unwrap();
     assert_eq!(dinov2.output_size(), Some([224, 224]));
+    dinov2.check_gives(224, &folder()).unwrap();
+    let error = dinov2.check_gives(196, &folder()).unwrap_err().to_string();
+    assert!(error.contains("to give images of 196x196, got 224x224"), "{error}");
     same(&dinov2, &picture("photo_120x90.png"), "dinov2.photo_120x90.224");
 }
 
