@@ -1,5 +1,5 @@
-//! Who may know whom: the core knows nobody, weights, samplers and readers of data know the core, policies know core, weights,
-//! pictures and samplers, rewards know core, weights, pictures and towers, what loads plugins knows no engine, and only examples and benches see everything.
+//! Who may know whom: the core knows nobody, kernels, weights, samplers and readers of data know the core, policies know core,
+//! kernels, weights, pictures and samplers, rewards know core, kernels, weights, pictures and towers, what loads plugins knows no engine, and only examples and benches see everything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -16,16 +16,16 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
         "plugins/rewards" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
-        "core/weights" | "samplers" | "report" => Some(&["core"]),
+        "core/kernels" | "core/weights" | "samplers" | "report" => Some(&["core"]),
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
         "policies/common" => Some(&["core"]),
         _ if folder.starts_with("policies/") => {
-            Some(&["core", "core/pictures", "core/weights", "samplers", "policies/common"])
+            Some(&["core", "core/kernels", "core/pictures", "core/weights", "samplers", "policies/common"])
         }
         _ if folder.starts_with("rewards/") => {
-            Some(&["core", "core/pictures", "core/weights", "rewards/encoders", "plugins/sdk"])
+            Some(&["core", "core/kernels", "core/pictures", "core/weights", "rewards/encoders", "plugins/sdk"])
         }
         _ if folder.starts_with("plugins/") => Some(&[]),
         _ => panic!("{folder}: no rule says what this package may depend on; add one here and in the design"),

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::chunk_loss::release;
-use super::chunks::chunks;
-use super::layout::read;
 use super::replay::Batch;
 use super::{Group, Updater};
 use crate::metrics::Metrics;
-use crate::{Error, Parameters, Replay, Result, SegmentKind};
+use crate::{Error, Replay, Result, SegmentKind};
 
 /// Half precision looks at this quantile of the differences: of a million decisions some are rounded badly.
 const QUANTILE: f64 = 0.99;
@@ -30,24 +27,19 @@ impl Updater {
         let batch = Batch::new(self.objective.as_ref(), groups, None, &self.told)?;
         // A text is short beside its image: each kind is held to the tolerance for itself.
         let mut kinds: BTreeMap<SegmentKind, Differences> = BTreeMap::new();
-        for chunk in chunks(&batch.items, self.config.chunk, self.policy.as_ref(), &self.told)? {
-            let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
-            // What is trained is what is checked: the differentiable scores, not the detached ones.
-            let scores = self.policy.log_probs(&replays, Parameters::Current)?;
-            let replayed = read(&scores, &replays);
-            release(scores.log_probs);
-            let replayed = replayed?;
-            for (replay, replayed) in replays.iter().zip(replayed) {
-                let recorded = &replay.segment().log_probs[replay.decisions()];
-                let kind = kinds.entry(replay.segment().kind).or_default();
-                for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
-                    let apart = (f64::from(was) - f64::from(is)).abs();
-                    if apart.is_nan() || (!half && apart > tolerance) {
-                        let limit = format!("tolerance {tolerance}");
-                        return Err(disagreement(&place(replay, i, was, is), &limit));
-                    }
-                    kind.add(apart, || place(replay, i, was, is));
+        // What is trained is what is checked: the differentiable scores, not the detached ones.
+        let replayed = batch.current_log_probs(self.policy.as_ref(), self.config.chunk)?;
+        for (item, replayed) in batch.items.iter().zip(replayed) {
+            let replay = &item.replay;
+            let recorded = &replay.segment().log_probs[replay.decisions()];
+            let kind = kinds.entry(replay.segment().kind).or_default();
+            for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
+                let apart = (f64::from(was) - f64::from(is)).abs();
+                if apart.is_nan() || (!half && apart > tolerance) {
+                    let limit = format!("tolerance {tolerance}");
+                    return Err(disagreement(&place(replay, i, was, is), &limit));
                 }
+                kind.add(apart, || place(replay, i, was, is));
             }
         }
         let (mut mean, mut quantile, mut largest) = (0.0_f64, 0.0_f64, 0.0_f64);

@@ -6,7 +6,7 @@ use std::sync::Once;
 use burn::optim::GradientsParams;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 
-use super::chunk_loss::{ChunkLoss, Old, Replayed, Scoring, Totals};
+use super::chunk_loss::{ChunkLoss, Old, Replayed, Scoring, Totals, release};
 use super::chunks::chunks;
 use super::gathered::Gathered;
 use super::items::{Item, is_scored, items};
@@ -172,6 +172,32 @@ impl<'a> Batch<'a> {
         Ok(self.means(self.log_probs(policy, chunk)?.into_iter()))
     }
 
+    /// Log-probabilities of the decisions of each item as an update scores them: differentiable, though no gradient is taken, and
+    /// side by side where the policy has replicas.
+    pub(super) fn current_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<Vec<f32>>> {
+        let mut replicas = policy.replicas();
+        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy, self.told)?;
+        let mut rows = vec![Vec::new(); self.items.len()];
+        let mut put = |chunk: &[&Item<'_>], scores: Vec<Vec<f32>>| {
+            chunk.iter().zip(scores).for_each(|(item, row)| rows[item.number] = row);
+        };
+        if replicas.is_empty() {
+            for chunk in &chunks {
+                put(chunk, current(chunk, policy)?);
+            }
+            return Ok(rows);
+        }
+        for wave in chunks.chunks(replicas.len()) {
+            let scored =
+                replicas.par_iter_mut().zip(wave.par_iter()).map(|(replica, chunk)| current(chunk, &**replica));
+            let scored: Vec<Result<Vec<Vec<f32>>>> = scored.collect();
+            for (chunk, scores) in wave.iter().zip(scored) {
+                put(chunk, scores?);
+            }
+        }
+        Ok(rows)
+    }
+
     /// Log-probabilities of the decisions of each item as the policy is now, without gradients.
     fn log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![Vec::new(); self.items.len()];
@@ -201,6 +227,15 @@ impl<'a> Batch<'a> {
         }
         sums.into_iter().map(|(sum, count)| if count > 0.0 { sum / count } else { 0.0 }).collect()
     }
+}
+
+/// The differentiable scores of a chunk as numbers; their graph is gone.
+fn current(chunk: &[&Item<'_>], scorer: &(impl Scorer + ?Sized)) -> Result<Vec<Vec<f32>>> {
+    let replays: Vec<Replay<'_>> = chunk.iter().map(|item| item.replay.clone()).collect();
+    let scores = scorer.scores(&replays, Parameters::Current)?;
+    let rows = read(&scores, &replays);
+    release(scores.log_probs);
+    rows
 }
 
 /// A policy or one of its replicas.

@@ -4,7 +4,6 @@
 //! [`TextTokenizer`] the text tokenizer. [`prompting`] lays out token sequences, [`Allowed`] says who may attend whom.
 
 mod answers;
-mod attention;
 mod cache;
 mod check;
 mod concept_rows;

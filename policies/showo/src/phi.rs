@@ -2,14 +2,12 @@
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint::device::constant;
+use counterpoint_kernels::{Mask, Rotation, gelu_tanh};
 
-use crate::attention::Mask;
 use crate::config::{Activation, PhiConfig};
 use crate::lora::project;
-use crate::rotary::Rotary;
 
 /// Standard deviation of fresh weights.
 const INIT_STD: f64 = 0.02;
@@ -99,7 +97,7 @@ impl DecoderLayer {
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &Rotary,
+        rotary: &Rotation,
         mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
@@ -113,7 +111,7 @@ impl Attention {
     fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &Rotary,
+        rotary: &Rotation,
         mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
@@ -144,33 +142,11 @@ impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let x = project(&self.fc1, x);
         let x = match self.activation {
-            Activation::GeluNew => gelu_new(x),
+            Activation::GeluNew => gelu_tanh(x),
             Activation::Gelu => gelu(x),
         };
         project(&self.fc2, x)
     }
-}
-
-/// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`, as `x s` with `s = sigmoid(2u)`.
-///
-/// Where gradients flow, the derivative `s (1 + x (1 - s) 2u')` is computed along with the value, and is all that is kept for
-/// the way back.
-fn gelu_new(x: Tensor<3>) -> Tensor<3> {
-    const LINEAR: f64 = 1.595_769_121_605_730_7; // 2 sqrt(2/pi)
-    const CUBIC: f64 = 0.044_715 * LINEAR;
-    let gate = |x: &Tensor<3>| sigmoid((x.clone() * x.clone() * CUBIC + LINEAR) * x.clone());
-    if !x.is_autodiff() {
-        let gate = gate(&x);
-        return x * gate;
-    }
-    let value = x.clone().inner();
-    let gate = gate(&value);
-    let slope = (value.clone() * value.clone() * (3.0 * CUBIC) + LINEAR) * value.clone();
-    let slope = ((gate.clone().neg() + 1.0) * slope + 1.0) * gate.clone();
-    let device = x.device();
-    let constant = |inner| constant(inner, &device);
-    let difference = x.clone() - constant(value.clone());
-    difference * constant(slope) + constant(value * gate)
 }
 
 /// `norm` on `x`, computed in f32.

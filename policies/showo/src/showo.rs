@@ -8,18 +8,17 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::module::linear;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
-use counterpoint::device::is_cpu;
 use counterpoint::{Error, Result};
+use counterpoint_kernels::Mask;
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load, save_safetensors};
 
-use crate::attention::Mask;
 use crate::cache::KvCache;
 use crate::concept_rows::ConceptRows;
 use crate::config::{PhiConfig, ShowoConfig};
 use crate::phi::{PhiForCausalLm, PhiModel, normed};
 use crate::projector::{self, Projector};
 use crate::public;
-use crate::rotary::Rotary;
+use crate::rotary::rotation;
 use crate::tape::Tape;
 
 /// Show-o, with the original's tensor names.
@@ -350,13 +349,6 @@ impl Showo {
         Self { tape, ..self }
     }
 
-    /// Whether attention to these states runs as one operation: it has no gradient, and off the CPU it rounds to half
-    /// precision.
-    fn attends_fused(&self, hidden: &Tensor<3>) -> bool {
-        let device = hidden.device();
-        self.fused_attention && !device.is_autodiff() && (is_cpu(&device) || hidden.dtype() != DType::F32)
-    }
-
     fn run(
         &self,
         embeddings: Tensor<3>,
@@ -367,8 +359,8 @@ impl Showo {
         let model = &self.showo.model;
         let length = embeddings.dims()[1];
         let mut hidden = embeddings.cast(self.precision.dtype());
-        let rotary = Arc::new(Rotary::new(&self.phi, &past.next, length, &hidden.device(), hidden.dtype()));
-        let mask = Arc::new(Mask::new(allowed, self.attends_fused(&hidden), self.phi.num_attention_heads));
+        let rotary = Arc::new(rotation(&self.phi, &past.next, length, &hidden.device(), hidden.dtype()));
+        let mask = Arc::new(Mask::new(allowed, self.fused_attention, self.phi.num_attention_heads, hidden.dtype()));
         for (i, layer) in model.layers.iter().enumerate() {
             let (next, pair) = self.tape.forward(layer, hidden, &rotary, &mask, past.layers.get(i), seen.is_some());
             hidden = next;

@@ -13,11 +13,10 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Device, Gradients, Tensor};
 use counterpoint::device::constant;
 use counterpoint::{Error, LogProbs, Result, gradients};
+use counterpoint_kernels::{Mask, Rotation};
 
 use crate::Showo;
-use crate::attention::Mask;
 use crate::phi::DecoderLayer;
-use crate::rotary::Rotary;
 
 /// Keys and values.
 type Pair = (Tensor<4>, Tensor<4>);
@@ -41,7 +40,7 @@ struct Entry {
     layer: DecoderLayer,
     x: Tensor<3>,
     past: Option<Pair>,
-    rotary: Arc<Rotary>,
+    rotary: Arc<Rotation>,
     mask: Arc<Mask>,
     hidden: Leaf<3>,
     seen: Option<(Leaf<4>, Leaf<4>)>,
@@ -103,7 +102,7 @@ impl Tape {
         &self,
         layer: &DecoderLayer,
         x: Tensor<3>,
-        rotary: &Arc<Rotary>,
+        rotary: &Arc<Rotation>,
         mask: &Arc<Mask>,
         past: Option<&Pair>,
         keep: bool,

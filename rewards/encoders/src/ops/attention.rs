@@ -5,8 +5,7 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Tensor};
 use counterpoint::device::is_cpu;
-
-use super::host;
+use counterpoint_kernels as kernels;
 
 /// Which keys a query may attend.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +33,7 @@ pub(crate) fn attend(
 ) -> Tensor<3> {
     let [batch, queries, hidden] = q.dims();
     let keys = k.dims()[1];
-    let here = host::may_work_on(&q) && dtype == DType::F32;
+    let here = kernels::may_work_on(&q) && dtype == DType::F32;
     let on_cpu = is_cpu(&q.device());
     let split = |x: Tensor<3>, length| x.reshape([batch, length, heads, hidden / heads]).swap_dims(1, 2);
     let (q, k, v) = (split(q, queries), split(k, keys), split(v, keys));
@@ -77,14 +76,15 @@ fn hidden_keys(
 
 /// One product of queries and keys, the softmax where its result lies, one product with the values.
 fn on_host(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: Visible<'_>) -> Tensor<4> {
-    let [_, _, queries, d] = q.dims();
+    let [_, heads, queries, d] = q.dims();
     let keys = k.dims()[2];
     let keep = match visible {
         Visible::Kept(keep) => Some(keep.clone().into_data().iter::<bool>().collect::<Vec<_>>()),
         Visible::All | Visible::Before => None,
     };
     let causal = matches!(visible, Visible::Before);
-    let seen = |query: usize| if causal { (query + 1 + keys).saturating_sub(queries).min(keys) } else { keys };
+    let seen = |row: usize| if causal { (row % queries + 1 + keys).saturating_sub(queries).min(keys) } else { keys };
+    let keep = |row: usize| keep.as_ref().map(|keep| &keep[row / (heads * queries) * keys..][..keys]);
     let scores = q.matmul(k.swap_dims(2, 3));
-    host::softmax(scores, (d as f32).powf(-0.5), seen, keep.as_deref()).matmul(v)
+    kernels::softmax(scores, (d as f32).powf(-0.5), seen, keep).matmul(v)
 }

@@ -5,32 +5,14 @@
 
 use burn::nn::conv::Conv2d;
 use burn::nn::{Embedding, Linear};
-use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::{DType, Device, Int, Tensor};
+use counterpoint_kernels::{add_bias, add_scaled, is_here, may_work_on, numbers};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 mod attention;
-mod host;
 
 pub(crate) use attention::{Visible, attend};
-
-/// What follows the widening projection of a feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Activation {
-    /// `x Phi(x)`, with the error function.
-    Gelu,
-    /// `x sigmoid(1.702 x)`, CLIP's.
-    QuickGelu,
-}
-
-impl Activation {
-    fn apply(self, x: Tensor<3>) -> Tensor<3> {
-        match self {
-            Self::Gelu => gelu(x),
-            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
-        }
-    }
-}
+pub(crate) use counterpoint_kernels::Activation;
 
 /// Scales the vectors along the last axis of `x` to length 1.
 ///
@@ -57,22 +39,22 @@ pub fn cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
 
 /// The projection of `x`.
 pub(crate) fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
-    if !host::may_work_on(&x) {
+    if !may_work_on(&x) {
         return burn_linear(linear, x);
     }
     let product = product(linear, x);
     match bias(linear) {
-        Some(bias) => host::add_bias(product, &bias),
+        Some(bias) => add_bias(product, &bias),
         None => product,
     }
 }
 
 /// The activation of a projection of `x`.
 pub(crate) fn activate(linear: &Linear, x: Tensor<3>, activation: Activation) -> Tensor<3> {
-    if !host::may_work_on(&x) {
+    if !may_work_on(&x) {
         return activation.apply(burn_linear(linear, x));
     }
-    host::activate(product(linear, x), &bias_or_zero(linear), activation)
+    activation.apply_biased(product(linear, x), &bias_or_zero(linear))
 }
 
 /// `residual` and, on top of it, a projection of `x`, which may be scaled channel by channel.
@@ -82,14 +64,14 @@ pub(crate) fn add_projection(
     scale: Option<Tensor<1>>,
     residual: Tensor<3>,
 ) -> Tensor<3> {
-    if !(host::may_work_on(&x) && host::may_work_on(&residual)) {
+    if !(may_work_on(&x) && may_work_on(&residual)) {
         let projected = burn_linear(linear, x);
         return match scale {
             Some(scale) => residual + projected * scale.unsqueeze::<3>(),
             None => residual + projected,
         };
     }
-    host::add_scaled(product(linear, x), &bias_or_zero(linear), scale.map(host::numbers).as_deref(), residual)
+    add_scaled(product(linear, x), &bias_or_zero(linear), scale.map(numbers).as_deref(), residual)
 }
 
 /// Rows of a table.
@@ -136,7 +118,7 @@ pub(crate) fn in_pieces<const D: usize>(
     work: impl Fn(usize, usize) -> Tensor<D> + Sync,
 ) -> Tensor<D> {
     let items = (ROWS / tokens.max(1)).max(1);
-    if batch <= items || !host::is_here(device) {
+    if batch <= items || !is_here(device) {
         return work(0, batch);
     }
     let pieces = (0..batch.div_ceil(items)).into_par_iter().map(|i| work(i * items, items.min(batch - i * items)));
@@ -162,7 +144,7 @@ fn product(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
 }
 
 fn bias(linear: &Linear) -> Option<Vec<f32>> {
-    linear.bias.as_ref().map(|bias| host::numbers(bias.val()))
+    linear.bias.as_ref().map(|bias| numbers(bias.val()))
 }
 
 fn bias_or_zero(linear: &Linear) -> Vec<f32> {

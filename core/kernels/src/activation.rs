@@ -1,0 +1,134 @@
+//! Activations of feed-forward blocks.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::{gelu, sigmoid};
+
+use crate::math::{exp, normal_below, sigmoid as logistic};
+use crate::rows::{map_rows, map_rows_with};
+use crate::tracked::tracked;
+use crate::{is_tracked_here, may_work_on};
+
+/// What follows the widening projection of a feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x Phi(x)`, with the error function.
+    Gelu,
+    /// `x sigmoid(1.702 x)`, CLIP's.
+    QuickGelu,
+}
+
+impl Activation {
+    /// By burn's operations, on any device.
+    pub fn apply(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Gelu => gelu(x),
+            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
+        }
+    }
+
+    /// Of `x + bias`, where the numbers lie.
+    ///
+    /// # Shapes
+    /// - x and result: `[b, l, d]`, bias: `[d]`
+    pub fn apply_biased(self, x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
+        match self {
+            Self::Gelu => map_rows(
+                x,
+                #[inline(always)]
+                |_, row| {
+                    for (x, b) in row.iter_mut().zip(bias) {
+                        let y = *x + b;
+                        *x = y * normal_below(y);
+                    }
+                },
+            ),
+            Self::QuickGelu => map_rows(
+                x,
+                #[inline(always)]
+                |_, row| {
+                    for (x, b) in row.iter_mut().zip(bias) {
+                        let y = *x + b;
+                        *x = y / (1.0 + exp(-1.702 * y));
+                    }
+                },
+            ),
+        }
+    }
+}
+
+/// `2 u(x)` of [`gelu_tanh`] is `x (LINEAR + CUBIC x^2)`.
+const LINEAR: f32 = 1.595_769_1; // 2 sqrt(2/pi)
+const CUBIC: f32 = 0.044_715 * LINEAR;
+
+/// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`: GELU as GPT-2 and Phi have it, on any device, with or without
+/// gradients.
+///
+/// It is `x s` with `s = sigmoid(2u)`; where gradients flow the derivative `s (1 + x (1 - s) 2u')` is computed along with the value,
+/// and is all that is kept for the way back.
+pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if may_work_on(&x) {
+        return gelu_tanh_here(x);
+    }
+    if is_tracked_here(&x)
+        && let Some(result) =
+            tracked(x.clone(), gelu_tanh_here, |x| (gelu_tanh_here(x.clone()), slope(x)), |g, s| g * s)
+    {
+        return result;
+    }
+    let gate = |x: &Tensor<D>| sigmoid((x.clone() * x.clone() * CUBIC + LINEAR) * x.clone());
+    if !x.is_autodiff() {
+        let gate = gate(&x);
+        return x * gate;
+    }
+    let device = x.device();
+    let constant = |inner| counterpoint::device::constant(inner, &device);
+    let inner = x.clone().inner();
+    let gate = gate(&inner);
+    let slope = (inner.clone() * inner.clone() * (3.0 * CUBIC) + LINEAR) * inner.clone();
+    let slope = ((gate.clone().neg() + 1.0) * slope + 1.0) * gate.clone();
+    let difference = x - constant(inner.clone());
+    difference * constant(slope) + constant(inner * gate)
+}
+
+fn gelu_tanh_here<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |_, row| {
+            for x in row {
+                *x *= logistic(*x * (CUBIC * *x * *x + LINEAR));
+            }
+        },
+    )
+}
+
+fn slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |_, row| {
+            for x in row {
+                let square = *x * *x;
+                let gate = logistic(*x * (CUBIC * square + LINEAR));
+                *x = gate * (1.0 + *x * (1.0 - gate) * (3.0 * CUBIC * square + LINEAR));
+            }
+        },
+    )
+}
+
+/// `x sigmoid(x) y`: the gate of SwiGLU and what it lets through, on any device, with or without gradients.
+pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
+    if !(may_work_on(&x) && may_work_on(&y)) {
+        return burn::tensor::activation::silu(x) * y;
+    }
+    map_rows_with(
+        x,
+        y,
+        #[inline(always)]
+        |_, row, other| {
+            for (x, y) in row.iter_mut().zip(other) {
+                *x *= logistic(*x) * y;
+            }
+        },
+    )
+}

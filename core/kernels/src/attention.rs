@@ -1,0 +1,86 @@
+//! Attention of queries to the keys they may see, scores and softmax in f32.
+
+use burn::tensor::activation::softmax as burn_softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, DType, FloatDType, Tensor};
+use counterpoint::device::is_cpu;
+
+use crate::softmax::{softmax, softmax_back};
+use crate::tracked::tracked;
+use crate::{may_work_on, works_on};
+
+/// What is added to the score of a key that may not be attended.
+const FORBIDDEN: f64 = -1e9;
+
+/// Which keys may not be attended, in the form that one forward pass needs.
+pub struct Mask(Kind);
+
+enum Kind {
+    /// For the CPU: true where a query `[B or 1, L]` may attend a key.
+    Here(Vec<bool>),
+    /// For the backend's one operation. Not as a bias: with one, burn 0.22 does without its fused kernels on a GPU.
+    Fused(Tensor<4, Bool>),
+    /// To be added to the scores.
+    Bias(Tensor<4>),
+}
+
+impl Mask {
+    /// For queries of the type `dtype`, of so many heads. With `fused`, attention is one operation where that is as exact: on the CPU,
+    /// with and without gradients, and in half precision elsewhere, where the backend's operation rounds to it whatever it is given
+    /// and has no gradient. A query that may attend nothing gets nothing, or, as a bias, the mean of all: its state is read by nobody.
+    ///
+    /// # Shapes
+    /// `allowed` `[B or 1, L, K]`, true where a query may attend a key.
+    pub fn new(allowed: Tensor<3, Bool>, fused: bool, heads: usize, dtype: DType) -> Self {
+        let device = allowed.device();
+        if fused && dtype == DType::F32 && works_on(&device) {
+            return Self(Kind::Here(allowed.into_data().iter::<bool>().collect()));
+        }
+        let forbidden = allowed.bool_not().unsqueeze_dim::<4>(1);
+        if fused && !device.is_autodiff() && (is_cpu(&device) || dtype != DType::F32) {
+            return Self(Kind::Fused(forbidden));
+        }
+        let bias = forbidden.cast(FloatDType::F32).mul_scalar(FORBIDDEN);
+        // On the CPU a sum of equal shapes is much faster than a broadcast one, and the bias serves every layer.
+        Self(Kind::Bias(if is_cpu(&bias.device()) { bias.repeat_dim(1, heads) } else { bias }))
+    }
+
+    /// # Shapes
+    /// `query` `[B, heads, L, D]`, `key` and `value` `[B, heads, K, D]`; output as `query`.
+    pub fn attend(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+        match &self.0 {
+            Kind::Here(allowed) => {
+                let [_, heads, queries, width] = query.dims();
+                let keys = key.dims()[2];
+                let (scale, several) = ((width as f32).powf(-0.5), allowed.len() > queries * keys);
+                let keep = |row: usize| {
+                    let batch = if several { row / (heads * queries) } else { 0 };
+                    Some(&allowed[(batch * queries + row % queries) * keys..][..keys])
+                };
+                let plain = |scores| softmax(scores, scale, |_| keys, keep);
+                let recorded = |scores| {
+                    let p = plain(scores);
+                    (p.clone(), (p, scale))
+                };
+                let scores = query.matmul(key.swap_dims(2, 3));
+                let p = match may_work_on(&scores) {
+                    true => plain(scores),
+                    false => tracked(scores.clone(), plain, recorded, softmax_back).unwrap_or(scores),
+                };
+                p.matmul(value)
+            }
+            Kind::Fused(forbidden) => {
+                let options = AttentionModuleOptions::default();
+                attention(query, key, value, Some(forbidden.clone()), None, options)
+            }
+            Kind::Bias(bias) => {
+                let dtype = value.dtype();
+                let scale = (query.dims()[3] as f64).powf(-0.5);
+                let (query, key) = (query.cast(DType::F32) * scale, key.cast(DType::F32));
+                let scores = query.matmul(key.swap_dims(2, 3)) + bias.clone();
+                burn_softmax(scores, 3).cast(dtype).matmul(value)
+            }
+        }
+    }
+}

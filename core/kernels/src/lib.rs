@@ -1,0 +1,51 @@
+//! What models compute between their matrix products, for the CPU: one pass over memory each.
+//!
+//! Burn's CPU backend does elementwise operations one after the other, on one core, with the scalar functions of libm. Here the numbers
+//! of a tensor are worked on where they lie, row by row on all cores, in vectors. Every function equals the composition of burn's
+//! operations up to rounding.
+//!
+//! [`Mask`], [`Rotation`], [`gelu_tanh`] and [`silu_gate`] are for any device, with or without gradients: elsewhere than on the CPU they
+//! are burn's operations. The others are for tensors that [`may_work_on`] accepts.
+
+mod activation;
+mod attention;
+mod math;
+mod rotary;
+mod rows;
+mod softmax;
+mod tracked;
+
+pub use activation::{Activation, gelu_tanh, silu_gate};
+pub use attention::Mask;
+pub use rotary::Rotation;
+pub use rows::{add_bias, add_scaled};
+pub use softmax::softmax;
+
+use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
+use counterpoint::device::is_cpu;
+
+/// Whether `x` may be worked on where it lies: f32 on the CPU, without gradients.
+pub fn may_work_on<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && is_here(&x.device())
+}
+
+/// Whether the tensors of `device` lie in the CPU's memory and keep no gradients.
+pub fn is_here(device: &Device) -> bool {
+    !device.is_autodiff() && is_cpu(device)
+}
+
+/// Whether passes over the numbers of `device` are possible, with or without gradients: not where burn is to compute parts of the
+/// graph again on the way back, of which it knows its own operations alone.
+fn works_on(device: &Device) -> bool {
+    is_cpu(device) && device.gradient_checkpointing_strategy() != Some(GradientCheckpointingStrategy::Balanced)
+}
+
+/// Whether a pass with a way back of its own is possible.
+fn is_tracked_here<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.device().is_autodiff() && works_on(&x.device())
+}
+
+/// The numbers of a tensor of f32.
+pub fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().iter::<f32>().collect()
+}

@@ -1,0 +1,102 @@
+//! One pass over the rows of a tensor.
+
+use burn::tensor::Tensor;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+
+/// Numbers of one task: enough work to be worth a task, few enough to stay in a core's cache.
+const TASK: usize = 1 << 14;
+
+/// Does `work` on every row (the last axis) of `x`, given its number. For vectors `work` is to be `#[inline(always)]`.
+pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<D> {
+    let device = x.device();
+    let (width, dtype) = (x.dims()[D - 1].max(1), x.dtype());
+    let mut data = x.into_data();
+    if let Ok(numbers) = data.as_mut_slice::<f32>() {
+        let rows = (TASK / width).max(1);
+        let arch = Arch::new();
+        if numbers.len() <= TASK {
+            arch.dispatch(Rows { first: 0, width, numbers, work: &work });
+        } else {
+            let pieces = numbers.par_chunks_mut(rows * width).enumerate();
+            pieces.for_each(|(i, numbers)| arch.dispatch(Rows { first: i * rows, width, numbers, work: &work }));
+        }
+    }
+    Tensor::from_data(data, (&device, dtype))
+}
+
+/// The same with the row of the same number of `other`, which has the same shape.
+pub(crate) fn map_rows_with<const D: usize>(
+    x: Tensor<D>,
+    other: Tensor<D>,
+    work: impl Fn(usize, &mut [f32], &[f32]) + Sync,
+) -> Tensor<D> {
+    let width = x.dims()[D - 1];
+    let other = other.into_data();
+    let Ok(numbers) = other.as_slice::<f32>() else { return x };
+    map_rows(
+        x,
+        #[inline(always)]
+        |i, row| work(i, row, &numbers[i * width..(i + 1) * width]),
+    )
+}
+
+/// Some rows, the first of which has the number `first`.
+struct Rows<'a, W> {
+    first: usize,
+    width: usize,
+    numbers: &'a mut [f32],
+    work: &'a W,
+}
+
+// A closure would do, were it inlined into what is compiled for the vectors.
+impl<W: Fn(usize, &mut [f32])> WithSimd for Rows<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (i, row) in self.numbers.chunks_mut(self.width).enumerate() {
+            (self.work)(self.first + i, row);
+        }
+    }
+}
+
+/// `x + bias`.
+///
+/// # Shapes
+/// - x and result: `[b, l, d]`, bias: `[d]`
+pub fn add_bias(x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |_, row| {
+            for (x, b) in row.iter_mut().zip(bias) {
+                *x += b;
+            }
+        },
+    )
+}
+
+/// `residual + (x + bias) * scale`.
+///
+/// # Shapes
+/// - x, residual and result: `[b, l, d]`, bias and scale: `[d]`
+pub fn add_scaled(x: Tensor<3>, bias: &[f32], scale: Option<&[f32]>, residual: Tensor<3>) -> Tensor<3> {
+    map_rows_with(
+        x,
+        residual,
+        #[inline(always)]
+        |_, row, residual| match scale {
+            Some(scale) => {
+                for (((x, b), s), r) in row.iter_mut().zip(bias).zip(scale).zip(residual) {
+                    *x = r + (*x + b) * s;
+                }
+            }
+            None => {
+                for ((x, b), r) in row.iter_mut().zip(bias).zip(residual) {
+                    *x = r + (*x + b);
+                }
+            }
+        },
+    )
+}

@@ -1,0 +1,97 @@
+//! The softmax of attention's scores.
+
+use burn::tensor::Tensor;
+
+use crate::math::exp;
+use crate::rows::{map_rows, map_rows_with};
+
+/// The softmax of `scale * x` along the last axis, over the keys that a query sees: of row i those before `seen(i)`, and of these
+/// those for which `keep(i)` is true where it is given. What is not seen is 0, and so is a row that sees nothing. Rows count as they
+/// lie: query by query, head by head, batch by batch.
+///
+/// # Shapes
+/// - x and result: `[b, heads, queries, keys]`
+pub fn softmax<'a>(
+    x: Tensor<4>,
+    scale: f32,
+    seen: impl Fn(usize) -> usize + Sync,
+    keep: impl Fn(usize) -> Option<&'a [bool]> + Sync,
+) -> Tensor<4> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |i, row| {
+            let (seen, rest) = row.split_at_mut(seen(i));
+            rest.fill(0.0);
+            if let Some(keep) = keep(i) {
+                for (x, keep) in seen.iter_mut().zip(keep) {
+                    *x = if *keep { *x } else { f32::NEG_INFINITY };
+                }
+            }
+            softmax_row(seen, scale);
+        },
+    )
+}
+
+/// The gradient of `x` in [`softmax`] of `scale * x`, of that of its result: `scale p (g - sum(g p))`.
+pub(crate) fn softmax_back(gradient: Tensor<4>, (p, scale): (Tensor<4>, f32)) -> Tensor<4> {
+    map_rows_with(
+        gradient,
+        p,
+        #[inline(always)]
+        |_, row, p| {
+            let mut sums = [0.0; LANES];
+            let ((whole, rest), (p_whole, p_rest)) = (row.as_chunks::<LANES>(), p.as_chunks::<LANES>());
+            for (chunk, p) in whole.iter().zip(p_whole) {
+                for ((sum, g), p) in sums.iter_mut().zip(chunk).zip(p) {
+                    *sum += g * p;
+                }
+            }
+            for ((sum, g), p) in sums.iter_mut().zip(rest).zip(p_rest) {
+                *sum += g * p;
+            }
+            let sum: f32 = sums.iter().sum();
+            for (g, p) in row.iter_mut().zip(p) {
+                *g = scale * p * (*g - sum);
+            }
+        },
+    )
+}
+
+#[inline(always)]
+fn softmax_row(row: &mut [f32], scale: f32) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (max, x) in lanes.iter_mut().zip(chunk) {
+            *max = if *x > *max { *x } else { *max };
+        }
+    }
+    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    if max == f32::NEG_INFINITY {
+        // Nothing to see: a row of zeros.
+        row.fill(0.0);
+        return;
+    }
+    let mut sums = [0.0; LANES];
+    let mut powers = |chunk: &mut [f32; LANES]| {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp((*x - max) * scale);
+            *sum += *x;
+        }
+    };
+    let (whole, rest) = row.as_chunks_mut::<LANES>();
+    whole.iter_mut().for_each(&mut powers);
+    // As a chunk of its own, filled up: number by number it would take as long as all the others.
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    powers(&mut last);
+    rest.copy_from_slice(&last[..rest.len()]);
+    let factor = 1.0 / sums.iter().sum::<f32>();
+    for x in row {
+        *x *= factor;
+    }
+}
+
+/// How many sums run side by side: two vectors of AVX-512.
+const LANES: usize = 32;

@@ -1,0 +1,51 @@
+//! The same passes where gradients flow: operations of burn's autodiff that know their own way back.
+
+use std::fmt;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::Tensor;
+
+/// `plain` of `x`; where x has a gradient, `recorded`, which keeps something, and `back`, which makes the gradient of x of the
+/// gradient of the result and of what was kept. They see tensors without autodiff. None of x that is elsewhere.
+pub(crate) fn tracked<const D: usize, S: Clone + Send + fmt::Debug + 'static>(
+    x: Tensor<D>,
+    plain: impl FnOnce(Tensor<D>) -> Tensor<D>,
+    recorded: impl FnOnce(Tensor<D>) -> (Tensor<D>, S),
+    back: fn(Tensor<D>, S) -> Tensor<D>,
+) -> Option<Tensor<D>> {
+    let (inner, node) = x.try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
+    let inner = Tensor::<D>::from_primitive::<Flex>(inner);
+    let result = match (WayBack { back }).prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => {
+            let (result, kept) = recorded(inner);
+            prepared.finish(kept, result.try_into_primitive::<Flex>().ok()?)
+        }
+        OpsKind::UnTracked(prepared) => prepared.finish(plain(inner).try_into_primitive::<Flex>().ok()?),
+    };
+    Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
+}
+
+struct WayBack<const D: usize, S> {
+    back: fn(Tensor<D>, S) -> Tensor<D>,
+}
+
+impl<const D: usize, S> fmt::Debug for WayBack<D, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WayBack")
+    }
+}
+
+impl<const D: usize, S: Clone + Send + fmt::Debug + 'static> Backward<Flex, 1> for WayBack<D, S> {
+    type State = S;
+
+    fn backward(self, ops: Ops<S, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        unary::<Flex, _>(ops.parents, ops.node, gradients, |gradient| {
+            let gradient = (self.back)(Tensor::from_primitive::<Flex>(gradient), ops.state);
+            gradient.try_into_primitive::<Flex>().unwrap_or_else(|e| unreachable!("a tensor of the CPU is one: {e:?}"))
+        });
+    }
+}
