@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint_kernels::{Mask, Rotation, gelu_tanh};
+use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm};
 
 use crate::config::{Activation, PhiConfig};
 use crate::lora::project;
@@ -33,6 +33,7 @@ pub(crate) struct DecoderLayer {
     self_attn: Attention,
     mlp: Mlp,
     input_layernorm: LayerNorm,
+    epsilon: f64,
 }
 
 #[derive(Module, Debug)]
@@ -44,6 +45,7 @@ struct Attention {
     q_layernorm: Option<LayerNorm>,
     k_layernorm: Option<LayerNorm>,
     heads: usize,
+    epsilon: f64,
 }
 
 #[derive(Module, Debug)]
@@ -80,6 +82,7 @@ impl DecoderLayer {
                 q_layernorm: head_norm(),
                 k_layernorm: head_norm(),
                 heads: config.num_attention_heads,
+                epsilon: config.layer_norm_eps,
             },
             mlp: Mlp {
                 fc1: linear(width, config.intermediate_size, device),
@@ -87,6 +90,7 @@ impl DecoderLayer {
                 activation: config.hidden_act,
             },
             input_layernorm: norm(width, config, device),
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -101,7 +105,7 @@ impl DecoderLayer {
         mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
-        let y = normed(&self.input_layernorm, x.clone());
+        let y = normed(&self.input_layernorm, self.epsilon, x.clone());
         let (attended, seen) = self.self_attn.forward(y.clone(), rotary, mask, past);
         (attended + self.mlp.forward(y) + x, seen)
     }
@@ -120,7 +124,7 @@ impl Attention {
         let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
             let y = split(project(linear, x.clone()));
             let y = match norm {
-                Some(norm) => normed(norm, y),
+                Some(norm) => normed(norm, self.epsilon, y),
                 None => y,
             };
             rotary.apply(y).swap_dims(1, 2)
@@ -149,10 +153,10 @@ impl Mlp {
     }
 }
 
-/// `norm` on `x`, computed in f32.
-pub(crate) fn normed<const D: usize>(norm: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
+/// `norm`, whose epsilon this is, on `x`, computed in f32.
+pub(crate) fn normed<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) -> Tensor<D> {
     let dtype = x.dtype();
-    norm.forward(x.cast(DType::F32)).cast(dtype)
+    layer_norm(norm, epsilon, x.cast(DType::F32)).cast(dtype)
 }
 
 fn linear(from: usize, to: usize, device: &Device) -> Linear {

@@ -368,7 +368,7 @@ impl Showo {
                 seen.push(pair);
             }
         }
-        normed(&model.final_layernorm, hidden)
+        normed(&model.final_layernorm, self.phi.layer_norm_eps, hidden)
     }
 }
 

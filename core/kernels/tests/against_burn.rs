@@ -1,0 +1,217 @@
+//! Each operation against burn's own, in value and gradient, at odd shapes; also where burn recomputes parts of the graph, and in half
+//! precision.
+#![allow(clippy::unwrap_used)]
+
+use burn::module::Module;
+use burn::nn::LayerNormConfig;
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{Bool, DType, Device, Distribution, Tensor, TensorData};
+use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm, silu_gate};
+
+fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.5), device)
+}
+
+fn devices() -> [Device; 3] {
+    let cpu = Device::flex();
+    [cpu.clone(), cpu.clone().autodiff(), cpu.autodiff().gradient_checkpointing()]
+}
+
+fn close<const D: usize>(got: Tensor<D>, expected: Tensor<D>, what: &str) {
+    assert_eq!(got.dims(), expected.dims(), "{what}");
+    let (got, expected) = (got.into_data(), expected.into_data());
+    for (i, (a, b)) in got.iter::<f32>().zip(expected.iter::<f32>()).enumerate() {
+        assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{what}, number {i}: {a}, expected {b}");
+    }
+}
+
+/// Both functions of the same input: results, and on a device with autodiff the gradients of a weighted sum of them.
+fn compare<const D: usize>(
+    device: &Device,
+    shape: [usize; D],
+    what: &str,
+    ours: impl Fn(Tensor<D>) -> Tensor<D>,
+    burns: impl Fn(Tensor<D>) -> Tensor<D>,
+) {
+    let x = random(shape, device);
+    if !device.is_autodiff() {
+        return close(ours(x.clone()), burns(x), what);
+    }
+    let of = |function: &dyn Fn(Tensor<D>) -> Tensor<D>| {
+        let x = Tensor::<D>::from_data(x.clone().inner().into_data(), device).require_grad();
+        let y = function(x.clone());
+        let weights = Tensor::<D>::from_data(
+            TensorData::new((0..y.shape().num_elements()).map(|i| (i as f32 * 0.7).sin()).collect(), y.dims()),
+            device,
+        );
+        let gradients = (y.clone() * weights).sum().backward();
+        (y.inner(), x.grad(&gradients).unwrap())
+    };
+    let ((a, da), (b, db)) = (of(&ours), of(&burns));
+    close(a, b, what);
+    close(da, db, &format!("gradient of {what}"));
+    // Nothing of x is trained: still the same.
+    let fixed = Tensor::<D>::from_data(x.inner().into_data(), device);
+    close(ours(fixed.clone()).inner(), burns(fixed).inner(), what);
+}
+
+fn gelu_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let inner = (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * (2.0 / std::f64::consts::PI).sqrt();
+    x * 0.5 * (inner.tanh() + 1.0)
+}
+
+#[test]
+fn gelu() {
+    for device in devices() {
+        compare(&device, [3, 7, 65], "gelu_tanh", gelu_tanh, gelu_by_burn);
+        compare(&device, [1, 1, 1], "gelu_tanh of a number", gelu_tanh, gelu_by_burn);
+        // Far out, where exponentials end.
+        compare(&device, [40, 40], "gelu_tanh, far out", |x| gelu_tanh(x * 60.0) * 0.01, |x| gelu_by_burn(x * 60.0) * 0.01);
+    }
+}
+
+#[test]
+fn where_nothing_is_trained_there_is_no_graph() {
+    let x = random::<3>([2, 3, 4], &Device::flex().autodiff());
+    assert!(!gelu_tanh(x.clone()).is_tracked());
+    assert!(gelu_tanh(x.require_grad()).is_tracked());
+}
+
+#[test]
+fn silu_gates() {
+    for device in devices() {
+        compare(&device, [2, 5, 33], "silu_gate", |x| silu_gate(x.clone(), x + 1.0), |x| silu(x.clone()) * (x + 1.0));
+    }
+}
+
+#[test]
+fn rotations() {
+    let (length, heads, width, half) = (5, 3, 10, 3);
+    for device in devices() {
+        for (rows, batch) in [(1, 4), (4, 4)] {
+            let angles: Vec<f32> = (0..rows * length * half).map(|i| (i as f32 * 0.37).rem_euclid(6.0)).collect();
+            let rotation = Rotation::new(&angles, half, [batch, length, heads, width], &device, DType::F32);
+            let table = |of: fn(f32) -> f32| {
+                let values: Vec<f32> = angles.iter().copied().map(of).collect();
+                Tensor::<4>::from_data(TensorData::new(values, [rows, length, 1, half]), &device)
+            };
+            let (cos, sin) = (table(f32::cos), table(f32::sin));
+            let by_burn = |x: Tensor<4>| {
+                let (a, b) = (x.clone().narrow(3, 0, half), x.clone().narrow(3, half, half));
+                let turned = [
+                    a.clone() * cos.clone() - b.clone() * sin.clone(),
+                    b * cos.clone() + a * sin.clone(),
+                    x.narrow(3, 2 * half, width - 2 * half),
+                ];
+                Tensor::cat(turned.to_vec(), 3)
+            };
+            let what = format!("rotation by {rows} rows");
+            compare(&device, [batch, length, heads, width], &what, |x| rotation.apply(x), by_burn);
+            compare(&device, [batch, length, 1, width], "rotation of one head", |x| rotation.apply(x), by_burn);
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    let [batch, heads, queries, keys, width] = [3, 2, 5, 37, 6];
+    for device in devices() {
+        for rows in [1, batch] {
+            // Every query sees a key.
+            let seen: Vec<bool> = (0..rows * queries * keys).map(|i| i % keys == 3 || i * 7 % 11 < 6).collect();
+            let allowed = Tensor::<3, Bool>::from_data(TensorData::new(seen, [rows, queries, keys]), &device);
+            let by_burn = |q: Tensor<4>, k: Tensor<4>, v: Tensor<4>| {
+                let hidden = allowed.clone().bool_not().unsqueeze_dim::<4>(1).expand([batch, heads, queries, keys]);
+                let scores = q.matmul(k.swap_dims(2, 3)) * (width as f64).powf(-0.5);
+                softmax(scores.mask_fill(hidden, -1e9), 3).matmul(v)
+            };
+            for fused in [true, false] {
+                let mask = Mask::new(allowed.clone(), fused, heads, DType::F32);
+                // Queries, keys and values in one tensor, so that one gradient is of all.
+                let split = |x: Tensor<4>| {
+                    let q = x.clone().narrow(2, 0, queries);
+                    (q, x.clone().narrow(2, queries, keys), x.narrow(2, queries + keys, keys))
+                };
+                let ours = |x| {
+                    let (q, k, v) = split(x);
+                    mask.attend(q, k, v)
+                };
+                let burns = |x| {
+                    let (q, k, v) = split(x);
+                    by_burn(q, k, v)
+                };
+                let x = random([batch, heads, queries + 2 * keys, width], &device);
+                if !device.is_autodiff() {
+                    close(ours(x.clone()), burns(x), "attention");
+                    continue;
+                }
+                let of = |function: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+                    let x = Tensor::<4>::from_data(x.clone().inner().into_data(), &device).require_grad();
+                    let y = function(x.clone());
+                    let gradients = y.clone().powi_scalar(2).sum().backward();
+                    (y.inner(), x.grad(&gradients).unwrap())
+                };
+                let ((a, da), (b, db)) = (of(&ours), of(&burns));
+                close(a, b, "attention");
+                close(da, db, "gradient of attention");
+            }
+        }
+    }
+}
+
+#[test]
+fn layer_norms() {
+    let width = 37;
+    for device in devices() {
+        let plain = device.clone().inner();
+        let mut norm = LayerNormConfig::new(width).with_epsilon(1e-3).init(&plain);
+        norm.gamma = norm.gamma.map(|g| random([width], &g.device()));
+        norm.beta = norm.beta.map(|beta| beta.map(|b| random([width], &b.device())));
+        let frozen = norm.clone().no_grad().to_device(&device);
+        // Burn gives parameters that move the default strategy of checkpointing, whatever the device's.
+        if device == Device::flex().autodiff().gradient_checkpointing() {
+            continue;
+        }
+        compare(&device, [4, 3, width], "layer norm", |x| layer_norm(&frozen, 1e-3, x), |x| frozen.forward(x));
+        if !device.is_autodiff() {
+            continue;
+        }
+        let trained = norm.set_require_grad(true).to_device(&device).train();
+        compare(&device, [4, width], "trained layer norm", |x| layer_norm(&trained, 1e-3, x), |x| trained.forward(x));
+        let x = random([9, width], &device);
+        let of = |y: Tensor<2>| {
+            let gradients = y.powi_scalar(2).sum().backward();
+            let beta = trained.beta.as_ref().unwrap().val();
+            (trained.gamma.val().grad(&gradients).unwrap(), beta.grad(&gradients).unwrap())
+        };
+        let (ours, burns) = (of(layer_norm(&trained, 1e-3, x.clone())), of(trained.forward(x)));
+        close(ours.0, burns.0, "gradient of gamma");
+        close(ours.1, burns.1, "gradient of beta");
+    }
+}
+
+#[test]
+fn half_precision_goes_burns_way() {
+    let device = Device::flex();
+    let x = random([2, 3, 16], &device).cast(DType::BF16);
+    let y = gelu_tanh(x.clone());
+    assert_eq!(y.dtype(), DType::BF16);
+    let difference = (y.cast(DType::F32) - gelu_by_burn(x.cast(DType::F32))).abs().max().into_scalar::<f32>();
+    assert!(difference < 0.05, "{difference}");
+}
+
+#[test]
+fn a_query_that_may_attend_nothing_gets_nothing() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        let allowed = Tensor::<3, Bool>::from_data(TensorData::new(vec![false; 6], [1, 2, 3]), &device);
+        let mask = Mask::new(allowed, true, 1, DType::F32);
+        let tracked = |x: Tensor<4>| if device.is_autodiff() { x.require_grad() } else { x };
+        let [q, k] = [[1, 1, 2, 4], [1, 1, 3, 4]].map(|shape| tracked(random(shape, &device)));
+        let y = mask.attend(q.clone(), k.clone(), k);
+        assert_eq!(y.clone().abs().max().into_scalar::<f32>(), 0.0);
+        if device.is_autodiff() {
+            let gradients = y.sum().backward();
+            assert_eq!(q.grad(&gradients).unwrap().abs().max().into_scalar::<f32>(), 0.0);
+        }
+    }
+}
