@@ -33,6 +33,7 @@ pub use start::start;
 pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.
+use counterpoint_answers as _;
 use counterpoint_ber as _;
 use counterpoint_clip as _;
 use counterpoint_der as _;

@@ -1,13 +1,13 @@
-//! Layer norm.
+//! Layer norm and RMS norm.
 
 use std::sync::Arc;
 
-use burn::nn::LayerNorm;
+use burn::nn::{LayerNorm, RmsNorm};
 use burn::tensor::Tensor;
 
 use crate::rows::{map_rows, map_rows_with};
 use crate::tracked::tracked;
-use crate::{is_tracked_here, numbers};
+use crate::{is_tracked_here, may_work_on, numbers};
 
 /// `norm`, whose epsilon this is, on `x`, on any device, with or without gradients.
 ///
@@ -17,28 +17,47 @@ pub fn layer_norm<const D: usize>(norm: &LayerNorm, epsilon: f64, x: Tensor<D>) 
     if !is_tracked_here(&x) {
         return norm.forward(x);
     }
-    let (gamma, beta) = (norm.gamma.val(), norm.beta.as_ref().map(|beta| beta.val()));
+    let beta = norm.beta.as_ref().map(|beta| beta.val());
+    normalised::<D, true>(x.clone(), norm.gamma.val(), beta, epsilon).unwrap_or_else(|| norm.forward(x))
+}
+
+/// `norm` on `x`, on any device, with or without gradients.
+///
+/// # Shapes
+/// `[.., d]`, in and out.
+pub fn rms_norm<const D: usize>(norm: &RmsNorm, x: Tensor<D>) -> Tensor<D> {
+    if may_work_on(&x) {
+        let affine = Affine::new(numbers(norm.gamma.val()), None, norm.epsilon);
+        return forward::<D, false>(x, &affine);
+    }
+    if !is_tracked_here(&x) {
+        return norm.forward(x);
+    }
+    normalised::<D, false>(x.clone(), norm.gamma.val(), None, norm.epsilon).unwrap_or_else(|| norm.forward(x))
+}
+
+/// Around its mean where it is `CENTRED`; none where x is elsewhere.
+fn normalised<const D: usize, const CENTRED: bool>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+) -> Option<Tensor<D>> {
     let trained = gamma.is_tracked() || beta.as_ref().is_some_and(Tensor::is_tracked);
-    let width = gamma.dims()[0];
     let fixed = |vector: &Tensor<1>| numbers(vector.clone().inner());
     let affine = match trained {
-        true => Affine { gamma: vec![1.0; width], beta: vec![0.0; width], epsilon: epsilon as f32 },
-        false => Affine {
-            gamma: fixed(&gamma),
-            beta: beta.as_ref().map_or_else(|| vec![0.0; width], fixed),
-            epsilon: epsilon as f32,
-        },
+        true => Affine::new(vec![1.0; gamma.dims()[0]], None, epsilon),
+        false => Affine::new(fixed(&gamma), beta.as_ref().map(fixed), epsilon),
     };
     let affine = Arc::new(affine);
-    let plain = |x| forward(x, &affine);
-    let Some(y) = tracked(x.clone(), plain, |x| (plain(x.clone()), (x, affine.clone())), back) else {
-        return norm.forward(x);
-    };
-    match (trained, beta) {
+    let plain = |x| forward::<D, CENTRED>(x, &affine);
+    let recorded = |x: Tensor<D>| (plain(x.clone()), (x, affine.clone()));
+    let y = tracked(x, plain, recorded, back::<D, CENTRED>)?;
+    Some(match (trained, beta) {
         (false, _) => y,
         (true, Some(beta)) => y * gamma.unsqueeze() + beta.unsqueeze(),
         (true, None) => y * gamma.unsqueeze(),
-    }
+    })
 }
 
 /// What a normalised row is multiplied with, and what is added to it.
@@ -49,12 +68,19 @@ struct Affine {
     epsilon: f32,
 }
 
-fn forward<const D: usize>(x: Tensor<D>, Affine { gamma, beta, epsilon }: &Affine) -> Tensor<D> {
+impl Affine {
+    fn new(gamma: Vec<f32>, beta: Option<Vec<f32>>, epsilon: f64) -> Self {
+        let beta = beta.unwrap_or_else(|| vec![0.0; gamma.len()]);
+        Self { gamma, beta, epsilon: epsilon as f32 }
+    }
+}
+
+fn forward<const D: usize, const CENTRED: bool>(x: Tensor<D>, Affine { gamma, beta, epsilon }: &Affine) -> Tensor<D> {
     map_rows(
         x,
         #[inline(always)]
         |_, row| {
-            let (mean, factor) = moments(row, *epsilon);
+            let (mean, factor) = moments::<CENTRED>(row, *epsilon);
             for ((x, g), b) in row.iter_mut().zip(gamma).zip(beta) {
                 *x = (*x - mean) * factor * g + b;
             }
@@ -62,15 +88,16 @@ fn forward<const D: usize>(x: Tensor<D>, Affine { gamma, beta, epsilon }: &Affin
     )
 }
 
-/// With `n` the normalised row and `h = gradient gamma`: `factor (h - mean(h) - n mean(h n))`.
-fn back<const D: usize>(gradient: Tensor<D>, (x, affine): (Tensor<D>, Arc<Affine>)) -> Tensor<D> {
+/// With `n` the normalised row and `h = gradient gamma`: `factor (h - mean(h) - n mean(h n))`, without `mean(h)` where it was not
+/// centred.
+fn back<const D: usize, const CENTRED: bool>(gradient: Tensor<D>, (x, affine): (Tensor<D>, Arc<Affine>)) -> Tensor<D> {
     let Affine { gamma, epsilon, .. } = &*affine;
     map_rows_with(
         gradient,
         x,
         #[inline(always)]
         |_, row, x| {
-            let (mean, factor) = moments(x, *epsilon);
+            let (mean, factor) = moments::<CENTRED>(x, *epsilon);
             let (mut sum, mut weighed) = ([0.0; LANES], [0.0; LANES]);
             for (h, g) in row.iter_mut().zip(gamma) {
                 *h *= g;
@@ -87,7 +114,8 @@ fn back<const D: usize>(gradient: Tensor<D>, (x, affine): (Tensor<D>, Arc<Affine
                 weighed[0] += h * (x - mean);
             }
             let count = x.len() as f32;
-            let (sum, weighed) = (sum.iter().sum::<f32>() / count, weighed.iter().sum::<f32>() / count);
+            let sum = if CENTRED { sum.iter().sum::<f32>() / count } else { 0.0 };
+            let weighed = weighed.iter().sum::<f32>() / count;
             let slope = weighed * factor * factor;
             for (h, x) in row.iter_mut().zip(x) {
                 *h = factor * (*h - sum - (x - mean) * slope);
@@ -99,11 +127,11 @@ fn back<const D: usize>(gradient: Tensor<D>, (x, affine): (Tensor<D>, Arc<Affine
 /// How many sums run side by side.
 const LANES: usize = 16;
 
-/// The mean of a row and `1 / sqrt(variance + epsilon)`.
+/// The mean of a row, 0 where it is not to be centred, and `1 / sqrt(variance + epsilon)`.
 #[inline(always)]
-fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+fn moments<const CENTRED: bool>(row: &[f32], epsilon: f32) -> (f32, f32) {
     let count = row.len() as f32;
-    let mean = total(row, |x| x) / count;
+    let mean = if CENTRED { total(row, |x| x) / count } else { 0.0 };
     let variance = total(row, |x| (x - mean) * (x - mean)) / count;
     (mean, (variance + epsilon).sqrt().recip())
 }

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::module::Module;
-use burn::nn::LayerNormConfig;
+use burn::nn::{LayerNormConfig, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, DType, Device, Distribution, GradientCheckpointingStrategy, Tensor, TensorData};
-use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm, silu_gate};
+use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm, rms_norm, silu_gate};
 
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.5), device)
@@ -66,7 +66,13 @@ fn gelu() {
         compare(&device, [3, 7, 65], "gelu_tanh", gelu_tanh, gelu_by_burn);
         compare(&device, [1, 1, 1], "gelu_tanh of a number", gelu_tanh, gelu_by_burn);
         // Far out, where exponentials end.
-        compare(&device, [40, 40], "gelu_tanh, far out", |x| gelu_tanh(x * 60.0) * 0.01, |x| gelu_by_burn(x * 60.0) * 0.01);
+        compare(
+            &device,
+            [40, 40],
+            "gelu_tanh, far out",
+            |x| gelu_tanh(x * 60.0) * 0.01,
+            |x| gelu_by_burn(x * 60.0) * 0.01,
+        );
     }
 }
 
@@ -187,6 +193,28 @@ fn layer_norms() {
         let (ours, burns) = (of(layer_norm(&trained, 1e-3, x.clone())), of(trained.forward(x)));
         close(ours.0, burns.0, "gradient of gamma");
         close(ours.1, burns.1, "gradient of beta");
+    }
+}
+
+#[test]
+fn rms_norms() {
+    let width = 37;
+    for device in devices() {
+        let mut norm = RmsNormConfig::new(width).with_epsilon(1e-3).init(&device.clone().inner());
+        norm.gamma = norm.gamma.map(|g| random([width], &g.device()));
+        let frozen = norm.clone().no_grad().to_device(&device);
+        if device.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced) {
+            continue;
+        }
+        compare(&device, [4, 3, width], "RMS norm", |x| rms_norm(&frozen, x), |x| frozen.forward(x));
+        if !device.is_autodiff() {
+            continue;
+        }
+        let trained = norm.set_require_grad(true).to_device(&device).train();
+        compare(&device, [4, width], "trained RMS norm", |x| rms_norm(&trained, x), |x| trained.forward(x));
+        let x = random([9, width], &device);
+        let of = |y: Tensor<2>| trained.gamma.val().grad(&y.powi_scalar(2).sum().backward()).unwrap();
+        close(of(rms_norm(&trained, x.clone())), of(trained.forward(x)), "gradient of gamma");
     }
 }
 

@@ -1,7 +1,11 @@
 //! What the policies share: the convolutional blocks of their image tokenizers, pictures as pixels, token ids as
-//! tensors, and recorded decisions scored again.
+//! tensors, recorded decisions scored again, and models as they are trained: in part, in a precision, with adapters.
 
 pub mod blocks;
+pub mod lora;
+pub mod memory;
+pub mod peft;
 pub mod picture;
 pub mod replay;
 pub mod tokens;
+pub mod training;

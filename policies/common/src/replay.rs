@@ -27,6 +27,15 @@ pub fn score(logits: Tensor<3>, chunk: &[Replay<'_>]) -> LogProbs {
     LogProbs::new(log_probs).with_entropy(entropy)
 }
 
+/// `scores` on the device without autodiff.
+pub fn constant(scores: LogProbs) -> LogProbs {
+    let constant = LogProbs::new(scores.log_probs.inner());
+    match scores.entropy {
+        Some(entropy) => constant.with_entropy(entropy.inner()),
+        None => constant,
+    }
+}
+
 /// What all segments of the chunk were sampled with.
 ///
 /// # Errors

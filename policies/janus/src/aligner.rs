@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
+use counterpoint_policy_common::lora::{project, scores};
+use counterpoint_weights::Precision;
 
 /// Linear layers with GELU between them.
 #[derive(Module, Debug)]
@@ -22,7 +24,7 @@ impl Aligner {
     /// # Shapes
     /// `[b, l, from]` to `[b, l, to]`.
     pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.hidden_layers.iter().fold(self.fc1.forward(x), |x, layer| layer.forward(gelu(x)))
+        self.hidden_layers.iter().fold(project(&self.fc1, x), |x, layer| project(layer, gelu(x)))
     }
 }
 
@@ -42,8 +44,8 @@ impl CodeHead {
     }
 
     /// # Shapes
-    /// `[b, l, width]` to `[b, l, codes]`.
-    pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.vision_head.forward(gelu(self.proj_out.forward(x)))
+    /// `[b, l, width]` to f32 `[b, l, codes]`.
+    pub(crate) fn forward(&self, x: Tensor<3>, precision: Precision) -> Tensor<3> {
+        scores(&self.vision_head, gelu(project(&self.proj_out, x)), precision)
     }
 }

@@ -4,19 +4,19 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData};
 use counterpoint::device::constant;
 use counterpoint::{Error, Result};
+use counterpoint_kernels::Mask;
+use counterpoint_policy_common::lora::scores;
+use counterpoint_policy_common::training;
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
 use crate::aligner::{Aligner, CodeHead};
 use crate::llama::Llama;
-use crate::rotary::Rotary;
+use crate::rotary::rotation;
 use crate::vision::VisionModel;
 use crate::{JanusConfig, KvCache, TextConfig, VqTokenizer};
-
-/// What is added to the score of a key that may not be attended.
-const FORBIDDEN: f32 = -1e9;
 
 /// Janus without its image tokenizer: what is trained.
 #[derive(Module, Debug)]
@@ -31,6 +31,8 @@ pub struct Janus {
     #[module(skip)]
     text: TextConfig,
     image_token: usize,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl JanusConfig {
@@ -52,11 +54,12 @@ impl JanusConfig {
             generation_head: CodeHead::init(vq.image_token_embed_dim, vq.projection_dim, vq.num_embeddings, device),
             text: text.clone(),
             image_token: self.image_token_id as usize,
+            precision: Precision::default(),
         })
     }
 
     /// Model and image tokenizer with the weights of a folder or file with transformers' tensor names, of any format that
-    /// [`WeightFiles`] reads; the model's matrices in `precision`.
+    /// [`WeightFiles`] reads; the model's matrices in `precision`, in which it computes.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) for the config, [`Weights`](counterpoint::ErrorKind::Weights) when any tensor
@@ -74,11 +77,28 @@ impl JanusConfig {
         let renamed = [(r"^model\.vqmodel\.", "")];
         let how = LoadOptions { renamed: &renamed, dtype: vector_dtype, ..how };
         load(&mut tokenizer, &files, &LoadOptions { ignored: &["model.", "lm_head."], ..how })?;
-        Ok((model, tokenizer))
+        Ok((model.computing_in(precision), tokenizer))
     }
 }
 
 impl Janus {
+    /// The same parameters, with which it computes in `precision`.
+    pub(crate) fn computing_in(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same model with its matrices stored in `precision`, in which it computes. Vectors (biases, norms) and adapters stay
+    /// what they are.
+    pub(crate) fn stored_in(self, precision: Precision) -> Self {
+        training::stored_in(self, precision, &[]).computing_in(precision)
+    }
+
+    /// This model without autodiff, adapters put into its weights.
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        self.valid().materialize()
+    }
+
     /// What the decoder reads of images.
     ///
     /// # Shapes
@@ -98,7 +118,7 @@ impl Janus {
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when images are of another size than the config's.
     pub fn vision_states(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
-        self.vision_model.forward(pixels)
+        self.vision_model.forward(pixels, self.precision)
     }
 
     /// Embeddings of tokens; the first image tokens of each of the rows `of` give way to the embeddings of its image. Others, which a
@@ -143,7 +163,7 @@ impl Janus {
     /// # Shapes
     /// `[B, L]` to `[B, L, H]`.
     pub fn embed_tokens(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.language_model.embed_tokens.forward(ids)
+        self.language_model.embed_tokens.forward(ids).cast(self.precision.dtype())
     }
 
     /// The same values, without a way back to the embedding of padding.
@@ -167,7 +187,7 @@ impl Janus {
     /// # Shapes
     /// `[B, L]` to `[B, L, H]`.
     pub fn embed_codes(&self, codes: Tensor<2, Int>) -> Tensor<3> {
-        self.generation_aligner.forward(self.generation_embeddings.forward(codes))
+        self.generation_aligner.forward(self.generation_embeddings.forward(codes).cast(self.precision.dtype()))
     }
 
     /// States of new tokens after those of `past`, which grows by them.
@@ -188,9 +208,10 @@ impl Janus {
             places.skip(before).collect()
         };
         let positions: Vec<Vec<usize>> = attended.iter().map(position).collect();
-        let rotary = Rotary::new(&self.text, &positions, &device, embedded.dtype());
-        let bias = bias(attended, before, length, &device);
-        let (hidden, layers) = self.language_model.forward(embedded, &rotary, &bias, &past.layers);
+        let dtype = embedded.dtype();
+        let rotation = rotation(&self.text, &positions, &device, dtype);
+        let mask = Mask::new(allowed(attended, before, length, &device), true, self.text.num_attention_heads, dtype);
+        let (hidden, layers) = self.language_model.forward(embedded, &rotation, &mask, &past.layers);
         past.layers = layers;
         hidden
     }
@@ -200,7 +221,7 @@ impl Janus {
     /// # Shapes
     /// `[B, L, H]` to `[B, L, V]`.
     pub fn text_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
-        self.lm_head.forward(hidden).cast(DType::F32)
+        scores(&self.lm_head, hidden, self.precision)
     }
 
     /// Scores of all codes, in f32: of the code that follows each state.
@@ -208,7 +229,7 @@ impl Janus {
     /// # Shapes
     /// `[B, L, H]` to `[B, L, K]`.
     pub fn code_logits(&self, hidden: Tensor<3>) -> Tensor<3> {
-        self.generation_head.forward(hidden).cast(DType::F32)
+        self.generation_head.forward(hidden, self.precision)
     }
 
     /// The device of its parameters.
@@ -217,15 +238,17 @@ impl Janus {
     }
 }
 
-/// What is added to the scores of `length` queries after `before` keys: causal, without what may not be attended. A query that may
-/// attend nothing attends everything: its state is read by nobody.
-fn bias(attended: &[Vec<bool>], before: usize, length: usize, device: &Device) -> Tensor<4> {
+/// Which keys `length` queries after `before` keys may attend: causal, without what may not be attended.
+///
+/// # Shapes
+/// `[B, length, before + length]`.
+fn allowed(attended: &[Vec<bool>], before: usize, length: usize, device: &Device) -> Tensor<3, Bool> {
     let keys = before + length;
     let mut values = Vec::with_capacity(attended.len() * length * keys);
     for row in attended {
         for query in before..keys {
-            values.extend((0..keys).map(|key| if key <= query && row[key] { 0.0 } else { FORBIDDEN }));
+            values.extend((0..keys).map(|key| key <= query && row[key]));
         }
     }
-    Tensor::from_data(TensorData::new(values, [attended.len(), 1, length, keys]), (device, DType::F32))
+    Tensor::from_data(TensorData::new(values, [attended.len(), length, keys]), device)
 }

@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{DType, Device, Tensor};
+use counterpoint_kernels::{Mask, Rotation, rms_norm, silu_gate};
+use counterpoint_policy_common::lora::project;
 
 use crate::TextConfig;
-use crate::rotary::Rotary;
 
 /// Standard deviation of fresh weights.
 const INIT_STD: f64 = 0.02;
@@ -61,17 +61,17 @@ impl Llama {
     /// States after the last norm, and the keys and values of `past` and of what is new.
     ///
     /// # Shapes
-    /// `x` `[B, L, H]`, `bias` `[B or 1, 1, L, P + L]`, `past` of P keys per layer, or none.
+    /// `x` `[B, L, H]`, `mask` of L queries and P + L keys, `past` of P keys per layer, or none.
     pub(crate) fn forward(
         &self,
         mut x: Tensor<3>,
-        rotary: &Rotary,
-        bias: &Tensor<4>,
+        rotation: &Rotation,
+        mask: &Mask,
         past: &[(Tensor<4>, Tensor<4>)],
     ) -> (Tensor<3>, Vec<(Tensor<4>, Tensor<4>)>) {
         let mut seen = Vec::with_capacity(self.layers.len());
         for (i, layer) in self.layers.iter().enumerate() {
-            let (next, keys) = layer.forward(x, rotary, bias, past.get(i));
+            let (next, keys) = layer.forward(x, rotation, mask, past.get(i));
             x = next;
             seen.push(keys);
         }
@@ -106,11 +106,11 @@ impl Layer {
     fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &Rotary,
-        bias: &Tensor<4>,
+        rotation: &Rotation,
+        mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
-        let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotary, bias, past);
+        let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotation, mask, past);
         let x = x + attended;
         let y = self.mlp.forward(normed(&self.post_attention_layernorm, x.clone()));
         (x + y, seen)
@@ -121,28 +121,24 @@ impl Attention {
     fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &Rotary,
-        bias: &Tensor<4>,
+        rotation: &Rotation,
+        mask: &Mask,
         past: Option<&(Tensor<4>, Tensor<4>)>,
     ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
         let [batch, length, _] = x.dims();
         let (heads, width) = (self.heads, self.head_width);
-        let split =
-            |linear: &Linear, heads| linear.forward(x.clone()).reshape([batch, length, heads, width]).swap_dims(1, 2);
-        let query = rotary.apply(split(&self.q_proj, heads));
-        let key = rotary.apply(split(&self.k_proj, self.key_heads));
-        let value = split(&self.v_proj, self.key_heads);
+        let split = |linear: &Linear, heads| project(linear, x.clone()).reshape([batch, length, heads, width]);
+        let query = rotation.apply(split(&self.q_proj, heads)).swap_dims(1, 2);
+        let key = rotation.apply(split(&self.k_proj, self.key_heads)).swap_dims(1, 2);
+        let value = split(&self.v_proj, self.key_heads).swap_dims(1, 2);
         let (key, value) = match past {
             Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
             None => (key, value),
         };
         let seen = (key.clone(), value.clone());
         let (key, value) = (self.shared(key), self.shared(value));
-        let dtype = value.dtype();
-        let scale = (width as f64).powf(-0.5);
-        let scores = query.cast(DType::F32).matmul(key.cast(DType::F32).swap_dims(2, 3)) * scale + bias.clone();
-        let mixed = softmax(scores, 3).cast(dtype).matmul(value);
-        (self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, length, heads * width])), seen)
+        let mixed = mask.attend(query, key, value);
+        (project(&self.o_proj, mixed.swap_dims(1, 2).reshape([batch, length, heads * width])), seen)
     }
 
     /// Each head of keys or values for every head of queries that it serves.
@@ -160,14 +156,14 @@ impl Attention {
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+        project(&self.down_proj, silu_gate(project(&self.gate_proj, x.clone()), project(&self.up_proj, x)))
     }
 }
 
 /// `norm` on `x`, computed in f32.
 fn normed(norm: &RmsNorm, x: Tensor<3>) -> Tensor<3> {
     let dtype = x.dtype();
-    norm.forward(x.cast(DType::F32)).cast(dtype)
+    rms_norm(norm, x.cast(DType::F32)).cast(dtype)
 }
 
 fn linear(from: usize, to: usize, device: &Device) -> Linear {

@@ -1,16 +1,27 @@
 //! Janus under training.
 
+use std::cell::OnceCell;
+use std::path::Path;
+
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Result, SegmentKind,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, SegmentKind,
+    Stream, gradients,
 };
+use counterpoint_policy_common::lora::{LoraConfig, dropped_out};
+use counterpoint_policy_common::replay::constant;
+use counterpoint_policy_common::{peft, training};
+use counterpoint_weights::Precision;
 
+use crate::memory::chunk_bytes;
 use crate::replay::Scorer;
 use crate::shown::Shown;
+use crate::trainable::{TARGETS, Trainable};
 use crate::{Janus, JanusConfig, SpecialIds, TextTokenizer, VqTokenizer};
 
-/// A [`Policy`] over a [`Janus`], all of whose parameters are trained; the image tokenizer is frozen.
+/// A [`Policy`] over a [`Janus`]; its image tokenizer is frozen.
 ///
 /// A segment of understanding is an answer to a question: its context is the number of the image that the question is about
 /// ([`show`](Self::show); 0 for none) and the question's ids. One of generation is an image, written code by code after a prompt
@@ -19,15 +30,24 @@ pub struct JanusPolicy {
     config: JanusConfig,
     pub(crate) ids: SpecialIds,
     text: Option<TextTokenizer>,
+    trainable: Trainable,
+    precision: Precision,
     learner: ModuleLearner<Janus>,
     reference: Janus,
+    /// Whether the model is still the reference: nobody had the chance to change either.
+    fresh: bool,
+    /// The model without gradients, until the parameters change.
+    scored: OnceCell<Janus>,
     tokenizer: VqTokenizer,
     pub(crate) shown: Shown,
     device: Device,
+    /// The same with autodiff.
+    training_device: Device,
 }
 
 impl JanusPolicy {
-    /// Puts a policy together. `model` lives on `device`, without autodiff; it becomes the frozen reference too.
+    /// Puts a policy together. `model` lives on `device`, without autodiff; it becomes the frozen reference too. Everything is
+    /// trained, in f32, until [`with_trainable`](Self::with_trainable) and [`with_precision`](Self::with_precision) say otherwise.
     ///
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) when the numbers of `config` do not agree with each other.
@@ -38,20 +58,43 @@ impl JanusPolicy {
         tokenizer: VqTokenizer,
         device: &Device,
     ) -> Result<Self> {
+        Self::assemble(config, ids, model, tokenizer, device, Precision::F32, &Trainable::All)
+    }
+
+    pub(crate) fn assemble(
+        config: JanusConfig,
+        ids: SpecialIds,
+        model: Janus,
+        tokenizer: VqTokenizer,
+        device: &Device,
+        precision: Precision,
+        trainable: &Trainable,
+    ) -> Result<Self> {
         config.validate()?;
-        let reference = model.clone().no_grad();
-        let trained = model.set_require_grad(true).to_device(&device.clone().autodiff()).train();
-        let learner = ModuleLearner::new(trained);
-        Ok(Self {
+        let training_device = device.clone().autodiff();
+        let reference = model.clone().no_grad().stored_in(precision);
+        let base = match trainable.keeps_base() {
+            true => reference.clone(),
+            // Parameters that are trained keep all their bits.
+            false => model.stored_in(Precision::F32).computing_in(precision),
+        };
+        let trained = trainable.attach(&base, &training_device)?;
+        let policy = Self {
             config,
             ids,
             text: None,
-            learner,
+            trainable: Trainable::All,
+            precision,
+            learner: ModuleLearner::new(trained.clone()),
             reference,
+            fresh: true,
+            scored: OnceCell::new(),
             tokenizer,
             shown: Shown::default(),
             device: device.clone(),
-        })
+            training_device,
+        };
+        Ok(policy.training(trained, trainable.clone()))
     }
 
     /// The same policy, which draws from tasks: without a text tokenizer it can be trained and scored on token ids alone.
@@ -59,6 +102,81 @@ impl JanusPolicy {
         self.ids = text.ids();
         self.text = Some(text);
         self
+    }
+
+    /// Computes in `precision`. What is trained stays f32, and so do gradients and optimizer state. The reference is stored in
+    /// `precision`, and so is what LoRA leaves frozen.
+    ///
+    /// # Errors
+    /// As [`with_trainable`](Self::with_trainable), which starts anew.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
+        self.precision = precision;
+        self.reference = self.reference.stored_in(precision);
+        let trainable = self.trainable.clone();
+        self.with_trainable(&trainable)
+    }
+
+    /// The same policy with just this part of its model under training, beginning from the model as it is now. The reference stays
+    /// what it is; with LoRA it is the base itself, without a second copy. A new optimizer starts:
+    /// [`configure`](Learner::configure) it again.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config), naming the key, when a number is out of range or a target is unknown.
+    pub fn with_trainable(self, trainable: &Trainable) -> Result<Self> {
+        trainable.validate()?;
+        let model = trainable.attach(&self.base(trainable), &self.training_device)?;
+        Ok(self.training(model, trainable.clone()))
+    }
+
+    /// What is trained.
+    pub fn trainable(&self) -> &Trainable {
+        &self.trainable
+    }
+
+    /// The model as it is now, as `trainable` builds on it.
+    fn base(&self, trainable: &Trainable) -> Janus {
+        match (trainable.keeps_base(), self.fresh) {
+            (false, _) => self.merged().stored_in(Precision::F32).computing_in(self.precision),
+            (true, true) => self.reference.clone(),
+            (true, false) => self.merged().stored_in(self.precision),
+        }
+    }
+
+    fn training(mut self, model: Janus, trainable: Trainable) -> Self {
+        self.learner = match trainable {
+            Trainable::All => ModuleLearner::new(model),
+            _ => ModuleLearner::on_frozen_base(model, trainable.describe()),
+        };
+        self.trainable = trainable;
+        self.scored.take();
+        self
+    }
+
+    /// Writes the adapters alone into the folder `dir`, as `peft` reads them.
+    ///
+    /// # Errors
+    /// [`Contract`](counterpoint::ErrorKind::Contract) when no adapters are trained, [`Io`](counterpoint::ErrorKind::Io) when a file
+    /// cannot be written.
+    pub fn save_adapter(&self, dir: &Path) -> Result<()> {
+        let Trainable::Lora(lora) = &self.trainable else {
+            return Err(Error::contract(
+                "expected a policy that trains LoRA adapters, got one without; save its weights",
+            ));
+        };
+        peft::save(&self.learner.module().valid(), lora, &TARGETS, dir)
+    }
+
+    /// The same policy with the adapters in `dir`, which `peft` or [`save_adapter`](Self::save_adapter) wrote, beside its model and
+    /// under training.
+    ///
+    /// # Errors
+    /// As [`LoraConfig::load_peft`]; [`Weights`](counterpoint::ErrorKind::Weights), naming the tensor, when one is missing,
+    /// unexpected or of another shape or type.
+    pub fn with_adapter(self, dir: &Path) -> Result<Self> {
+        let lora = LoraConfig::load_peft(dir, &TARGETS)?;
+        let trainable = Trainable::Lora(lora.clone());
+        let model = peft::load(Trainable::frozen(&self.base(&trainable), &self.training_device), &lora, &TARGETS, dir)?;
+        Ok(Self { fresh: false, ..self.training(model, trainable) })
     }
 
     /// The text tokenizer.
@@ -83,13 +201,30 @@ impl JanusPolicy {
         &self.tokenizer
     }
 
-    /// The model as it is now, without gradients.
+    /// The model as it is now, without autodiff, adapters merged into its weights.
+    pub fn merged(&self) -> Janus {
+        self.learner.module().merged()
+    }
+
+    /// The model as it is now, without gradients, as samplers use it.
     pub fn scored(&self) -> Janus {
-        self.learner.module().valid()
+        let model = self.scored.get_or_init(|| {
+            let model = match (&self.trainable, self.precision) {
+                // Adapters cost nothing once they are merged. In half precision they stay beside the weights, whose last bits are
+                // larger than what adapters learn.
+                (Trainable::Lora(_), Precision::F32) => self.merged(),
+                _ => self.learner.module().valid(),
+            };
+            model.stored_in(self.precision)
+        });
+        model.clone()
     }
 
     /// The learner, typed.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Janus> {
+        // Whoever has it may change the parameters.
+        self.scored.take();
+        self.fresh = false;
         &mut self.learner
     }
 
@@ -105,8 +240,15 @@ impl JanusPolicy {
         let model = match parameters {
             Parameters::Current => self.learner.module().clone(),
             Parameters::Detached => self.scored(),
+            // In half precision it goes the way of the parameters under training, operation by operation: what other kernels round
+            // otherwise would be a divergence between equal parameters.
+            Parameters::Reference if self.half_precision() => Trainable::frozen(&self.reference, &self.training_device),
             Parameters::Reference => self.reference.clone(),
         };
+        self.scorer_of(model)
+    }
+
+    fn scorer_of(&self, model: Janus) -> Scorer {
         Scorer { model, ids: self.ids, shown: self.shown.clone() }
     }
 }
@@ -117,27 +259,90 @@ impl Policy for JanusPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        let Some(first) = chunk.first() else {
-            return Err(Error::contract("expected at least one replay in a chunk, got none"));
-        };
-        if chunk.iter().any(|replay| replay.decisions().is_empty()) {
-            return Err(Error::contract("expected replays of one step or more, got one of none"));
-        }
-        let scorer = self.scorer(parameters);
-        match (first.segment().decoding, first.segment().kind) {
-            (Decoding::Autoregressive, SegmentKind::Understanding) => scorer.text(chunk),
-            (Decoding::Autoregressive, SegmentKind::Generation) => scorer.images(chunk),
-            (Decoding::Masked, _) => Err(Error::contract(
-                "expected images that were written code by code, got one that was denoised; this model does not denoise",
-            )),
+        let scores = scored(&self.scorer(parameters), chunk)?;
+        Ok(if parameters == Parameters::Reference { constant(scores) } else { scores })
+    }
+
+    /// The scores under [`Parameters::Current`], with the adapters' dropout.
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        let model = dropped_out(self.learner.module().clone(), self.trainable.dropout(), noise);
+        scored(&self.scorer_of(model), chunk)
+    }
+
+    fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
+        Some(chunk_bytes(&self.config, self.precision, &self.trainable, chunk))
+    }
+
+    fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        match training::threads(&self.device) {
+            // It would be the policy itself.
+            1 => Vec::new(),
+            count => (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect(),
         }
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
-        &mut self.learner
+        self.module_learner()
     }
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn half_precision(&self) -> bool {
+        self.precision != Precision::F32
+    }
+}
+
+impl JanusPolicy {
+    fn replica(&self) -> JanusReplica {
+        // Shares the values of the parameters and has a graph of its own.
+        let current = self.learner.module().clone().fork(&self.training_device);
+        JanusReplica {
+            current: self.scorer_of(current),
+            reference: self.scorer(Parameters::Reference),
+            dropout: self.trainable.dropout(),
+        }
+    }
+}
+
+/// A [`JanusPolicy`] for one thread.
+struct JanusReplica {
+    current: Scorer,
+    reference: Scorer,
+    dropout: f64,
+}
+
+impl Replica for JanusReplica {
+    fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
+        match parameters {
+            Parameters::Current => scored(&self.current, chunk),
+            Parameters::Reference => scored(&self.reference, chunk).map(constant),
+            Parameters::Detached => scored(&self.current.with(self.current.model.valid()), chunk),
+        }
+    }
+
+    fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
+        scored(&self.current.with(dropped_out(self.current.model.clone(), self.dropout, noise)), chunk)
+    }
+
+    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
+        gradients(loss, &self.current.model)
+    }
+}
+
+fn scored(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<LogProbs> {
+    let Some(first) = chunk.first() else {
+        return Err(Error::contract("expected at least one replay in a chunk, got none"));
+    };
+    if chunk.iter().any(|replay| replay.decisions().is_empty()) {
+        return Err(Error::contract("expected replays of one step or more, got one of none"));
+    }
+    match (first.segment().decoding, first.segment().kind) {
+        (Decoding::Autoregressive, SegmentKind::Understanding) => scorer.text(chunk),
+        (Decoding::Autoregressive, SegmentKind::Generation) => scorer.images(chunk),
+        (Decoding::Masked, _) => Err(Error::contract(
+            "expected images that were written code by code, got one that was denoised; this model does not denoise",
+        )),
     }
 }

@@ -10,7 +10,7 @@ use counterpoint_weights::hub::{Files, Locate as _, Need};
 use serde::Deserialize;
 
 use crate::text::{Chat, TextTokenizer};
-use crate::{JanusConfig, JanusPolicy};
+use crate::{JanusConfig, JanusPolicy, Trainable};
 
 /// What is needed of a model's folder or repository.
 pub const FILES: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS, Need::file(&[&["tokenizer.json"]])]);
@@ -25,6 +25,12 @@ struct Settings {
     /// How questions and prompts are put.
     #[serde(default)]
     chat: Chat,
+    /// What is trained.
+    #[serde(default)]
+    trainable: Trainable,
+    /// What it computes in: `f32`, `bf16` or `f16`.
+    #[serde(default)]
+    dtype: Precision,
 }
 
 impl JanusPolicy {
@@ -34,13 +40,16 @@ impl JanusPolicy {
     /// [`Config`](counterpoint::ErrorKind::Config) naming the key, [`Weights`](counterpoint::ErrorKind::Weights) when a file is
     /// missing or does not fit.
     pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
-        let Settings { weights, chat } = settings("policy", table)?;
+        let Settings { weights, chat, trainable, dtype } = settings("policy", table)?;
+        trainable.validate().map_err(|e| e.at("policy.trainable"))?;
         let folder = context.locate(&weights, &FILES)?;
         let config = JanusConfig::read(&folder.join("config.json"))?;
         let text = TextTokenizer::load(&folder, &config, chat)?;
-        // What is trained keeps all its bits.
-        let (model, tokenizer) = config.load(&folder, Precision::F32, &context.device)?;
-        Ok(Self::new(config, text.ids(), model, tokenizer, &context.device)?.with_text(text))
+        // What is trained keeps all its bits; beside adapters nothing is.
+        let stored = if trainable.keeps_base() { dtype } else { Precision::F32 };
+        let (model, tokenizer) = config.load(&folder, stored, &context.device)?;
+        let policy = Self::assemble(config, text.ids(), model, tokenizer, &context.device, dtype, &trainable)?;
+        Ok(policy.with_text(text))
     }
 }
 

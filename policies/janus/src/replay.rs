@@ -18,6 +18,11 @@ pub(crate) struct Scorer {
 }
 
 impl Scorer {
+    /// The same with another model.
+    pub(crate) fn with(&self, model: Janus) -> Self {
+        Self { model, ..self.clone() }
+    }
+
     /// Answers. The first id of a context is the number of the image that it is about, 0 for none.
     pub(crate) fn text(&self, chunk: &[Replay<'_>]) -> Result<LogProbs> {
         let temperature = common(chunk, "temperature", |s| s.temperature)?;

@@ -4,8 +4,10 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{Error, Result};
+use counterpoint_policy_common::lora::project;
+use counterpoint_weights::Precision;
 
 use crate::VisionConfig;
 
@@ -77,7 +79,7 @@ impl VisionModel {
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when images are of another size than the config's.
-    pub(crate) fn forward(&self, pixels: Tensor<4>) -> Result<Tensor<3>> {
+    pub(crate) fn forward(&self, pixels: Tensor<4>, precision: Precision) -> Result<Tensor<3>> {
         let [_, channels, height, width] = pixels.dims();
         let side = self.image_size;
         if (channels, height, width) != (3, side, side) {
@@ -86,9 +88,11 @@ impl VisionModel {
                  resize the image first"
             )));
         }
-        let patches = self.embeddings.patch_embedding.forward(pixels).flatten::<3>(2, 3).swap_dims(1, 2);
-        let x = patches + self.embeddings.position_embedding.val().unsqueeze::<3>();
-        Ok(self.post_layernorm.forward(self.encoder.layers.iter().fold(x, |x, layer| layer.forward(x))))
+        let Embeddings { patch_embedding, position_embedding } = &self.embeddings;
+        let dtype = precision.dtype();
+        let patches = patch_embedding.forward(pixels.cast(patch_embedding.weight.val().dtype())).flatten::<3>(2, 3);
+        let x = patches.swap_dims(1, 2).cast(dtype) + position_embedding.val().unsqueeze::<3>().cast(dtype);
+        Ok(normed(&self.post_layernorm, self.encoder.layers.iter().fold(x, |x, layer| layer.forward(x))))
     }
 }
 
@@ -115,8 +119,8 @@ impl Layer {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+        let x = x.clone() + self.self_attn.forward(normed(&self.layer_norm1, x));
+        x.clone() + self.mlp.forward(normed(&self.layer_norm2, x))
     }
 }
 
@@ -125,18 +129,24 @@ impl Attention {
         let [batch, length, width] = x.dims();
         let head = width / self.heads;
         let split =
-            |linear: &Linear| linear.forward(x.clone()).reshape([batch, length, self.heads, head]).swap_dims(1, 2);
+            |linear: &Linear| project(linear, x.clone()).reshape([batch, length, self.heads, head]).swap_dims(1, 2);
         let scale = (head as f64).powf(-0.5);
-        let scores = (split(&self.q_proj) * scale).matmul(split(&self.k_proj).swap_dims(2, 3));
-        let mixed = softmax(scores, 3).matmul(split(&self.v_proj));
-        self.projection_layer.forward(mixed.swap_dims(1, 2).reshape([batch, length, width]))
+        let scores = (split(&self.q_proj) * scale).matmul(split(&self.k_proj).swap_dims(2, 3)).cast(DType::F32);
+        let mixed = softmax(scores, 3).cast(x.dtype()).matmul(split(&self.v_proj));
+        project(&self.projection_layer, mixed.swap_dims(1, 2).reshape([batch, length, width]))
     }
 }
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        project(&self.fc2, gelu(project(&self.fc1, x)))
     }
+}
+
+/// `norm` on `x`, computed in f32.
+fn normed(norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
+    let dtype = x.dtype();
+    norm.forward(x.cast(DType::F32)).cast(dtype)
 }
 
 fn norm(config: &VisionConfig, device: &Device) -> LayerNorm {

@@ -7,23 +7,13 @@ mod common;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
-use common::IDS;
+use common::{config, plain_policy as policy};
 use counterpoint::{ErrorKind, Parameters, Policy, Replay, Segment, SegmentKind, Trajectory};
-use counterpoint_janus::{JanusConfig, JanusPolicy, KvCache};
+use counterpoint_janus::{JanusConfig, KvCache};
 use counterpoint_weights::Precision;
 
 fn folder() -> PathBuf {
     common::fixture()
-}
-
-fn config() -> JanusConfig {
-    JanusConfig::read(&folder().join("config.json")).unwrap()
-}
-
-fn policy() -> JanusPolicy {
-    let device = Device::flex();
-    let (model, tokenizer) = config().load(&folder().join("model.safetensors"), Precision::F32, &device).unwrap();
-    JanusPolicy::new(config(), IDS, model, tokenizer, &device).unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which short cuts a policy takes. Each computes the same numbers as the plain way, with less work.
 
 use burn::tensor::Device;
-use counterpoint::device::is_cpu;
+use counterpoint_policy_common::training;
 use serde::{Deserialize, Serialize};
 
 /// `[policy.fast]`: every short cut is on unless it is switched off, to check it or to see what it saves.
@@ -50,10 +50,9 @@ impl FastPaths {
         }
     }
 
-    /// How many threads share the work on `device`: one for each core on the CPU, where burn uses one core for much of what
-    /// is no matrix product; one elsewhere.
+    /// How many threads share the work on `device`.
     pub(crate) fn threads(&self, device: &Device) -> usize {
-        if self.cores && is_cpu(device) { rayon::current_num_threads() } else { 1 }
+        if self.cores { training::threads(device) } else { 1 }
     }
 
     /// Each short cut's name.

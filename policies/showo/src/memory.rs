@@ -1,27 +1,12 @@
-//! How much memory the graph of a chunk takes, counted from what its operations keep for the way back. The counts of values
-//! were fitted to the peak of an update (`cargo bench -p counterpoint-benches --bench update_memory`).
+//! How much memory the graph of a chunk takes.
 
 use counterpoint::{Decoding, Replay};
+use counterpoint_policy_common::memory::{Decoder, Pass};
 
 use crate::{AnswerIds, FastPaths, Precision, ShowoConfig, Trainable};
 
-/// Values that a layer keeps for each token, of the width of the residual stream, in f32 and in the type of computation:
-/// norms keep their input and what they divide by, products their factors.
-const WIDE_F32: u64 = 9;
-const WIDE: u64 = 8;
-/// Values of the MLP's width for each token.
+/// Values of the MLP's width that a layer keeps for each token.
 const MLP: u64 = 4;
-/// Values for each query and key of each head, f32.
-const SCORES: u64 = 2;
-/// Values for each score over the vocabulary, f32.
-const LOGITS: u64 = 4;
-
-/// One pass over some rows: each of `length` tokens, which see `keys` keys.
-struct Pass {
-    rows: u64,
-    length: u64,
-    keys: u64,
-}
 
 /// About how many bytes the differentiable scores of `chunk`, of one decoding, take, with or without gradient checkpointing.
 pub(crate) fn chunk_bytes(
@@ -74,49 +59,20 @@ pub(crate) fn chunk_bytes(
             (passes, replays * scored * ids as u64)
         }
     };
-    let layers = config.phi.num_hidden_layers as u64;
-    let cast = match precision != Precision::F32 && !trainable.keeps_base() {
-        true => layer_weights(config) * precision.dtype().size() as u64,
-        false => 0,
+    let phi = &config.phi;
+    let (width, mlp) = (phi.hidden_size as u64, phi.intermediate_size as u64);
+    // Every pass casts the weights that are stored in f32.
+    let casts = precision != Precision::F32 && !trainable.keeps_base();
+    let decoder = Decoder {
+        layers: phi.num_hidden_layers as u64,
+        width,
+        keys: width,
+        heads: phi.num_attention_heads as u64,
+        feed_forward: MLP * mlp,
+        cast: if casts { width * (4 * width + 2 * mlp) } else { 0 },
+        precision,
     };
-    // Every pass casts the weights that are stored in f32; layers that are computed again do it one at a time.
-    let (passes, casts) = match checkpointing {
-        true => {
-            let kept: u64 = passes.iter().map(|pass| layers * pass.kept(config, precision)).sum();
-            (kept + passes.iter().map(|pass| pass.layer(config, precision)).max().unwrap_or(0), cast)
-        }
-        false => (
-            passes.iter().map(|pass| layers * pass.layer(config, precision)).sum(),
-            passes.len() as u64 * layers * cast,
-        ),
-    };
-    passes + 4 * LOGITS * logits + casts
-}
-
-/// Numbers in the matrices of a layer.
-fn layer_weights(config: &ShowoConfig) -> u64 {
-    let (width, mlp) = (config.phi.hidden_size as u64, config.phi.intermediate_size as u64);
-    width * (4 * width + 2 * mlp)
-}
-
-impl Pass {
-    /// What a layer needs until it is computed again: its input, and keys and values of the prefix and for what follows.
-    fn kept(&self, config: &ShowoConfig, precision: Precision) -> u64 {
-        let values = (self.length + 2 * self.keys) * config.phi.hidden_size as u64;
-        self.rows * values * precision.dtype().size() as u64
-    }
-
-    /// What a layer keeps for the way back through it.
-    fn layer(&self, config: &ShowoConfig, precision: Precision) -> u64 {
-        let phi = &config.phi;
-        let (width, mlp) = (phi.hidden_size as u64, phi.intermediate_size as u64);
-        let size = precision.dtype().size() as u64;
-        let tokens = self.length * (4 * WIDE_F32 * width + size * (WIDE * width + MLP * mlp));
-        // Keys and values of the prefix are copied to every row.
-        let keys = self.keys * 2 * size * width;
-        let scores = 4 * SCORES * phi.num_attention_heads as u64 * self.length * self.keys;
-        self.rows * (tokens + keys + scores)
-    }
+    decoder.bytes(&passes, logits, checkpointing)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConf
 use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm};
+use counterpoint_policy_common::lora::project;
 
 use crate::config::{Activation, PhiConfig};
-use crate::lora::project;
 
 /// Standard deviation of fresh weights.
 const INIT_STD: f64 = 0.02;

@@ -10,10 +10,12 @@ use counterpoint::{
     Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, Task,
 };
 
+use counterpoint_policy_common::lora::dropped_out;
+use counterpoint_policy_common::replay::constant;
+
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
 use crate::learner::ShowoLearner;
-use crate::lora::dropped_out;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
@@ -430,15 +432,6 @@ impl Replica for ShowoReplica {
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
         self.tape.gradients(loss, &self.current.model)
-    }
-}
-
-/// `scores` on the device without autodiff.
-fn constant(scores: LogProbs) -> LogProbs {
-    let constant = LogProbs::new(scores.log_probs.inner());
-    match scores.entropy {
-        Some(entropy) => constant.with_entropy(entropy.inner()),
-        None => constant,
     }
 }
 

@@ -4,7 +4,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
-use crate::lora::project;
+use counterpoint_policy_common::lora::project;
 
 /// Linear, GELU, Linear, or nothing. The GELU has a place but no parameters, so that the others have the original's
 /// names, `0` and `2`.

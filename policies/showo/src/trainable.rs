@@ -1,12 +1,17 @@
 //! What of a policy is trained: `[policy] trainable = ...`.
 
-use burn::module::{Module, ModuleMapper, Param, ParamGroup};
-use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
-use counterpoint::{Error, Result, config};
+use burn::module::{Module, ParamGroup};
+use burn::tensor::Device;
+use counterpoint::Result;
+use counterpoint_policy_common::lora::{LoraConfig, Targets};
+use counterpoint_policy_common::training::on_device;
 use serde::{Deserialize, Serialize};
 
-use crate::lora::LoraConfig;
 use crate::{Showo, ShowoConfig};
+
+/// The projections that can have an adapter, by their names in the original.
+pub const TARGETS: Targets =
+    Targets { within: "showo.", peft: "", names: &["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"] };
 
 /// Which parameters of a [`Showo`] are trained. All others are frozen: no gradient, no optimizer state, no weight decay,
 /// not in checkpoints, and shared with the reference.
@@ -35,7 +40,7 @@ impl Trainable {
     /// [`Config`](counterpoint::ErrorKind::Config), naming the first key that is out of range.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Lora(lora) => lora.validate().map_err(|e| e.at("lora")),
+            Self::Lora(lora) => lora.validate(&TARGETS).map_err(|e| e.at("lora")),
             _ => Ok(()),
         }
     }
@@ -59,9 +64,7 @@ impl Trainable {
             Self::All => "all parameters".to_owned(),
             Self::Decoder => "the decoder without embeddings and head".to_owned(),
             Self::ConceptTokens => "concept tokens".to_owned(),
-            Self::Lora(lora) => {
-                format!("LoRA of rank {}, alpha {}, beside {}", lora.rank, lora.alpha, lora.targets.join(", "))
-            }
+            Self::Lora(lora) => lora.describe(&TARGETS),
         }
     }
 
@@ -94,34 +97,9 @@ impl Trainable {
             }
             Self::ConceptTokens => frozen().with_concept_rows(config),
             Self::Lora(lora) => {
-                lora.validate()?;
-                lora.attach(frozen(), |path, shape| Ok(lora.fresh(path, shape)))
+                lora.validate(&TARGETS)?;
+                lora.attach(frozen(), &TARGETS, |path, shape| Ok(lora.fresh(path, shape)))
             }
         }
     }
-}
-
-/// `model` on `device`, which has autodiff, computing gradients in the way that the device says.
-fn on_device(model: Showo, device: &Device) -> Showo {
-    let model = model.to_device(device).train();
-    match device.gradient_checkpointing_strategy() {
-        Some(strategy) => model.map(&mut Checkpointing(strategy)),
-        None => model,
-    }
-}
-
-/// Burn gives a parameter that moves to a device with autodiff the default strategy, whatever the device's.
-struct Checkpointing(GradientCheckpointingStrategy);
-
-impl ModuleMapper for Checkpointing {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.with_gradient_checkpointing_strategy(self.0))
-    }
-}
-
-/// That `name` is none of `known`, with the nearest of them.
-pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
-    let hint =
-        config::nearest(name, known.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::config(format!("unknown {what} `{name}`{hint} (known: {})", known.join(", ")))
 }

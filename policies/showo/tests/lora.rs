@@ -10,7 +10,7 @@ use common::{
     tensors, torch, weights,
 };
 use counterpoint::ErrorKind;
-use counterpoint_showo::{LoraConfig, Showo, ShowoPolicy, Trainable};
+use counterpoint_showo::{LoraConfig, Showo, ShowoPolicy, TARGETS, Trainable};
 
 fn adapted() -> ShowoPolicy {
     policy_of(decoder()).with_adapter(&fixture("lora_tiny")).unwrap()
@@ -68,9 +68,9 @@ fn adapters_survive_in_the_layout_of_peft() {
     adapted().save_adapter(folder.path()).unwrap();
     let file = "adapter_model.safetensors";
     assert!(tensors(&folder.path().join(file)) == tensors(&fixture("lora_tiny").join(file)), "bit for bit");
-    let again = LoraConfig::load_peft(folder.path()).unwrap();
-    assert_eq!(again, LoraConfig::load_peft(&fixture("lora_tiny")).unwrap());
-    assert_eq!((again.rank, again.alpha, again.targets.len()), (4, 12.0, 6));
+    let again = LoraConfig::load_peft(folder.path(), &TARGETS).unwrap();
+    assert_eq!(again, LoraConfig::load_peft(&fixture("lora_tiny"), &TARGETS).unwrap());
+    assert_eq!((again.rank, again.alpha, again.chosen(&TARGETS).len()), (4, 12.0, 6));
     let error = policy(&Trainable::All).save_adapter(folder.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
 }

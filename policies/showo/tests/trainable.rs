@@ -13,7 +13,7 @@ use common::{
 use counterpoint::burn::module::{Module, ModuleMapper, Param};
 use counterpoint::burn::tensor::Tensor;
 use counterpoint::{Error, ErrorKind, Key, Parameters, Policy, Replay, Stream, Streams};
-use counterpoint_showo::{LoraConfig, ShowoPolicy, Trainable};
+use counterpoint_showo::{LoraConfig, ShowoPolicy, TARGETS, Trainable};
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
@@ -41,7 +41,8 @@ fn just_what_is_trained_has_gradients_and_changes_also_with_weight_decay() {
             Trainable::Decoder => before.keys().filter(|name| !outside(name)).cloned().collect(),
             Trainable::ConceptTokens => before.keys().filter(|name| outside(name)).cloned().collect(),
             Trainable::Lora(lora) => {
-                let target = |name: &&String| lora.targets.iter().any(|t| name.ends_with(&format!("{t}.weight")));
+                let target =
+                    |name: &&String| lora.chosen(&TARGETS).iter().any(|t| name.ends_with(&format!("{t}.weight")));
                 before.keys().filter(target).cloned().collect()
             }
             other => panic!("{other:?}"),
@@ -214,7 +215,7 @@ fn dropout_is_drawn_once_per_update_and_is_in_the_scores_of_updates_alone() {
 #[test]
 fn dropout_keeps_the_mean_of_what_an_adapter_adds() {
     // One update in many: to first order the mean score under dropout is the score without.
-    let lora = LoraConfig { rank: 4, dropout: 0.3, targets: vec!["fc2".to_owned()], ..LoraConfig::default() };
+    let lora = LoraConfig { rank: 4, dropout: 0.3, targets: Some(vec!["fc2".to_owned()]), ..LoraConfig::default() };
     let mut policy = policy(&Trainable::Lora(lora));
     accumulate(&mut policy);
     policy.learner_of().apply(1e-3, 1.0).unwrap();
@@ -244,7 +245,7 @@ fn settings_are_read_and_wrong_ones_are_refused_by_key() {
     assert_eq!(read("{ lora = {} }").unwrap(), Trainable::Lora(LoraConfig::default()));
     let full = "{ lora = { rank = 3, alpha = 6.0, dropout = 0.1, targets = [\"fc1\"] } }";
     let Trainable::Lora(lora) = read(full).unwrap() else { panic!() };
-    assert_eq!((lora.rank, lora.alpha, lora.dropout, &lora.targets[..]), (3, 6.0, 0.1, &["fc1".to_owned()][..]));
+    assert_eq!((lora.rank, lora.alpha, lora.dropout, lora.chosen(&TARGETS)), (3, 6.0, 0.1, vec!["fc1"]));
     assert!(read("\"decodr\"").unwrap_err().to_string().contains("concept_tokens"));
     assert!(read("{ lora = { ranks = 3 } }").unwrap_err().to_string().contains("ranks"));
 

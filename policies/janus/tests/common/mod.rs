@@ -5,13 +5,25 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use counterpoint::registry::BuildContext;
-use counterpoint_janus::{JanusPolicy, SpecialIds};
+use counterpoint_janus::{JanusConfig, JanusPolicy, SpecialIds};
+use counterpoint_weights::Precision;
 use serde_json::json;
 
 pub const IDS: SpecialIds = SpecialIds { bos: 1, eos: 2, pad: 0, boi: 6, eoi: 7 };
 
 pub fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/janus_tiny")
+}
+
+pub fn config() -> JanusConfig {
+    JanusConfig::read(&fixture().join("config.json")).unwrap()
+}
+
+/// Without a text tokenizer; all of it trained, in f32.
+pub fn plain_policy() -> JanusPolicy {
+    let device = Device::flex();
+    let (model, tokenizer) = config().load(&fixture().join("model.safetensors"), Precision::F32, &device).unwrap();
+    JanusPolicy::new(config(), IDS, model, tokenizer, &device).unwrap()
 }
 
 /// `config.json`, the weights and a `tokenizer.json` of words.

@@ -9,13 +9,21 @@ use burn::nn::Linear;
 use burn::tensor::module::linear;
 use burn::tensor::{DType, Tensor, TensorData};
 use counterpoint::{Error, Key, Result, Stream, Streams};
+use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::Showo;
-use crate::trainable::unknown;
+use crate::training::unknown;
 
-/// The projections that can have an adapter, by their names in the original.
-pub const TARGETS: [&str; 6] = ["q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"];
+/// The projections of a model that can have an adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets {
+    /// How their paths in our module begin: the part of it that is the language model, such as `showo.`.
+    pub within: &'static str,
+    /// What `peft` has in place of that, between what it puts before every name and the rest, such as `model.language_model.`.
+    pub peft: &'static str,
+    /// Their names in the original.
+    pub names: &'static [&'static str],
+}
 
 /// Low-rank adapters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,23 +38,27 @@ pub struct LoraConfig {
     /// adapter has its own. Nothing is left out when sampling, in the gate and in scores that are only read; so the
     /// ratios of an update begin near 1 and not at 1.
     pub dropout: f64,
-    /// Which of [`TARGETS`] get an adapter in every layer.
-    pub targets: Vec<String>,
+    /// Which projections get an adapter in every layer, such as `q_proj`; all that the model has by default.
+    pub targets: Option<Vec<String>>,
     /// Seed of the first factor's fresh values; the second one begins at 0.
     pub seed: u64,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, dropout: 0.0, targets: TARGETS.map(str::to_owned).to_vec(), seed: 0 }
+        Self { rank: 16, alpha: 32.0, dropout: 0.0, targets: None, seed: 0 }
     }
 }
 
 /// Values of one adapter, row-major: `[in, rank]` and `[rank, out]`.
-pub(crate) type Factors = (Vec<f32>, Vec<f32>);
+pub type Factors = (Vec<f32>, Vec<f32>);
 
 impl LoraConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
+    /// Checks the numbers, and the names against what a model has.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config), naming the first key that is out of range.
+    pub fn validate(&self, targets: &Targets) -> Result<()> {
         if self.rank == 0 {
             return Err(Error::config("rank: expected at least 1, got 0"));
         }
@@ -56,30 +68,45 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::config(format!("dropout: expected a number in [0, 1), got {}", self.dropout)));
         }
-        if self.targets.is_empty() {
-            return Err(Error::config(format!("targets: expected at least one of {}, got none", TARGETS.join(", "))));
+        let named = self.targets.as_deref().unwrap_or_default();
+        if self.targets.is_some() && named.is_empty() {
+            let known = targets.names.join(", ");
+            return Err(Error::config(format!("targets: expected at least one of {known}, got none")));
         }
-        for (i, target) in self.targets.iter().enumerate() {
-            if !TARGETS.contains(&target.as_str()) {
-                return Err(unknown("target", target, &TARGETS).at("targets"));
+        for (i, target) in named.iter().enumerate() {
+            if !targets.names.contains(&target.as_str()) {
+                return Err(unknown("target", target, targets.names).at("targets"));
             }
-            if self.targets[..i].contains(target) {
+            if named[..i].contains(target) {
                 return Err(Error::config(format!("targets: `{target}` is there twice")));
             }
         }
         Ok(())
     }
 
+    /// The names of what gets an adapter.
+    pub fn chosen<'a>(&'a self, targets: &'a Targets) -> Vec<&'a str> {
+        match &self.targets {
+            None => targets.names.to_vec(),
+            Some(named) => named.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// What is trained, for people.
+    pub fn describe(&self, targets: &Targets) -> String {
+        format!("LoRA of rank {}, alpha {}, beside {}", self.rank, self.alpha, self.chosen(targets).join(", "))
+    }
+
     /// The weight's path without its last part, if this weight gets an adapter.
-    fn target<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let projection = path.strip_suffix(".weight")?;
+    fn target<'a>(&self, targets: &Targets, path: &'a str) -> Option<&'a str> {
+        let projection = path.strip_suffix(".weight").filter(|path| path.starts_with(targets.within))?;
         let name = projection.rsplit('.').next()?;
-        self.targets.iter().any(|target| target == name).then_some(projection)
+        self.chosen(targets).contains(&name).then_some(projection)
     }
 
     /// Fresh factors of an adapter beside a weight `[in, out]`: the first uniform in `+-1 / sqrt(in)`, as in the `peft`
     /// package, the second 0. They depend on the seed and on the adapter's name alone.
-    pub(crate) fn fresh(&self, projection: &str, [from, to]: [usize; 2]) -> Factors {
+    pub fn fresh(&self, projection: &str, [from, to]: [usize; 2]) -> Factors {
         let bound = (from as f32).sqrt().recip();
         let mut stream = Streams::new(self.seed).stream(Key::task(0, 0), &format!("lora.{projection}"), 0);
         let a = stream.uniforms(from * self.rank).into_iter().map(|u| (2.0 * u - 1.0) * bound).collect();
@@ -88,19 +115,24 @@ impl LoraConfig {
 
     /// Puts an adapter with the values of `factors(projection, [in, out])` beside every target. Everything else of
     /// `model` is left as it is.
-    pub(crate) fn attach(
+    ///
+    /// # Errors
+    /// What `factors` returns.
+    pub fn attach<M: Module>(
         &self,
-        model: Showo,
+        model: M,
+        targets: &Targets,
         factors: impl FnMut(&str, [usize; 2]) -> Result<Factors>,
-    ) -> Result<Showo> {
+    ) -> Result<M> {
         let mut failed = None;
-        let model = model.apply_reparameterization(Attach { config: self, factors, failed: &mut failed });
+        let model = model.apply_reparameterization(Attach { config: self, targets, factors, failed: &mut failed });
         failed.map_or(Ok(model), Err)
     }
 }
 
 struct Attach<'a, F> {
     config: &'a LoraConfig,
+    targets: &'a Targets,
     factors: F,
     failed: &'a mut Option<Error>,
 }
@@ -113,7 +145,8 @@ impl<F: FnMut(&str, [usize; 2]) -> Result<Factors>> Reparameterizer for Attach<'
         path: &str,
         param: Param<Tensor<D>>,
     ) -> (Param<Tensor<D>>, Option<LoraAdapter>) {
-        let (&[from, to], Some(projection)) = (param.lazy_shape().as_slice(), self.config.target(path)) else {
+        let (&[from, to], Some(projection)) = (param.lazy_shape().as_slice(), self.config.target(self.targets, path))
+        else {
             return (param, None);
         };
         let (a, b) = match (self.factors)(projection, [from, to]) {
@@ -140,7 +173,7 @@ impl<F: FnMut(&str, [usize; 2]) -> Result<Factors>> Reparameterizer for Attach<'
 ///
 /// # Shapes
 /// `[.., in]` to `[.., out]`.
-pub(crate) fn project<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+pub fn project<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     let dtype = x.dtype();
     let bias = layer.bias.as_ref().map(|bias| bias.val().cast(dtype));
     let Some(adapter) = layer.weight.adapter() else { return linear(x, layer.weight.val().cast(dtype), bias) };
@@ -150,9 +183,18 @@ pub(crate) fn project<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D>
     linear(x, layer.weight.base().cast(dtype), bias) + adapted
 }
 
+/// Scores of a vocabulary: `layer`, which has no adapter, on `x`, in f32, with the weights that a model in `precision` has.
+///
+/// # Shapes
+/// `[.., in]` to f32 `[.., out]`.
+pub fn scores<const D: usize>(layer: &Linear, x: Tensor<D>, precision: Precision) -> Tensor<D> {
+    let weight = layer.weight.val().cast(precision.dtype()).cast(DType::F32);
+    linear(x.cast(DType::F32), weight, layer.bias.as_ref().map(|bias| bias.val().cast(DType::F32)))
+}
+
 /// `model` with some input channels of every adapter left out: rows of the first factor, which is dropout of the
 /// adapter's input with one mask for all tokens. Gradients still go to the factors of `model`.
-pub(crate) fn dropped_out(model: Showo, dropout: f64, noise: Stream) -> Showo {
+pub fn dropped_out<M: Module>(model: M, dropout: f64, noise: Stream) -> M {
     if dropout == 0.0 {
         return model;
     }
