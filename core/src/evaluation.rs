@@ -159,6 +159,7 @@ pub fn evaluate(
     for (number, task) in (0_u64..).zip(&tasks) {
         let drawn = rollouts.sample(policy, task, number, evaluator.candidates())?;
         let samples: Vec<Sample> = drawn.into_iter().map(|rollout| rollout.sample).collect();
+        let samples = rollouts.with_states(policy, samples, None)?;
         let scored = rollouts.rewards.score(&samples)?;
         let scores = evaluator.judge(task, &samples)?;
         if scores.len() != samples.len() {

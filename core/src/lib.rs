@@ -68,7 +68,7 @@ pub use objective::{
 pub use policy::{LogProbs, Parameters, Policy, Replay, Replica};
 pub use reward::{Judges, Reward, Score};
 pub use rollouts::{Drawn, Rollouts};
-pub use sample::Sample;
+pub use sample::{Sample, TokenStates};
 pub use sampler::{Candidate, Draft, Rollout, Sampler, TypedSampler, one_shot};
 pub use stream::{Key, Stream, Streams};
 pub use task::{Task, TaskSource};

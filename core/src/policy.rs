@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-use crate::{Learner, Result, Segment, Stream, Task, Trajectory};
+use crate::{Error, Learner, Result, Sample, Segment, Stream, Task, TokenStates, Trajectory};
 
 /// A **policy** owns parameters and a frozen reference, and re-scores recorded decisions.
 ///
@@ -192,6 +192,23 @@ pub trait Policy: Any + Send {
     /// are those of the reference, there is no divergence to regularise.
     fn half_precision(&self) -> bool {
         self.wrapped().is_some_and(Policy::half_precision)
+    }
+
+    /// Its hidden states, after the last norm, of each sample's image and of its prompt, read together as a question about an image is;
+    /// for rewards that compare the two ([`Reward::needs_states`](crate::Reward::needs_states)). All samples have an image.
+    ///
+    /// *Contract*: those of a sample do not depend on the others; under the parameters as they are now, without gradients.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) by default: it gives none.
+    fn token_states(&self, samples: &[Sample]) -> Result<Vec<TokenStates>> {
+        match self.wrapped() {
+            Some(policy) => policy.token_states(samples),
+            None => Err(Error::contract(format!(
+                "a reward needs the policy's hidden states of images and prompts, and a policy of kind `{}` gives none; leave the                  reward out, or implement `Policy::token_states`",
+                self.kind()
+            ))),
+        }
     }
 
     /// What kind of policy this is; a checkpoint of another kind is refused. The type's name by default.

@@ -81,6 +81,14 @@ pub trait Reward: Send {
         Judges::Both
     }
 
+    /// Whether it needs what the policy itself makes of image and prompt ([`Sample::states`]): the policy then reads every finished
+    /// image once, on the trainer's thread, before rewards are asked. `false` by default.
+    ///
+    /// *Contract*: always the same.
+    fn needs_states(&self) -> bool {
+        false
+    }
+
     /// Refuses tasks that it could not score as it should, such as a person of whom no reference shows a face. Asked before
     /// the first step about all tasks that stand for the data and in whose class it has a weight
     /// ([`TaskSource::survey`](crate::TaskSource::survey)); accepts everything by default.

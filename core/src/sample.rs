@@ -27,6 +27,20 @@ pub struct Sample {
     pub params: Arc<serde_json::Value>,
     /// Why no reward is to judge it, if none is: all abstain, and it is dropped from its group.
     pub withheld: Option<String>,
+    /// What the policy itself makes of image and prompt, where a reward needs it
+    /// ([`Reward::needs_states`](crate::Reward::needs_states)) and there is an image.
+    pub states: Option<Arc<TokenStates>>,
+}
+
+/// Hidden states of a policy that reads an image and a text, one row for each token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenStates {
+    /// Numbers of a row.
+    pub width: usize,
+    /// Of the image's tokens, row by row.
+    pub image: Vec<f32>,
+    /// Of the text's tokens, row by row, padding left out.
+    pub text: Vec<f32>,
 }
 
 impl Sample {
@@ -41,6 +55,7 @@ impl Sample {
             references: task.references.clone(),
             params: Arc::clone(&task.params),
             withheld: None,
+            states: None,
         }
     }
 

@@ -18,13 +18,15 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) device: Option<String>,
     pub(super) judges: Judges,
+    pub(super) needs_states: bool,
     reward: Mutex<Box<dyn Reward>>,
 }
 
 impl Member {
     pub(super) fn new(reward: Box<dyn Reward>) -> Self {
         let (name, device, judges) = (reward.name().to_owned(), reward.device(), reward.judges());
-        Self { name, device, judges, reward: Mutex::new(reward) }
+        let needs_states = reward.needs_states();
+        Self { name, device, judges, needs_states, reward: Mutex::new(reward) }
     }
 
     /// Calls the reward when it is free, up to `retries` times more if it fails, and checks what comes back. Also says how

@@ -122,6 +122,15 @@ impl RewardEnsemble {
         self.members.iter().map(|member| member.name.as_str())
     }
 
+    /// Whether a reward that has a weight somewhere, or the one called `also`, needs the policy's states.
+    pub(crate) fn needs_states(&self, also: Option<&str>) -> bool {
+        let weighed =
+            |name: &str| self.weights.values().any(|table| table.get(name).is_some_and(|weight| *weight > 0.0));
+        self.members
+            .iter()
+            .any(|m| m.needs_states && (also == Some(m.name.as_str()) || also.is_none() && weighed(&m.name)))
+    }
+
     /// The devices that rewards compute on, as far as they say so.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &String> {
         self.members.iter().filter_map(|member| member.device.as_ref())

@@ -163,6 +163,10 @@ impl Reward for Named {
         self.reward.judges()
     }
 
+    fn needs_states(&self) -> bool {
+        self.reward.needs_states()
+    }
+
     fn check(&mut self, tasks: &[Task]) -> Result<()> {
         self.reward.check(tasks)
     }

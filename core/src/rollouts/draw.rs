@@ -140,6 +140,7 @@ impl Rollouts {
             let previews: Vec<_> = drafts.iter_mut().filter_map(|draft| draft.preview.take()).collect();
             expect_count("sampler", "previews", drafts.len(), previews.len())?;
             // A preview that the surrogate cannot score is never admitted before one that it can.
+            let previews = self.with_states(at.policy, previews, Some(surrogate))?;
             let scores = self.rewards.judge_previews(surrogate, &previews)?;
             scores.iter().map(|score| score.value().unwrap_or(f64::NEG_INFINITY)).collect()
         } else {

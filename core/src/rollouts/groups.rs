@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::draw::{Drawing, Underway};
 use super::reward_thread::RewardThread;
 use super::{Drawn, Rollouts};
-use crate::{Error, Policy, Result, Scored, Watch, device};
+use crate::{Error, Policy, Result, Sample, Scored, Watch, device};
 
 /// The next task's first attempt, rolled out before the rewards of the task before it were known: the group and how its
 /// rollout went, or why there is no task.
@@ -62,6 +63,36 @@ impl Rollouts {
         self.overlap.decide(policy.device().as_ref().map(device::name), self.rewards.devices().cloned())
     }
 
+    /// The same samples, with the policy's states of those that have an image, where a reward needs them: one that has a weight, or else
+    /// the `surrogate`.
+    pub(crate) fn with_states(
+        &self,
+        policy: &dyn Policy,
+        mut samples: Vec<Sample>,
+        surrogate: Option<&str>,
+    ) -> Result<Vec<Sample>> {
+        if !self.rewards.needs_states(surrogate) {
+            return Ok(samples);
+        }
+        let painted: Vec<usize> = (0..samples.len()).filter(|&i| samples[i].image.is_some()).collect();
+        let asked: Vec<Sample> = painted.iter().map(|&i| samples[i].clone()).collect();
+        if asked.is_empty() {
+            return Ok(samples);
+        }
+        let states = policy.token_states(&asked)?;
+        if states.len() != asked.len() {
+            return Err(Error::contract(format!(
+                "expected the policy's states of {} samples, got those of {}",
+                asked.len(),
+                states.len()
+            )));
+        }
+        for (i, states) in painted.into_iter().zip(states) {
+            samples[i].states = Some(Arc::new(states));
+        }
+        Ok(samples)
+    }
+
     /// Rolls out the task at `cursor` for the first time, its events held back if it is `ahead`.
     fn begin(&mut self, at: &mut Drawing<'_>, cursor: u64, ahead: bool) -> Ahead {
         let task = self.tasks.task(at.step, cursor, &self.streams)?;
@@ -80,6 +111,7 @@ impl Rollouts {
     /// one, is rolled out, and is given back unless `group` is to be drawn again.
     fn judge(&mut self, at: &mut Drawing<'_>, group: &mut Underway, next: Option<u64>) -> Result<Option<Ahead>> {
         let samples: Vec<_> = group.rollouts.iter().map(|rollout| rollout.sample.clone()).collect();
+        let samples = self.with_states(at.policy, samples, None)?;
         let Some(next) = next else {
             let started = Instant::now();
             let scores = self.rewards.judge(&samples)?;

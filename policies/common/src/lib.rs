@@ -1,5 +1,5 @@
 //! What the policies share: the convolutional blocks of their image tokenizers, pictures as pixels, token ids as
-//! tensors, recorded decisions scored again, and models as they are trained: in part, in a precision, with adapters.
+//! tensors, recorded decisions scored again, hidden states for rewards, and models as they are trained: in part, in a precision, with adapters.
 
 pub mod blocks;
 pub mod lora;
@@ -7,5 +7,6 @@ pub mod memory;
 pub mod peft;
 pub mod picture;
 pub mod replay;
+pub mod states;
 pub mod tokens;
 pub mod training;

@@ -19,6 +19,7 @@ mod replay;
 mod rollout;
 mod rotary;
 mod shown;
+mod states;
 mod text;
 mod trainable;
 mod vision;

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, SegmentKind,
-    Stream, gradients,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Sample,
+    SegmentKind, Stream, TokenStates, gradients,
 };
 use counterpoint_policy_common::lora::{LoraConfig, dropped_out};
 use counterpoint_policy_common::replay::constant;
@@ -18,6 +18,7 @@ use counterpoint_weights::Precision;
 use crate::memory::chunk_bytes;
 use crate::replay::Scorer;
 use crate::shown::Shown;
+use crate::states::token_states;
 use crate::trainable::{TARGETS, Trainable};
 use crate::{Janus, JanusConfig, SpecialIds, TextTokenizer, VqTokenizer};
 
@@ -287,6 +288,10 @@ impl Policy for JanusPolicy {
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn token_states(&self, samples: &[Sample]) -> Result<Vec<TokenStates>> {
+        token_states(self, samples)
     }
 
     fn half_precision(&self) -> bool {

@@ -191,3 +191,27 @@ fn an_easy_reward_rises() {
     let (first, last) = (mean(&rewards[..3]), mean(&rewards[17..]));
     assert!(last > first + 0.02, "{rewards:?}");
 }
+
+#[test]
+fn states_of_image_and_prompt_depend_on_nothing_else() {
+    let policy = common::policy();
+    let sample = |prompt: &str, shade: u8| {
+        let image = RgbImage::from_pixel(40, 20, image::Rgb([shade, 20, 90]));
+        Sample::new(&task(), 0, prompt.to_owned(), String::new(), Some(Arc::new(image)))
+    };
+    let samples = [sample("a red hat", 10), sample("the sea", 10), sample("a red hat", 200)];
+    let together = policy.token_states(&samples).unwrap();
+    for (sample, states) in samples.iter().zip(&together) {
+        let alone = policy.token_states(std::slice::from_ref(sample)).unwrap().remove(0);
+        assert_eq!(alone.image.len(), policy.config().image_embeddings() * alone.width);
+        let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!((alone.image.len(), alone.text.len()), (states.image.len(), states.text.len()));
+        assert!(apart(&alone.image, &states.image) < 1e-4 && apart(&alone.text, &states.text) < 1e-4);
+    }
+    // The text comes after the image: it does not move the image's states.
+    let width = together[0].width;
+    assert_eq!((together[0].text.len(), together[1].text.len()), (3 * width, 2 * width));
+    assert!((together[0].image[0] - together[1].image[0]).abs() < 1e-4);
+    assert_ne!(together[0].image, together[2].image);
+    assert_ne!(together[0].text, together[2].text);
+}

@@ -32,6 +32,7 @@ mod rollout;
 mod rotary;
 mod scorer;
 mod showo;
+mod states;
 mod tape;
 mod text;
 pub mod tokens;

@@ -7,7 +7,8 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{
-    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Stream, Task,
+    Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Sample, Stream,
+    Task, TokenStates,
 };
 
 use counterpoint_policy_common::lora::dropped_out;
@@ -19,6 +20,7 @@ use crate::learner::ShowoLearner;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
+use crate::states::token_states;
 use crate::tape::Tape;
 use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
@@ -373,6 +375,10 @@ impl Policy for ShowoPolicy {
 
     fn check(&self, tasks: &[Task]) -> Result<()> {
         check(self, tasks)
+    }
+
+    fn token_states(&self, samples: &[Sample]) -> Result<Vec<TokenStates>> {
+        token_states(self, samples)
     }
 
     fn half_precision(&self) -> bool {

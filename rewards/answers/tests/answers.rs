@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{ErrorKind, Judges, Reward, Sample, Score, Task};
 use counterpoint_answers::{
-    Accuracy, AccuracyConfig, Format, FormatConfig, OpenEnded, Tagged, choices, inferred, same_value,
-    soft_jaccard,
+    Accuracy, AccuracyConfig, Format, FormatConfig, OpenEnded, Tagged, choices, inferred, same_value, soft_jaccard,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
