@@ -11,6 +11,8 @@ use toml::Table;
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "core/pictures" | "plugins/abi" => Some(&[]),
+        "benches/corl/parquet" => Some(&[]),
+        "benches/corl" => Some(&["core", "core/pictures", "benches/corl/parquet"]),
         "benches/dataset" => Some(&["core/pictures"]),
         "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),

@@ -36,6 +36,7 @@ pub use weights::{Loaded, loaded, references};
 use counterpoint_answers as _;
 use counterpoint_ber as _;
 use counterpoint_clip as _;
+use counterpoint_corl as _;
 use counterpoint_der as _;
 use counterpoint_fer as _;
 use counterpoint_janus as _;

@@ -7,6 +7,7 @@ use std::path::Path;
 use counterpoint::config::RunConfig;
 use counterpoint::toml::{Table, Value};
 use counterpoint::{Error, Result};
+use counterpoint_janus::JanusPolicy;
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::hub::{Files, Place, Reference};
 use serde::Serialize;
@@ -31,6 +32,7 @@ const REWARDS: [(&str, References); 5] = [
 pub fn references(config: &RunConfig) -> Result<Vec<Reference>> {
     let mut all = match config.policy.kind.as_str() {
         "showo" => ShowoPolicy::references(&config.policy.settings)?,
+        "janus" => JanusPolicy::references(&config.policy.settings)?,
         _ => Vec::new(),
     };
     for (name, table) in &config.rewards {

@@ -1,12 +1,11 @@
 //! Image files of a concept: found by number, decoded when they are needed.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use counterpoint::{Error, Result};
-use counterpoint_pictures::is_cut_off;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
+use counterpoint_pictures::decode;
+use image::RgbImage;
 
 use crate::Exchange;
 
@@ -23,15 +22,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Decodes the file to RGB of 8 bits, at its own size, as PIL's `convert("RGB")` does: PNG and JPEG of any kind, by
-    /// their content, not their ending.
-    ///
-    /// - Alpha is dropped, not composited: where an image is transparent, its hidden colour shows.
-    /// - Of 16 bits the upper 8 are taken. (PIL does the same but for grey without alpha, which it clips at 255 instead, so
-    ///   that nearly all of such an image is white.)
-    /// - CMYK and YCCK are converted without a colour profile; profiles and gamma of other images are not looked at either.
-    /// - The EXIF orientation is applied, as viewers do: a photograph that a camera stored on its side stands upright. (The
-    ///   originals do not look at it.)
+    /// Decodes the file as [`counterpoint_pictures::decode`] does.
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when the file is missing, empty, damaged or cut off, or is not an image
@@ -46,41 +37,7 @@ impl Picture {
             );
             Error::data(message).with_source(why)
         };
-        if bytes.is_empty() {
-            return Err(bad("the file is empty".into()));
-        }
-        let format = image::guess_format(&bytes).map_err(|e| bad(e.into()))?;
-        if format == ImageFormat::Jpeg && is_cut_off(&bytes) {
-            return Err(bad("the file is cut off: its data do not end".into()));
-        }
-        let reader = ImageReader::with_format(Cursor::new(&bytes), format);
-        let mut decoder = reader.into_decoder().map_err(|e| bad(e.into()))?;
-        let orientation = decoder.orientation().map_err(|e| bad(e.into()))?;
-        let mut decoded = DynamicImage::from_decoder(decoder).map_err(|e| bad(e.into()))?;
-        decoded.apply_orientation(orientation);
-        Ok(Arc::new(rgb8(decoded)))
-    }
-}
-
-/// Without alpha, the upper 8 of 16 bits.
-fn rgb8(image: DynamicImage) -> RgbImage {
-    let upper = |v: u16| (v >> 8) as u8;
-    let (width, height) = (image.width(), image.height());
-    match image {
-        DynamicImage::ImageLuma16(image) => {
-            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
-        }
-        DynamicImage::ImageLumaA16(image) => {
-            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
-        }
-        DynamicImage::ImageRgb16(image) => {
-            RgbImage::from_fn(width, height, |x, y| Rgb(image.get_pixel(x, y).0.map(upper)))
-        }
-        DynamicImage::ImageRgba16(image) => RgbImage::from_fn(width, height, |x, y| {
-            let [r, g, b, _] = image.get_pixel(x, y).0;
-            Rgb([r, g, b].map(upper))
-        }),
-        other => other.into_rgb8(),
+        decode(&bytes).map(Arc::new).map_err(bad)
     }
 }
 

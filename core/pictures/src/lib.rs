@@ -1,10 +1,12 @@
 //! Photographs of any size, as models and rewards want them: [`resize`] is Pillow's, bit for bit; [`fit`] makes the square
-//! that a model looks at.
+//! that a model looks at; [`decode`] reads PNG and JPEG as PIL does.
 
+mod decode;
 mod fit;
 mod jpeg;
 mod resample;
 
+pub use decode::decode;
 pub use fit::{cut, fit};
 pub use jpeg::is_cut_off;
 pub use resample::{Filter, Pixels, resize};

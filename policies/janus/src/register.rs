@@ -6,7 +6,7 @@ use counterpoint::registry::{BuildContext, PolicyEntry, SamplerEntry, settings};
 use counterpoint::{Policy, Result, Sampler, TypedSampler, inventory};
 use counterpoint_samplers::{RasterConfig, Unified};
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::{Files, Locate as _, Need};
+use counterpoint_weights::hub::{Files, Locate as _, Need, Reference};
 use serde::Deserialize;
 
 use crate::text::{Chat, TextTokenizer};
@@ -34,6 +34,15 @@ struct Settings {
 }
 
 impl JanusPolicy {
+    /// The settings of the table `[policy]` of a config, without its `kind`, that name files, and which they need.
+    ///
+    /// # Errors
+    /// [`Config`](counterpoint::ErrorKind::Config) naming the key.
+    pub fn references(table: &toml::Table) -> Result<Vec<Reference>> {
+        let Settings { weights, .. } = settings("policy", table)?;
+        Ok(vec![Reference::new("policy.weights", &weights, FILES)?])
+    }
+
     /// The policy that the table `[policy]` of a config describes, without its `kind`.
     ///
     /// # Errors

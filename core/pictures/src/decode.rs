@@ -1,0 +1,56 @@
+//! Image files.
+
+use std::error::Error;
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
+
+use crate::is_cut_off;
+
+/// Decodes a file to RGB of 8 bits, at its own size, as PIL's `convert("RGB")` does: PNG and JPEG of any kind, by their content.
+///
+/// - Alpha is dropped, not composited: where an image is transparent, its hidden colour shows.
+/// - Of 16 bits the upper 8 are taken. (PIL does the same but for grey without alpha, which it clips at 255 instead, so
+///   that nearly all of such an image is white.)
+/// - CMYK and YCCK are converted without a colour profile; profiles and gamma of other images are not looked at either.
+/// - The EXIF orientation is applied, as viewers do: a photograph that a camera stored on its side stands upright. (The
+///   originals do not look at it.)
+///
+/// # Errors
+/// When the file is empty, damaged or cut off, or is not an image that can be decoded.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage, Box<dyn Error + Send + Sync>> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let format = image::guess_format(bytes)?;
+    if format == ImageFormat::Jpeg && is_cut_off(bytes) {
+        return Err("the file is cut off: its data do not end".into());
+    }
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut decoded = DynamicImage::from_decoder(decoder)?;
+    decoded.apply_orientation(orientation);
+    Ok(rgb8(decoded))
+}
+
+/// Without alpha, the upper 8 of 16 bits.
+fn rgb8(image: DynamicImage) -> RgbImage {
+    let upper = |v: u16| (v >> 8) as u8;
+    let (width, height) = (image.width(), image.height());
+    match image {
+        DynamicImage::ImageLuma16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
+        }
+        DynamicImage::ImageLumaA16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb([upper(image.get_pixel(x, y).0[0]); 3]))
+        }
+        DynamicImage::ImageRgb16(image) => {
+            RgbImage::from_fn(width, height, |x, y| Rgb(image.get_pixel(x, y).0.map(upper)))
+        }
+        DynamicImage::ImageRgba16(image) => RgbImage::from_fn(width, height, |x, y| {
+            let [r, g, b, _] = image.get_pixel(x, y).0;
+            Rgb([r, g, b].map(upper))
+        }),
+        other => other.into_rgb8(),
+    }
+}
