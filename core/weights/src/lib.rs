@@ -36,6 +36,7 @@ mod precision;
 mod rename;
 mod safetensors;
 mod save;
+mod split;
 mod torch;
 
 pub mod hub;

@@ -15,6 +15,7 @@ use crate::files::WeightFiles;
 use crate::finite::non_finite;
 use crate::layout::Layout;
 use crate::rename::renamed;
+use crate::split::split;
 
 /// What may differ between a file and the module that it is loaded into.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,9 @@ pub struct LoadOptions<'a> {
     /// Pairs of a regular expression and its replacement (`$1` is the first group), applied to the names in the file one
     /// after the other.
     pub renamed: &'a [(&'a str, &'a str)],
+    /// Tensors that the file has as one and the module as several: where a name, after renaming, has the first of a pair in it, the
+    /// tensor is cut along its first axis into equal parts, in whose names the second's take its place.
+    pub split: &'a [(&'a str, &'a [&'a str])],
     /// Names, or how they begin, that may be in the file without being used; after renaming.
     pub ignored: &'a [&'a str],
     /// The dtype that float parameters get; they are cast one by one as they are read. `None` keeps the file's, so that a
@@ -38,7 +42,15 @@ pub struct LoadOptions<'a> {
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { renamed: &[], ignored: &[], dtype: None, vector_dtype: None, unit_axes: false, reject_non_finite: true }
+        Self {
+            renamed: &[],
+            split: &[],
+            ignored: &[],
+            dtype: None,
+            vector_dtype: None,
+            unit_axes: false,
+            reject_non_finite: true,
+        }
     }
 }
 
@@ -53,7 +65,7 @@ impl Default for LoadOptions<'_> {
 /// read; [`ErrorKind::Config`](counterpoint::ErrorKind::Config) when a pattern of `how` is no regular expression. `module` is
 /// then unchanged.
 pub fn load<M: Module>(module: &mut M, files: &WeightFiles, how: &LoadOptions<'_>) -> Result<()> {
-    let sources = renamed(files, how.renamed)?;
+    let sources = split(renamed(files, how.renamed)?, how.split)?;
     let sources = fitting(module, files, sources, how)?;
 
     let failed = Arc::new(Mutex::new(Vec::new()));

@@ -5,6 +5,8 @@ use std::path::Path;
 use counterpoint::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::original;
+
 /// Architecture of a Janus: transformers' `config.json`, whose other keys are ignored. Defaults: Janus-Pro-1B.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -182,8 +184,12 @@ impl JanusConfig {
     /// config or its numbers do not agree with each other.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-        let config: Self = serde_json::from_str(&text)
-            .map_err(|e| Error::config(format!("{} is no config of a Janus", path.display())).with_source(e))?;
+        let no_config = |e| Error::config(format!("{} is no config of a Janus", path.display())).with_source(e);
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(no_config)?;
+        let config: Self = match original::is_config(&value) {
+            true => original::config(value, path)?,
+            false => serde_json::from_value(value).map_err(no_config)?,
+        };
         config.validate().map_err(|e| e.at(path.display()))?;
         Ok(config)
     }

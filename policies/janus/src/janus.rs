@@ -14,6 +14,7 @@ use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
 use crate::aligner::{Aligner, CodeHead};
 use crate::llama::Llama;
+use crate::original;
 use crate::rotary::rotation;
 use crate::vision::VisionModel;
 use crate::{JanusConfig, KvCache, TextConfig, VqTokenizer};
@@ -58,7 +59,7 @@ impl JanusConfig {
         })
     }
 
-    /// Model and image tokenizer with the weights of a folder or file with transformers' tensor names, of any format that
+    /// Model and image tokenizer with the weights of a folder or file with the tensor names of transformers or of the first release, of any format that
     /// [`WeightFiles`] reads; the model's matrices in `precision`, in which it computes.
     ///
     /// # Errors
@@ -68,9 +69,28 @@ impl JanusConfig {
         let mut model = self.init(device)?;
         let mut tokenizer = VqTokenizer::init(&self.vq_config, device);
         let files = WeightFiles::open(path)?;
-        let renamed = [(r"^model\.", ""), (r"\.position_embedding\.weight$", ".position_embedding")];
         let dtype = Some(precision.dtype().into());
         let vector_dtype = Some(FloatDType::F32);
+        if original::is_original(&files) {
+            let how = LoadOptions { vector_dtype, unit_axes: true, ..LoadOptions::default() };
+            let of_model = LoadOptions {
+                renamed: &original::MODEL,
+                split: &original::FUSED,
+                ignored: &original::NOT_MODEL,
+                dtype,
+                ..how
+            };
+            load(&mut model, &files, &of_model)?;
+            let of_tokenizer = LoadOptions {
+                renamed: &original::TOKENIZER,
+                ignored: &original::NOT_TOKENIZER,
+                dtype: vector_dtype,
+                ..how
+            };
+            load(&mut tokenizer, &files, &of_tokenizer)?;
+            return Ok((model.computing_in(precision), tokenizer));
+        }
+        let renamed = [(r"^model\.", ""), (r"\.position_embedding\.weight$", ".position_embedding")];
         let how = LoadOptions { renamed: &renamed, vector_dtype, ..LoadOptions::default() };
         load(&mut model, &files, &LoadOptions { ignored: &["vqmodel."], dtype, ..how })?;
         // Frozen, and small.

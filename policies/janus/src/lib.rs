@@ -12,6 +12,7 @@ mod ids;
 mod janus;
 mod llama;
 mod memory;
+mod original;
 pub mod picture;
 mod policy;
 mod register;

@@ -19,7 +19,7 @@ pub const FILES: Files = Files::new(&[Need::CONFIG, Need::WEIGHTS, Need::file(&[
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Folder with `config.json`, weights and `tokenizer.json` as transformers has them, or `hf:OWNER/NAME`, such as
+    /// Folder with `config.json`, weights and `tokenizer.json` as transformers or the first release has them, or `hf:OWNER/NAME`, such as
     /// `hf:deepseek-community/Janus-Pro-1B`.
     weights: PathBuf,
     /// How questions and prompts are put.

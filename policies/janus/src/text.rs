@@ -11,7 +11,9 @@ use crate::{JanusConfig, SpecialIds};
 /// The names of the special tokens of Janus-Pro.
 const BOS: &str = "<\u{ff5c}begin\u{2581}of\u{2581}sentence\u{ff5c}>";
 const EOS: &str = "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>";
-const PAD: &str = "<\u{ff5c}\u{2581}pad\u{2581}\u{ff5c}>";
+pub(crate) const PAD: &str = "<\u{ff5c}\u{2581}pad\u{2581}\u{ff5c}>";
+/// What stands for an embedding of an image that is read.
+pub(crate) const IMAGE: &str = "<image_placeholder>";
 const BOI: &str = "<begin_of_image>";
 const EOI: &str = "<end_of_image>";
 
