@@ -1,7 +1,7 @@
 //! Activations of feed-forward blocks.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::activation::{gelu, sigmoid, silu};
 
 use crate::math::{exp, normal_below, sigmoid as logistic};
 use crate::rows::{map_rows, map_rows_with};
@@ -57,7 +57,7 @@ impl Activation {
 }
 
 /// `2 u(x)` of [`gelu_tanh`] is `x (LINEAR + CUBIC x^2)`.
-const LINEAR: f32 = 1.595_769_1; // 2 sqrt(2/pi)
+const LINEAR: f32 = 1.595_769; // 2 sqrt(2/pi)
 const CUBIC: f32 = 0.044_715 * LINEAR;
 
 /// `x/2 (1 + tanh(u))` with `u = sqrt(2/pi) (x + 0.044715 x^3)`: GELU as GPT-2 and Phi have it, on any device, with or without
@@ -118,16 +118,45 @@ fn slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `x sigmoid(x) y`: the gate of SwiGLU and what it lets through, on any device, with or without gradients.
 pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
-    if !(may_work_on(&x) && may_work_on(&y)) {
-        return burn::tensor::activation::silu(x) * y;
+    if may_work_on(&x) && may_work_on(&y) {
+        return map_rows_with(
+            x,
+            y,
+            #[inline(always)]
+            |_, row, other| {
+                for (x, y) in row.iter_mut().zip(other) {
+                    *x *= logistic(*x) * y;
+                }
+            },
+        );
     }
-    map_rows_with(
+    let gate = is_tracked_here(&x)
+        .then(|| tracked(x.clone(), silu_here, |x| (silu_here(x.clone()), silu_slope(x)), |g, s| g * s))
+        .flatten();
+    gate.unwrap_or_else(|| silu(x)) * y
+}
+
+fn silu_here<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map_rows(
         x,
-        y,
         #[inline(always)]
-        |_, row, other| {
-            for (x, y) in row.iter_mut().zip(other) {
-                *x *= logistic(*x) * y;
+        |_, row| {
+            for x in row {
+                *x *= logistic(*x);
+            }
+        },
+    )
+}
+
+/// `s (1 + x (1 - s))` with `s = sigmoid(x)`.
+fn silu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |_, row| {
+            for x in row {
+                let gate = logistic(*x);
+                *x = gate * (1.0 + *x * (1.0 - gate));
             }
         },
     )

@@ -16,11 +16,13 @@ enum Kind {
     Here(Arc<Angles>),
     /// `x cos + turned(x) sin`, written over all channels of a head, with cos 1 and sin 0 where nothing turns, and `turned` as a
     /// product with a signed permutation: fewer passes over memory than slicing.
-    There {
-        cos: Tensor<4>,
-        sin: Tensor<4>,
-        turn: Tensor<2>,
-    },
+    There(Box<Tables>),
+}
+
+struct Tables {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    turn: Tensor<2>,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl Rotation {
                 .repeat_dim(2, heads)
         };
         let turn = Tensor::<2>::from_data(TensorData::new(turn, [width, width]), (device, dtype));
-        Self(Kind::There { cos: table(&cos, 1.0), sin: table(&sin, 0.0), turn })
+        Self(Kind::There(Box::new(Tables { cos: table(&cos, 1.0), sin: table(&sin, 0.0), turn })))
     }
 
     /// # Shapes
@@ -77,7 +79,8 @@ impl Rotation {
                 let back = |gradient, angles: Arc<Angles>| rotate(gradient, &angles, -1.0);
                 tracked(x.clone(), forward, recorded, back).unwrap_or(x)
             }
-            Kind::There { cos, sin, turn } => {
+            Kind::There(tables) => {
+                let Tables { cos, sin, turn } = &**tables;
                 let [batch, length, heads, width] = x.dims();
                 let turned = x.clone().reshape([batch * length * heads, width]).matmul(turn.clone());
                 let of = |table: &Tensor<4>| match table.dims()[2] == heads {
