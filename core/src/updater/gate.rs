@@ -25,21 +25,25 @@ impl Updater {
         let half = self.policy.half_precision();
         let tolerance = self.config.gate_tolerance;
         let batch = Batch::new(self.objective.as_ref(), groups, None, &self.told)?;
-        // A text is short beside its image: each kind is held to the tolerance for itself.
-        let mut kinds: BTreeMap<SegmentKind, Differences> = BTreeMap::new();
+        // A text is short beside its image: each kind is held to the tolerance for itself, and so are the policy's own scores where
+        // replicas compute the update's.
+        let mut kinds: BTreeMap<(SegmentKind, bool), Differences> = BTreeMap::new();
         // What is trained is what is checked: the differentiable scores, not the detached ones.
-        let replayed = batch.current_log_probs(self.policy.as_ref(), self.config.chunk)?;
-        for (item, replayed) in batch.items.iter().zip(replayed) {
-            let replay = &item.replay;
-            let recorded = &replay.segment().log_probs[replay.decisions()];
-            let kind = kinds.entry(replay.segment().kind).or_default();
-            for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
-                let apart = (f64::from(was) - f64::from(is)).abs();
-                if apart.is_nan() || (!half && apart > tolerance) {
-                    let limit = format!("tolerance {tolerance}");
-                    return Err(disagreement(&place(replay, i, was, is), &limit));
+        let trained = batch.current_log_probs(self.policy.as_ref(), self.config.chunk)?;
+        let own = batch.own_log_probs(self.policy.as_ref(), self.config.chunk)?;
+        for (is_own, rows) in [(false, trained), (true, own)] {
+            for (item, replayed) in batch.items.iter().zip(rows) {
+                let replay = &item.replay;
+                let recorded = &replay.segment().log_probs[replay.decisions()];
+                let kind = kinds.entry((replay.segment().kind, is_own)).or_default();
+                for (i, (&was, is)) in recorded.iter().zip(replayed).enumerate() {
+                    let apart = (f64::from(was) - f64::from(is)).abs();
+                    if apart.is_nan() || (!half && apart > tolerance) {
+                        let limit = format!("tolerance {tolerance}");
+                        return Err(disagreement(&place(replay, i, was, is), &limit));
+                    }
+                    kind.add(apart, || place(replay, i, was, is));
                 }
-                kind.add(apart, || place(replay, i, was, is));
             }
         }
         let (mut mean, mut quantile, mut largest) = (0.0_f64, 0.0_f64, 0.0_f64);

@@ -1,6 +1,7 @@
 //! Chunked replay: the memory of an update is that of one chunk, whatever the number of steps T and candidates G.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Once;
 
 use burn::optim::GradientsParams;
@@ -193,6 +194,24 @@ impl<'a> Batch<'a> {
             let scored: Vec<Result<Vec<Vec<f32>>>> = scored.collect();
             for (chunk, scores) in wave.iter().zip(scored) {
                 put(chunk, scores?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The same by the policy itself where replicas gave [`current_log_probs`](Self::current_log_probs): of one chunk of each kind of
+    /// segment, the rows of other items empty. A wrapper may change the policy's scores and not those of the replicas.
+    pub(super) fn own_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<Vec<f32>>> {
+        let mut rows = vec![Vec::new(); self.items.len()];
+        if policy.replicas().is_empty() {
+            return Ok(rows);
+        }
+        let mut seen = BTreeSet::new();
+        for chunk in chunks(&self.items, chunk, policy, self.told)? {
+            if seen.insert(chunk[0].replay.segment().kind) {
+                for (item, row) in chunk.iter().zip(current(&chunk, policy)?) {
+                    rows[item.number] = row;
+                }
             }
         }
         Ok(rows)

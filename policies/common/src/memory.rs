@@ -1,5 +1,6 @@
 //! How much memory the graph of a chunk takes, counted from what its operations keep for the way back. The counts of values
-//! were fitted to the peak of an update of Show-o (`cargo bench -p counterpoint-benches --bench update_memory`).
+//! were fitted to the peak of an update of Show-o (`cargo bench -p counterpoint-benches --bench update_memory`) by burn's operations; the
+//! passes of `counterpoint-kernels` keep less.
 
 use counterpoint_weights::Precision;
 

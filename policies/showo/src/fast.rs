@@ -20,8 +20,8 @@ pub struct FastPaths {
     pub text_cache: bool,
     /// Drafts are finished with the keys and values that they were begun with.
     pub continued_drafts: bool,
-    /// Attention without gradients runs as one operation of the backend: on the CPU, and in half precision elsewhere
-    /// (there the operation rounds to half precision, whatever it is given).
+    /// Attention is fused: on the CPU its softmax is one pass over the scores, with and without gradients; in half precision elsewhere,
+    /// without gradients, it is one operation of the backend (which rounds to half precision, whatever it is given).
     pub fused_attention: bool,
     /// The first denoising step, when nothing is decided yet, is computed once for candidates with equal prompts.
     pub shared_first_step: bool,
