@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use counterpoint::burn::tensor::Int;
+use counterpoint::burn::tensor::{Distribution, Int, Tensor};
 use counterpoint::{
     Error, Group, OptimizerConfig, Parameters, Policy, Replay, Result, Segment, SegmentKind, SyncGrpoConfig,
     Trajectory, device, objective::Kl, updater::accumulate,
@@ -71,15 +71,14 @@ fn write(policy: &JanusPolicy, inputs: &Inputs) -> Result<()> {
     let (prompts, nothing): (Vec<&[u32]>, Vec<&[u32]>) = (vec![&inputs.prompt; group], vec![&[]; group]);
     let (mut writing, mut scores) = policy.begin(&prompts, &nothing, GUIDANCE)?;
     for _ in 1..policy.codes_per_image() {
-        let drawn: counterpoint::burn::tensor::Tensor<2, Int> = gumbel(scores.guided);
-        scores = policy.write(&mut writing, drawn);
+        scores = policy.write(&mut writing, gumbel(scores.guided));
     }
     Ok(())
 }
 
 /// Draws from logits `[n, codes]`.
-fn gumbel(logits: counterpoint::burn::tensor::Tensor<2>) -> counterpoint::burn::tensor::Tensor<2, Int> {
-    let uniform = logits.random_like(counterpoint::burn::tensor::Distribution::Uniform(1e-9, 1.0));
+fn gumbel(logits: Tensor<2>) -> Tensor<2, Int> {
+    let uniform = logits.random_like(Distribution::Uniform(1e-9, 1.0));
     (logits - uniform.log().neg().log()).argmax(1)
 }
 

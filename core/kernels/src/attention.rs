@@ -7,7 +7,7 @@ use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
 use crate::softmax::{softmax, softmax_back};
-use crate::tracked::tracked;
+use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
 
 /// What is added to the score of a key that may not be attended.
@@ -66,7 +66,7 @@ impl Mask {
                 let scores = query.matmul(key.swap_dims(2, 3));
                 let p = match may_work_on(&scores) {
                     true => plain(scores),
-                    false => tracked(scores.clone(), plain, recorded, softmax_back).unwrap_or(scores),
+                    false => tracked(scores, plain, recorded, softmax_back).unwrap_or_else(|| elsewhere()),
                 };
                 p.matmul(value)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::rows::map_rows;
-use crate::tracked::tracked;
+use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
 
 /// What turns the queries and keys of one forward pass: channel j of a head with channel `half + j`, for j below `half`, by the angle
@@ -77,7 +77,7 @@ impl Rotation {
                 let forward = |x| rotate(x, angles, 1.0);
                 let recorded = |x| (forward(x), angles.clone());
                 let back = |gradient, angles: Arc<Angles>| rotate(gradient, &angles, -1.0);
-                tracked(x.clone(), forward, recorded, back).unwrap_or(x)
+                tracked(x, forward, recorded, back).unwrap_or_else(|| elsewhere())
             }
             Kind::There(tables) => {
                 let Tables { cos, sin, turn } = &**tables;

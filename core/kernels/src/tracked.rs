@@ -29,6 +29,11 @@ pub(crate) fn tracked<const D: usize, S: Clone + Send + fmt::Debug + 'static>(
     Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
 }
 
+/// For what was made for f32 on the CPU and is given something else: no result would be right.
+pub(crate) fn elsewhere() -> ! {
+    unreachable!("made for f32 on the CPU without recomputation, given a tensor of another kind")
+}
+
 struct WayBack<const D: usize, S> {
     back: fn(Tensor<D>, S) -> Tensor<D>,
 }

@@ -1,5 +1,6 @@
 //! What the model makes of an image and a prompt that it reads together.
 
+use burn::tensor::Tensor;
 use counterpoint::{Error, Parameters, Result, Sample, TokenStates};
 use counterpoint_policy_common::states::states;
 
@@ -24,7 +25,7 @@ pub(crate) fn token_states(policy: &JanusPolicy, samples: &[Sample]) -> Result<V
     let read = |numbers: &[usize]| {
         let sequences: Vec<Vec<u32>> = numbers.iter().map(|&i| rows[i].clone()).collect();
         let images = numbers.iter().map(|&i| pixels[i].clone()).collect();
-        let features = model.read(burn::tensor::Tensor::cat(images, 0))?;
+        let features = model.read(Tensor::cat(images, 0))?;
         let of: Vec<usize> = (0..numbers.len()).collect();
         let embedded = model.embed_text(&sequences, Some((features, &of)))?;
         let attended = vec![vec![true; sequences[0].len()]; sequences.len()];
