@@ -13,6 +13,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "core" | "core/pictures" | "plugins/abi" => Some(&[]),
         "benches/corl/parquet" => Some(&[]),
         "benches/corl" => Some(&["core", "core/pictures", "benches/corl/parquet"]),
+        "benches/shapes" => Some(&["core", "rewards/answers", "benches/corl"]),
         "benches/dataset" => Some(&["core/pictures"]),
         "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
