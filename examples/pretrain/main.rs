@@ -1,10 +1,12 @@
 //! Makes every weight the examples start from: `cargo run --release --example pretrain`.
 //!
 //! A tiny Show-o (image tokenizer, text tokenizer, decoder) and the reward towers are trained from random weights on
-//! UnifyBench's pre-training scenes, which exclude the held-out half. Each run with one seed gives the same files.
+//! UnifyBench's pre-training scenes, which exclude the held-out half; a tiny Janus on the world of coloured shapes. Each run with one
+//! seed gives the same files.
 #![allow(clippy::print_stdout)]
 
 mod batches;
+mod janus;
 mod losses;
 mod questions;
 mod showo;
@@ -28,6 +30,10 @@ enum Part {
     Showo,
     /// The reward towers.
     Towers,
+    /// The tokenizers of the tiny Janus.
+    JanusTokenizers,
+    /// The tiny Janus; needs its tokenizers.
+    Janus,
 }
 
 /// Trains the tiny models the examples start from.
@@ -39,6 +45,9 @@ struct Options {
     /// Where the tiny Show-o goes.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/showo/assets/tiny"))]
     out: PathBuf,
+    /// Where the tiny Janus goes.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/janus/assets/tiny"))]
+    janus_out: PathBuf,
     /// Seed of weights and data.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -48,7 +57,9 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    std::fs::create_dir_all(&options.out).map_err(|e| Error::io("cannot create", &options.out, e))?;
+    for folder in [&options.out, &options.janus_out] {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
+    }
     let wanted = |part| options.only.is_none_or(|only| only == part);
     if wanted(Part::Tokenizer) {
         tokenizer::run(&options.out, options.seed)?;
@@ -58,6 +69,12 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Towers) {
         towers::run(&options.towers)?;
+    }
+    if wanted(Part::JanusTokenizers) {
+        janus::tokenizers(&options.janus_out, options.seed)?;
+    }
+    if wanted(Part::Janus) {
+        janus::model(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Showo) {
         showo::evaluate(&options.out)?;

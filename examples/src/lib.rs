@@ -43,6 +43,7 @@ use counterpoint_janus as _;
 #[cfg(feature = "judge")]
 use counterpoint_judge as _;
 use counterpoint_matching as _;
+use counterpoint_shapes as _;
 use counterpoint_showo as _;
 use counterpoint_tier as _;
 use counterpoint_unictokens as _;

@@ -48,7 +48,7 @@ pub use format::Format;
 pub use index::FILE_NAMES;
 pub use load::{LoadOptions, load, load_safetensors};
 pub use precision::Precision;
-pub use save::{save_safetensors, save_tensors, save_torch, save_torch_tensor};
+pub use save::{save_renamed, save_safetensors, save_tensors, save_torch, save_torch_tensor};
 
 /// The guide's chapter on weights: its listings are compiled and run.
 #[cfg(doctest)]

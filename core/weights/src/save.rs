@@ -23,11 +23,27 @@ pub fn save_safetensors<M: Module>(
     metadata: &HashMap<String, String>,
     dtype: Option<FloatDType>,
 ) -> Result<()> {
+    save_renamed(module, path, metadata, dtype, str::to_owned)
+}
+
+/// As [`save_safetensors`], each tensor under the name that `rename` makes of its parameter's.
+///
+/// # Errors
+/// As [`save_safetensors`]; [`ErrorKind::Weights`](counterpoint::ErrorKind::Weights) when two tensors get one name.
+pub fn save_renamed<M: Module>(
+    module: &M,
+    path: &Path,
+    metadata: &HashMap<String, String>,
+    dtype: Option<FloatDType>,
+    rename: impl Fn(&str) -> String,
+) -> Result<()> {
     let adapter: Box<dyn ModuleAdapter> = match dtype {
         Some(dtype) => Box::new(BurnToPyTorchAdapter.chain(FloatCastAdapter::to(dtype.into()))),
         None => Box::new(BurnToPyTorchAdapter),
     };
-    let entries = module.collect(None, Some(adapter), true).into_iter().map(Entry::there).collect();
+    let mut entries: Vec<Entry<'_>> = module.collect(None, Some(adapter), true).into_iter().map(Entry::there).collect();
+    entries.iter_mut().for_each(|entry| entry.name = rename(&entry.name));
+    all_different(path, entries.iter().map(|entry| entry.name.as_str()))?;
     atomically(path, true, |file| safetensors::write(file, path, entries, metadata))
 }
 
@@ -62,11 +78,16 @@ pub fn save_torch_tensor(path: &Path, tensor: &TensorData) -> Result<()> {
 }
 
 fn distinct<'a>(path: &Path, tensors: &'a [(String, TensorData)]) -> Result<Vec<Entry<'a>>> {
+    all_different(path, tensors.iter().map(|(name, _)| name.as_str()))?;
+    Ok(tensors.iter().map(|(name, data)| Entry::here(name, data)).collect())
+}
+
+fn all_different<'a>(path: &Path, names: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut seen = HashSet::new();
-    for (name, _) in tensors {
+    for name in names {
         if !seen.insert(name) {
             return Err(Error::weights(format!("cannot write {}: {name} is given twice", path.display())));
         }
     }
-    Ok(tensors.iter().map(|(name, data)| Entry::here(name, data)).collect())
+    Ok(())
 }

@@ -22,13 +22,13 @@ use crate::{JanusConfig, KvCache, TextConfig, VqTokenizer};
 /// Janus without its image tokenizer: what is trained.
 #[derive(Module, Debug)]
 pub struct Janus {
-    vision_model: VisionModel,
-    aligner: Aligner,
-    language_model: Llama,
-    lm_head: Linear,
-    generation_embeddings: Embedding,
-    generation_aligner: Aligner,
-    generation_head: CodeHead,
+    pub(crate) vision_model: VisionModel,
+    pub(crate) aligner: Aligner,
+    pub(crate) language_model: Llama,
+    pub(crate) lm_head: Linear,
+    pub(crate) generation_embeddings: Embedding,
+    pub(crate) generation_aligner: Aligner,
+    pub(crate) generation_head: CodeHead,
     #[module(skip)]
     text: TextConfig,
     image_token: usize,

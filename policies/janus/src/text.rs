@@ -93,6 +93,26 @@ impl TextTokenizer {
         Ok(Self { tokenizer, chat, ids, image_token, image_embeddings })
     }
 
+    /// Writes `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.tokenizer
+            .save(path, true)
+            .map_err(|e| Error::io("cannot write", path, std::io::Error::other(e.to_string())))
+    }
+
+    /// Ids of a text that the model is to write, up to the token that ends it.
+    ///
+    /// # Errors
+    /// As [`question`](Self::question).
+    pub fn answer(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        ids.push(self.ids.eos);
+        Ok(ids)
+    }
+
     /// The special tokens.
     pub fn ids(&self) -> SpecialIds {
         self.ids

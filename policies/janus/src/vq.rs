@@ -114,11 +114,7 @@ impl VqTokenizer {
         let latents = self.latents(pixels)?;
         let [batch, width, rows, columns] = latents.dims();
         let vectors: Tensor<2> = latents.permute([0, 2, 3, 1]).reshape([batch * rows * columns, width]);
-        let codebook = self.quantize.embedding.weight.val();
-        // |z - e|^2 without |z|^2, which is the same for every code.
-        let lengths = codebook.clone().square().sum_dim(1).transpose();
-        let distances = lengths - vectors.matmul(codebook.transpose()) * 2.0;
-        Ok(distances.argmin(1).reshape([batch, rows * columns]))
+        Ok(nearest(vectors, self.codebook()).reshape([batch, rows * columns]))
     }
 
     /// Images of codes, nearly in [-1, 1] (not clamped). The codebook's vectors are brought to length 1 first, as in the original.
@@ -134,12 +130,46 @@ impl VqTokenizer {
         if count != side * side {
             return Err(Error::data(format!("expected {} image codes, got {count}", side * side)));
         }
-        let vectors = self.quantize.embedding.forward(codes);
-        let lengths = vectors.clone().square().sum_dim(2).sqrt().clamp_min(1e-12);
+        let vectors = unit(self.quantize.embedding.forward(codes));
         let width = vectors.dims()[2];
-        let latents = (vectors / lengths).reshape([batch, side, side, width]).permute([0, 3, 1, 2]);
-        Ok(self.decoder.forward(self.post_quant_conv.forward(latents)))
+        Ok(self.decode_vectors(vectors.reshape([batch, side, side, width]).permute([0, 3, 1, 2])))
     }
+
+    /// Images of the vectors of codes, as [`decode`](Self::decode) makes them.
+    ///
+    /// # Shapes
+    /// `[B, embed_dim, h, w]` to `[B, 3, d h, d w]`.
+    pub fn decode_vectors(&self, vectors: Tensor<4>) -> Tensor<4> {
+        self.decoder.forward(self.post_quant_conv.forward(vectors))
+    }
+
+    /// The codebook's vectors, `[K, embed_dim]`.
+    pub fn codebook(&self) -> Tensor<2> {
+        self.quantize.embedding.weight.val()
+    }
+
+    /// The same tokenizer with these vectors in its codebook, `[K, embed_dim]`.
+    #[must_use]
+    pub fn with_codebook(mut self, vectors: Tensor<2>) -> Self {
+        self.quantize.embedding.weight = self.quantize.embedding.weight.map(|old| {
+            let vectors = vectors.to_device(&old.device());
+            if old.is_require_grad() { vectors.require_grad() } else { vectors }
+        });
+        self
+    }
+}
+
+/// The nearest of `codebook` `[K, C]` to each of `vectors` `[n, C]`: `[n, 1]`.
+pub(crate) fn nearest(vectors: Tensor<2>, codebook: Tensor<2>) -> Tensor<2, Int> {
+    // |z - e|^2 without |z|^2, which is the same for every code.
+    let lengths = codebook.clone().square().sum_dim(1).transpose();
+    (lengths - vectors.matmul(codebook.transpose()) * 2.0).argmin(1)
+}
+
+/// The same vectors, along the last dimension, of length 1.
+pub(crate) fn unit<const D: usize>(vectors: Tensor<D>) -> Tensor<D> {
+    let lengths = vectors.clone().square().sum_dim(D - 1).sqrt().clamp_min(1e-12);
+    vectors / lengths
 }
 
 impl Encoder {
