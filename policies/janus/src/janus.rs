@@ -24,8 +24,8 @@ use crate::{JanusConfig, KvCache, TextConfig, VqTokenizer};
 pub struct Janus {
     vision_model: VisionModel,
     aligner: Aligner,
-    language_model: Llama,
-    lm_head: Linear,
+    pub(crate) language_model: Llama,
+    pub(crate) lm_head: Linear,
     generation_embeddings: Embedding,
     generation_aligner: Aligner,
     generation_head: CodeHead,
@@ -102,6 +102,11 @@ impl JanusConfig {
 }
 
 impl Janus {
+    /// What it computes in.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The same parameters, with which it computes in `precision`.
     pub(crate) fn computing_in(self, precision: Precision) -> Self {
         Self { precision, ..self }

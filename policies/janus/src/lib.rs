@@ -10,6 +10,7 @@ mod cache;
 mod config;
 mod ids;
 mod janus;
+mod language_model;
 mod llama;
 mod memory;
 mod original;
