@@ -30,4 +30,5 @@ chapters! {
     plugin_abi: "plugin_abi.md",
     runs: "runs.md",
     results: "results.md",
+    systems: "systems.md",
 }

@@ -102,6 +102,11 @@ impl JanusConfig {
 }
 
 impl Janus {
+    /// What it computes in.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The same parameters, with which it computes in `precision`.
     pub(crate) fn computing_in(self, precision: Precision) -> Self {
         Self { precision, ..self }

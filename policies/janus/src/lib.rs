@@ -11,6 +11,7 @@ mod config;
 mod export;
 mod ids;
 mod janus;
+mod language_model;
 mod llama;
 mod memory;
 mod original;
