@@ -6,84 +6,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use counterpoint::config::RunConfig;
-use counterpoint::{Result, StopToken, device};
-use counterpoint_examples::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, start, stop_on_signals,
-};
-use counterpoint_report::Arm;
-use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
+use counterpoint_examples::{RecipeArgs, job, start};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
-const TABLE: &str = "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over \
-                     runs and tasks; p of the paired t-test over runs, Holm's correction over the three main claims";
-const AGREEMENT: &str =
-    "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 fn main() -> ExitCode {
-    start(RecipeArgs::output, run)
-}
-
-fn run(args: &RecipeArgs, progress: &Progress) -> Result<()> {
-    let (config, base) = args.load(Path::new(CONFIG))?;
-    let stop = stop_on_signals(progress)?;
-    match args.seeds {
-        None => once(args, &config, &base, &stop, progress),
-        Some(_) => repeated(args, &config, &base, &stop, progress),
-    }
-}
-
-fn once(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
-    let folder = args.planned_folder(config)?;
-    let recipe = Recipe { config, base, device: &device::named(&args.device)?, stop, before: None };
-    match recipe.run(folder, &Watch::Run(progress.clone()))? {
-        Ended::Stopped(step) => progress.stopped(step, &args.resume_command("sync_r1")),
-        Ended::Completed(run) => {
-            if !run.after.is_empty() {
-                let table = HeldOutTable::of(&run.before, &run.after)?;
-                progress.table(&table, table.unit());
-            }
-            progress.done(run.folder.path());
-        }
-    }
-    Ok(())
-}
-
-/// One run for each seed, in `runs/<name>-seeds/seed-<n>/`.
-fn repeated(args: &RecipeArgs, config: &RunConfig, base: &Path, stop: &StopToken, progress: &Progress) -> Result<()> {
-    let mut all = config.clone();
-    all.run.name = format!("{}-seeds", config.run.name);
-    let folder = args.folder(&all)?;
-    let planned = args.seeds(config, 1).into_iter().map(|seed| {
-        let mut config = config.clone();
-        config.run.seed = seed;
-        config.run.name = format!("seed-{seed}");
-        let folder = RunFolder::at(folder.path().join(&config.run.name))?;
-        Ok(Planned { config, folder, before: None })
-    });
-    let planned = planned.collect::<Result<Vec<_>>>()?;
-    let device = device::named(&args.device)?;
-    let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(), progress };
-    let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
-        progress.stopped_runs(&args.resume_command("sync_r1"));
-        return Ok(());
-    };
-
-    let samples = runs.iter().flat_map(|run| run.before.iter().chain(&run.after));
-    let agreement = AgreementTable::of(samples);
-    let histories = runs.iter().map(Run::history).collect::<Result<Vec<_>>>()?;
-    let mean = Arm::new("mean over seeds", histories.iter().map(Vec::as_slice));
-    let runs: Vec<_> = runs.iter().map(|run| (run.before.as_slice(), run.after.as_slice())).collect();
-    let table = RepeatedTable::of(&runs)?;
-    folder.write_json("repeated.json", &table)?;
-    folder.write_json("agreement.json", &agreement)?;
-    let mut tables = vec![("Held-out half", table.cells(), TABLE)];
-    if !agreement.rows.is_empty() {
-        tables.push(("Rewards against the truth", agreement.cells(), AGREEMENT));
-        progress.table(&agreement, AGREEMENT);
-    }
-    report_runs(&folder, &device, &config.to_toml()?, vec![mean], &tables, Vec::new())?;
-    progress.table(&table, TABLE);
-    progress.done(folder.path());
-    Ok(())
+    start(RecipeArgs::output, |args, progress| job(args, Path::new(CONFIG), "sync_r1", progress))
 }

@@ -9,6 +9,7 @@ mod batches;
 mod janus;
 mod losses;
 mod questions;
+mod shapes;
 mod showo;
 mod sizes;
 mod tokenizer;
@@ -30,10 +31,12 @@ enum Part {
     Showo,
     /// The reward towers.
     Towers,
-    /// The tokenizers of the tiny Janus.
-    JanusTokenizers,
-    /// The tiny Janus; needs its tokenizers.
+    /// The image tokenizer of the tiny Janus.
+    JanusTokenizer,
+    /// The tiny Janus; needs its image tokenizer.
     Janus,
+    /// What captions images of shapes, and what compares captions.
+    Shapes,
 }
 
 /// Trains the tiny models the examples start from.
@@ -48,6 +51,9 @@ struct Options {
     /// Where the tiny Janus goes.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/janus/assets/tiny"))]
     janus_out: PathBuf,
+    /// Where the towers of the world of shapes go.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/shapes/assets"))]
+    shapes_out: PathBuf,
     /// Seed of weights and data.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -57,7 +63,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    for folder in [&options.out, &options.janus_out] {
+    for folder in [&options.out, &options.janus_out, &options.shapes_out] {
         std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create", folder, e))?;
     }
     let wanted = |part| options.only.is_none_or(|only| only == part);
@@ -70,11 +76,14 @@ fn main() -> Result<()> {
     if wanted(Part::Towers) {
         towers::run(&options.towers)?;
     }
-    if wanted(Part::JanusTokenizers) {
-        janus::tokenizers(&options.janus_out, options.seed)?;
+    if wanted(Part::JanusTokenizer) {
+        janus::tokenizer(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Janus) {
         janus::model(&options.janus_out, options.seed)?;
+    }
+    if wanted(Part::Shapes) {
+        shapes::run(&options.shapes_out, options.seed)?;
     }
     if wanted(Part::Showo) {
         showo::evaluate(&options.out)?;

@@ -23,7 +23,7 @@ mod images;
 #[path = "towers/language.rs"]
 mod language;
 #[path = "towers/optimise.rs"]
-mod optimise;
+pub(crate) mod optimise;
 #[path = "towers/scenes.rs"]
 mod scenes;
 #[path = "towers/tier.rs"]

@@ -25,8 +25,7 @@ pub struct Question {
 
 /// Every word that prompts, questions and answers have.
 pub fn vocabulary() -> Vec<&'static str> {
-    let mut words =
-        vec!["a", "and", "left", "right", "of", "above", "below", "<think>", "</think>", "<answer>", "</answer>"];
+    let mut words = vec!["a", "and", "left", "of", "above", "<think>", "</think>", "<answer>", "</answer>"];
     words.extend(["what", "which", "how", "many", "is", "are", "there", "colour", "shape", "shapes", "the", "?", "."]);
     words.extend(["A", "B", "C", "D"]);
     words.extend(&NUMBERS[1..]);
@@ -75,9 +74,7 @@ impl Relation {
     pub fn words(self) -> &'static str {
         match self {
             Self::LeftOf => "left of",
-            Self::RightOf => "right of",
             Self::Above => "above",
-            Self::Below => "below",
         }
     }
 }

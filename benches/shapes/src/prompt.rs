@@ -5,17 +5,13 @@ use counterpoint::Stream;
 use crate::scene::{Cell, Scene, Shape, Thing};
 use crate::truth::Seen;
 
-/// Where one thing is, seen from another.
+/// Where one thing is, seen from another. One way to say it for each: two captions of one image would be two different texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Relation {
     /// In a column further to the left.
     LeftOf,
-    /// In a column further to the right.
-    RightOf,
     /// In a row further up.
     Above,
-    /// In a row further down.
-    Below,
 }
 
 /// What to paint.
@@ -55,22 +51,20 @@ pub struct Verdict {
 
 impl Relation {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 4] = [Self::LeftOf, Self::RightOf, Self::Above, Self::Below];
+    pub const ALL: [Self; 2] = [Self::LeftOf, Self::Above];
 
     fn holds(self, a: Cell, b: Cell) -> bool {
         match self {
             Self::LeftOf => a.column < b.column,
-            Self::RightOf => a.column > b.column,
             Self::Above => a.row < b.row,
-            Self::Below => a.row > b.row,
         }
     }
 
     /// Whether nothing else can be said of the two: they share a row, or a column.
     fn alone(self, a: Cell, b: Cell) -> bool {
         match self {
-            Self::LeftOf | Self::RightOf => a.row == b.row,
-            Self::Above | Self::Below => a.column == b.column,
+            Self::LeftOf => a.row == b.row,
+            Self::Above => a.column == b.column,
         }
     }
 }

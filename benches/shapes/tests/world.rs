@@ -18,7 +18,7 @@ fn stream(index: u64) -> Stream {
 #[test]
 fn every_prompt_is_seen_in_its_image_and_no_other_is() {
     let all = Prompt::all();
-    assert_eq!(all.len(), 16 + 48 + 144 + 576);
+    assert_eq!(all.len(), 16 + 48 + 144 + 288);
     for (i, prompt) in (0..).zip(&all) {
         let mut stream = stream(i);
         let scene = prompt.scene(&mut stream);
@@ -91,7 +91,7 @@ fn prompts_are_words_and_come_back_from_them() {
         "five red circles",
         "one red circles",
         "a red circle and",
-        "a red circle near a blue square",
+        "a red circle right of a blue square",
     ] {
         assert_eq!(Prompt::parse(no_prompt), None, "{no_prompt:?}");
     }
@@ -138,7 +138,7 @@ fn questions_are_answered_right_by_their_solutions_alone() {
         assert_eq!(asked.wrong.len(), 3);
         assert!(asked.wrong.iter().all(|answer| said(answer) == 0.0), "{asked:?}");
     }
-    assert!(kinds["MC"] > 300 && kinds["OE"] > 300, "{kinds:?}");
+    assert!(kinds["MC"] > 200 && kinds["OE"] > 200, "{kinds:?}");
 }
 
 #[test]

@@ -11,12 +11,12 @@ use std::path::Path;
 
 use counterpoint::Result;
 
-/// Trains the tokenizers; writes `config.json`, `tokenizer.json` and `vqmodel.safetensors` into `out`.
-pub fn tokenizers(out: &Path, seed: u64) -> Result<()> {
+/// Trains the image tokenizer; writes `vqmodel.safetensors` into `out`.
+pub fn tokenizer(out: &Path, seed: u64) -> Result<()> {
     tokenizer::run(out, seed)
 }
 
-/// Trains the model; needs the tokenizers. Writes `model.safetensors` into `out`.
+/// Trains the model with the image tokenizer in `out`; writes `config.json`, `tokenizer.json` and `model.safetensors`.
 pub fn model(out: &Path, seed: u64) -> Result<()> {
     model::run(out, seed)
 }

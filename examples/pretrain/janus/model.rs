@@ -8,11 +8,11 @@ use counterpoint::{
     DecayScope, Error, Key, Learner as _, OptimizerConfig, Policy as _, Replay, Replica, Result, Stream, Streams,
     Trajectory,
 };
-use counterpoint_janus::{JanusConfig, JanusPolicy, TextTokenizer, VqTokenizer};
+use counterpoint_janus::{JanusPolicy, TextTokenizer, VqTokenizer};
 use counterpoint_weights::{LoadOptions, WeightFiles, load};
 
 use super::lessons::Lessons;
-use super::sizes;
+use super::{sizes, text};
 use crate::sizes::cosine;
 
 const STEPS: usize = 2400;
@@ -24,11 +24,12 @@ const IMAGES: usize = 24;
 /// Largest norm of a gradient.
 const CLIP: f64 = 1.0;
 
-/// Writes `model.safetensors`, the image tokenizer in it, into `out`, where the tokenizers are.
+/// Writes `config.json`, `tokenizer.json` and `model.safetensors`, the image tokenizer in it, into `out`, where `vqmodel.safetensors` is.
 pub fn run(out: &Path, seed: u64) -> Result<()> {
     let device = Device::flex();
     device.seed(seed);
-    let config = JanusConfig::read(&out.join("config.json"))?;
+    let ids = text::write(out)?;
+    let config = sizes::config(ids.words, ids.image, ids.pad);
     let text = TextTokenizer::load(out, &config, sizes::chat())?;
     let mut tokenizer = VqTokenizer::init(&config.vq_config, &device);
     load(&mut tokenizer, &WeightFiles::open(&out.join("vqmodel.safetensors"))?, &LoadOptions::default())?;

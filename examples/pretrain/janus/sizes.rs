@@ -39,21 +39,26 @@ pub fn config(words: usize, image: u32, pad: u32) -> JanusConfig {
             projection_dim: WIDTH,
             attention_bias: true,
         },
-        vq_config: VqConfig {
-            embed_dim: 8,
-            num_embeddings: 256,
-            latent_channels: 32,
-            in_channels: 3,
-            out_channels: 3,
-            base_channels: 32,
-            channel_multiplier: vec![1; PIXELS.ilog2() as usize + 1],
-            num_res_blocks: 1,
-            num_patches: CODES,
-            num_hidden_layers: 2,
-            projection_dim: WIDTH,
-            image_token_embed_dim: WIDTH,
-        },
+        vq_config: vq(),
         image_token_id: image,
+    }
+}
+
+/// The image tokenizer.
+pub fn vq() -> VqConfig {
+    VqConfig {
+        embed_dim: 8,
+        num_embeddings: 256,
+        latent_channels: 32,
+        in_channels: 3,
+        out_channels: 3,
+        base_channels: 32,
+        channel_multiplier: vec![1; PIXELS.ilog2() as usize + 1],
+        num_res_blocks: 1,
+        num_patches: CODES,
+        num_hidden_layers: 2,
+        projection_dim: WIDTH,
+        image_token_embed_dim: WIDTH,
     }
 }
 

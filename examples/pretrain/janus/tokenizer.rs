@@ -14,7 +14,7 @@ use counterpoint_shapes::{Prompt, SIZE, observe, render};
 use counterpoint_weights::save_safetensors;
 use image::RgbImage;
 
-use super::{sizes, text};
+use super::sizes;
 use crate::sizes::cosine;
 
 const STEPS: usize = 1600;
@@ -27,23 +27,19 @@ const MOVE_EVERY: usize = 50;
 const MOVE_UNTIL: usize = 1200;
 const COMMITMENT: f64 = 0.25;
 
-/// Writes `tokenizer.json`, `config.json` and `vqmodel.safetensors` into `out`.
+/// Writes `vqmodel.safetensors` into `out`.
 pub fn run(out: &Path, seed: u64) -> Result<()> {
-    let ids = text::write(out)?;
-    let config = sizes::config(ids.words, ids.image, ids.pad);
-    config.validate()?;
-    config.save(&out.join("config.json"))?;
-
+    let config = sizes::vq();
     let mut stream = Streams::new(seed).stream(Key::task(0, 0), "vq", 0);
     let device = Device::flex().autodiff();
     device.seed(seed);
-    let mut model = VqTokenizer::init(&config.vq_config, &device);
+    let mut model = VqTokenizer::init(&config, &device);
     let mut optimizer = AdamWConfig::new()
         .with_beta_2(0.99)
         .with_weight_decay(1e-4)
         .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
         .init();
-    let (start, mut used) = (Instant::now(), vec![0_usize; config.vq_config.num_embeddings]);
+    let (start, mut used) = (Instant::now(), vec![0_usize; config.num_embeddings]);
     for step in 0..STEPS {
         let batch: Vec<RgbImage> = (0..BATCH).map(|_| drawn(&mut stream)).collect();
         let real = pixels(&batch, SIZE as usize, &device)?;

@@ -13,7 +13,7 @@ use counterpoint::Result;
 use super::Options;
 
 /// AdamW with warm-up over the first twentieth of the steps and a cosine to zero after it.
-pub(super) fn train<M: Module>(
+pub(crate) fn train<M: Module>(
     options: &Options,
     name: &str,
     steps: usize,
@@ -51,7 +51,7 @@ pub(super) fn own_column(logits: Tensor<2>) -> Tensor<1> {
 }
 
 /// The device that towers are trained on, its generator seeded.
-pub(super) fn training_device(seed: u64) -> Device {
+pub(crate) fn training_device(seed: u64) -> Device {
     let device = Device::flex().autodiff();
     device.seed(seed);
     device

@@ -28,7 +28,7 @@ const NAMES: Names = Names {
         (r"\.attention\.self\.", ".attention.attention."),
         (r"\.LayerNorm\.", ".layer_norm."),
     ]],
-    save: &[(r"\.attention\.attention\.", ".attention.self."), (r"\.layer_norm\.", ".LayerNorm.")],
+    save: &[&[(r"\.attention\.attention\.", ".attention.self."), (r"\.layer_norm\.", ".LayerNorm.")]],
     ignored: &["pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids"],
 };
 

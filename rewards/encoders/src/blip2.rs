@@ -18,24 +18,14 @@ mod qformer;
 mod vision;
 
 pub use qformer::QFormerConfig;
-pub(crate) use vision::VISION;
 pub use vision::VisionConfig;
+pub(crate) use vision::{VISION, VISION_SAVED};
 
 use qformer::QFormer;
 
 const NAMES: Names = Names {
     load: &[VISION, &[(r"\.LayerNorm\.", ".layer_norm.")]],
-    save: &[
-        (r"\.layer_norm\.", ".LayerNorm."),
-        (r"^vision_model\.embeddings\.class_token$", "vision_model.embeddings.class_embedding"),
-        (r"^vision_model\.embeddings\.patches\.", "vision_model.embeddings.patch_embedding."),
-        (r"^vision_model\.embeddings\.positions$", "vision_model.embeddings.position_embedding"),
-        (r"^vision_model\.layers\.", "vision_model.encoder.layers."),
-        (r"\.attention\.projections\.qkv\.", ".self_attn.qkv."),
-        (r"^(vision_model\..*)\.attention\.output\.", "$1.self_attn.projection."),
-        (r"^(vision_model\..*)\.norm([12])\.", "$1.layer_norm$2."),
-        (r"^vision_model\.norm\.", "vision_model.post_layernorm."),
-    ],
+    save: &[&[(r"\.layer_norm\.", ".LayerNorm.")], VISION_SAVED],
     ignored: &["embeddings.position_ids", "language_model.", "language_projection."],
 };
 

@@ -8,7 +8,7 @@ use counterpoint::{Error, Result};
 use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::blip2::{VISION, VisionConfig};
+use crate::blip2::{VISION, VISION_SAVED, VisionConfig};
 use crate::files::{self, Names};
 use crate::vit::Vit;
 
@@ -30,7 +30,17 @@ const NAMES: Names = Names {
             (r"^text_decoder\.cls\.predictions\.bias$", "text_decoder.head.bias"),
         ],
     ],
-    save: &[],
+    save: &[
+        &[
+            (r"^text_decoder\.head\.bias$", "text_decoder.cls.predictions.bias"),
+            (r"^text_decoder\.head\.", "text_decoder.cls.predictions.transform."),
+            (r"^text_decoder\.layers\.", "text_decoder.bert.encoder.layer."),
+            (r"^text_decoder\.(word_embeddings|position_embeddings|layer_norm)\.", "text_decoder.bert.embeddings.$1."),
+            (r"^(text_decoder\..*)attention\.attention\.", "$1attention.self."),
+            (r"^(text_decoder\..*)\.layer_norm\.", "$1.LayerNorm."),
+        ],
+        VISION_SAVED,
+    ],
     // The output matrix is that of the word embeddings.
     ignored: &["text_decoder.cls.predictions.decoder.", "text_decoder.position_ids"],
 };
@@ -175,6 +185,14 @@ impl Captioner {
             next = likeliest;
         }
         Ok(captions)
+    }
+
+    /// Writes `config.json` and `model.safetensors` into `dir`, under the original's names.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, config: &CaptionerConfig, dir: &Path) -> Result<()> {
+        files::save(self, config, dir, &NAMES)
     }
 
     /// The images as the decoder reads them.

@@ -32,7 +32,7 @@ const NAMES: Names = Names {
         (r"\.mlp\.(gate|up|down)_proj\.", ".mlp.$1."),
         (r"^layernorm\.", "vit.norm."),
     ]],
-    save: &[
+    save: &[&[
         (r"^vit\.embeddings\.class_token$", "embeddings.cls_token"),
         (r"^vit\.embeddings\.registers$", "embeddings.register_tokens"),
         (r"^vit\.embeddings\.positions$", "embeddings.position_embeddings"),
@@ -45,7 +45,7 @@ const NAMES: Names = Names {
         (r"\.scale([12])$", ".layer_scale$1.lambda1"),
         (r"\.mlp\.(gate|up|down)\.", ".mlp.${1}_proj."),
         (r"^vit\.norm\.", "layernorm."),
-    ],
+    ]],
     ignored: &["embeddings.mask_token", "classifier."],
 };
 

@@ -20,8 +20,8 @@ pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) struct Names {
     /// Regular expression on a name in the file, and its replacement; in several lists, where towers share a part.
     pub(crate) load: &'static [&'static [(&'static str, &'static str)]],
-    /// Regular expression on a parameter path, and its replacement.
-    pub(crate) save: &'static [(&'static str, &'static str)],
+    /// Regular expression on a parameter path, and its replacement; in several lists as well.
+    pub(crate) save: &'static [&'static [(&'static str, &'static str)]],
     /// Prefixes of names in the file (after renaming) that the tower does not use.
     pub(crate) ignored: &'static [&'static str],
 }
@@ -63,8 +63,8 @@ pub(crate) fn save<M: Module, C: Serialize>(module: &M, config: &C, dir: &Path, 
         .skip_enum_variants(true)
         .clear_metadata()
         .with_to_adapter(BurnToPyTorchAdapter);
-    for (from, to) in names.save {
-        store = store.with_key_remapping(*from, *to);
+    for (from, to) in names.save.concat() {
+        store = store.with_key_remapping(from, to);
     }
     module.save_into(&mut store).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e.to_string())))
 }

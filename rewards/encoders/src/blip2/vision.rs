@@ -20,6 +20,18 @@ pub(crate) const VISION: &[(&str, &str)] = &[
     (r"^vision_model\.post_layernorm\.", "vision_model.norm."),
 ];
 
+/// And back.
+pub(crate) const VISION_SAVED: &[(&str, &str)] = &[
+    (r"^vision_model\.embeddings\.class_token$", "vision_model.embeddings.class_embedding"),
+    (r"^vision_model\.embeddings\.patches\.", "vision_model.embeddings.patch_embedding."),
+    (r"^vision_model\.embeddings\.positions$", "vision_model.embeddings.position_embedding"),
+    (r"^vision_model\.layers\.", "vision_model.encoder.layers."),
+    (r"^(vision_model\..*)\.attention\.projections\.qkv\.", "$1.self_attn.qkv."),
+    (r"^(vision_model\..*)\.attention\.output\.", "$1.self_attn.projection."),
+    (r"^(vision_model\..*)\.norm([12])\.", "$1.layer_norm$2."),
+    (r"^vision_model\.norm\.", "vision_model.post_layernorm."),
+];
+
 /// Architecture of BLIP-2's image tower.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
