@@ -1,9 +1,10 @@
-//! A trained Show-o back into the files of the PyTorch originals:
+//! A trained Show-o or Janus back into the files of the PyTorch originals:
 //!
 //!     cargo run --release --example export -- --checkpoint runs/NAME/checkpoints/step-00000100 OUT
 //!
-//! OUT is read by Show-o's `Showo.from_pretrained`, its folder `concepts` by UniCTokens' scripts, and all of it by
-//! `model = "OUT"` in a recipe. With `--logits` it also gets what `benches/peers/load_export.py` compares with.
+//! Of a Show-o OUT is read by Show-o's `Showo.from_pretrained`, its folder `concepts` by UniCTokens' scripts, and all of it by
+//! `model = "OUT"` in a recipe. With `--logits` it also gets what `benches/peers/load_export.py` compares with. Of a Janus it is read by
+//! transformers' `JanusForConditionalGeneration.from_pretrained`, and by `weights = "OUT"`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::HashMap;
@@ -17,12 +18,13 @@ use counterpoint::checkpoint::Reader;
 use counterpoint::config::RunConfig;
 use counterpoint::file::folder_of;
 use counterpoint::registry::BuildContext;
-use counterpoint::{Learner, Result};
+use counterpoint::{Error, Learner, Policy as _, Result};
+use counterpoint_janus::JanusPolicy;
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::save_tensors;
 
 #[derive(Parser)]
-#[command(about = "Writes a Show-o policy in the layout of the PyTorch originals")]
+#[command(about = "Writes a policy in the layout of the PyTorch originals")]
 struct Args {
     /// The recipe whose `[policy]` it is.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml"))]
@@ -33,7 +35,7 @@ struct Args {
     /// What float tensors are written as. Default: what they are.
     #[arg(long)]
     dtype: Option<Float>,
-    /// Reads OUT back and writes some token ids and their logits to OUT/logits.safetensors.
+    /// Of a Show-o: reads OUT back and writes some token ids and their logits to OUT/logits.safetensors.
     #[arg(long)]
     logits: bool,
     /// The folder to write.
@@ -71,18 +73,37 @@ fn run(args: &Args) -> Result<()> {
     let config = RunConfig::load(&args.config, &[])?;
     let base = folder_of(&args.config).to_owned();
     let context = BuildContext::new(counterpoint::device::named("flex")?, base);
-    let mut policy = ShowoPolicy::from_settings(&config.policy.settings, &context)?;
-    if let Some(checkpoint) = &args.checkpoint {
-        let learner = policy.module_learner();
-        learner.configure(&config.trainer.optimizer());
-        learner.load(Reader::open(checkpoint)?.dir())?;
+    let (settings, dtype) = (&config.policy.settings, args.dtype.map(FloatDType::from));
+    match (config.policy.kind.as_str(), args.logits) {
+        ("showo", with_logits) => {
+            let mut policy = ShowoPolicy::from_settings(settings, &context)?;
+            restore(policy.learner(), args, &config)?;
+            policy.export(&args.out, dtype)?;
+            if with_logits {
+                logits(&ShowoPolicy::load(&args.out, &context.device)?, &args.out.join("logits.safetensors"))?;
+            }
+        }
+        ("janus", false) => {
+            let mut policy = JanusPolicy::from_settings(settings, &context)?;
+            restore(policy.learner(), args, &config)?;
+            policy.export(&args.out, dtype)?;
+        }
+        ("janus", true) => return Err(Error::config("--logits: expected a policy of kind showo, got janus")),
+        (other, _) => {
+            return Err(Error::config(format!(
+                "policy.kind: expected showo or janus, got {other:?}; others have no files of their own"
+            )));
+        }
     }
-    policy.export(&args.out, args.dtype.map(FloatDType::from))?;
     println!("{}", args.out.display());
-    match args.logits {
-        true => logits(&ShowoPolicy::load(&args.out, &context.device)?, &args.out.join("logits.safetensors")),
-        false => Ok(()),
-    }
+    Ok(())
+}
+
+/// Goes to the checkpoint that was asked for, if one was.
+fn restore(learner: &mut dyn Learner, args: &Args, config: &RunConfig) -> Result<()> {
+    let Some(checkpoint) = &args.checkpoint else { return Ok(()) };
+    learner.configure(&config.trainer.optimizer());
+    learner.load(Reader::open(checkpoint)?.dir())
 }
 
 /// Writes ids from every part of the vocabulary and their logits under causal attention.

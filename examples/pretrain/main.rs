@@ -33,6 +33,8 @@ enum Part {
     Towers,
     /// The image tokenizer of the tiny Janus.
     JanusTokenizer,
+    /// The decoder of that, once more, with the codes as they are.
+    JanusDecoder,
     /// The tiny Janus; needs its image tokenizer.
     Janus,
     /// What captions images of shapes, and what compares captions.
@@ -78,6 +80,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::JanusTokenizer) {
         janus::tokenizer(&options.janus_out, options.seed)?;
+    }
+    if wanted(Part::JanusDecoder) {
+        janus::decoder(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Janus) {
         janus::model(&options.janus_out, options.seed)?;

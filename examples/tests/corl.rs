@@ -1,13 +1,15 @@
 //! CoRL's recipe, shortened, on a tiny Janus and on the tiny Show-o; and Sync-R1's on the tiny Janus: recipes know no policy.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
+use counterpoint::evaluation::evaluate;
 use counterpoint::metrics::Metrics;
 use counterpoint::{StopToken, Trainer};
-use counterpoint_examples::{parts, references};
+use counterpoint_examples::{evaluator, parts, references};
 use serde_json::{Value, json};
 
 fn package() -> &'static Path {
@@ -127,6 +129,52 @@ fn sync_r1_trains_a_janus() {
     for step in run("sync_r1.toml", &[policy, chat, to(&changes)].concat()) {
         assert!(step.get("dgs/threshold").is_some() && step.get("rewards/ber/mean").is_some());
         assert!(step.get("grad_norm/generation").unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn the_embedded_recipe_trains_and_is_verified_by_the_world() {
+    let short = ["trainer.group_size=4", "evaluation.candidates=1"];
+    let metrics = run("corl.toml", &to(&short));
+    for step in &metrics {
+        for reward in ["cycle", "tim", "accuracy", "format"] {
+            assert_eq!(step.get(&format!("rewards/{reward}/abstained")), Some(0.0), "{reward}");
+        }
+        assert!(step.get("rewards/cycle/std").unwrap() > 0.0);
+        // It writes answers in tags, as it was taught to do more often than not.
+        assert!(step.get("rewards/format/mean").unwrap() > 0.2);
+    }
+}
+
+#[test]
+fn the_tiny_janus_paints_and_answers_better_than_chance_and_worse_than_it_could() {
+    let config = RunConfig::load(&package().join("corl.toml"), &to(&["evaluation.candidates=2"])).unwrap();
+    let parts = parts(&config, package(), &Device::flex()).unwrap();
+    let mut evaluator = evaluator(&config, package(), &Device::flex()).unwrap().unwrap();
+    let (mut rollouts, updater) = parts.split(&config.trainer, config.run.seed).unwrap();
+    let judged = evaluate(evaluator.as_mut(), &mut rollouts, updater.policy(), &mut || {}).unwrap();
+    let splits: BTreeSet<&str> = judged.iter().map(|sample| sample.split.as_str()).collect();
+    assert_eq!(splits.into_iter().collect::<Vec<_>>(), ["attribution", "counting", "position"]);
+    let share = |name: &str| judged.iter().filter_map(|s| s.score(name)).sum::<f64>() / judged.len() as f64;
+    for score in ["answer", "image", "format", "shapes"] {
+        assert!((0.2..0.9).contains(&share(score)), "{score}: {}", share(score));
+    }
+}
+
+#[test]
+fn the_full_configs_of_refinement_name_the_files_that_they_need() {
+    for (file, needed) in [
+        (
+            "corl_full_t2i.toml",
+            &["policy.weights", "rewards.cycle.caption.captioner", "rewards.cycle.caption.bert"][..],
+        ),
+        ("corl_full_mcq.toml", &["policy.weights"]),
+        ("corl_full_oe.toml", &["policy.weights"]),
+    ] {
+        let config = RunConfig::load(&package().join(file), &[]).unwrap();
+        config.trainer.validate().unwrap();
+        let named: Vec<String> = references(&config).unwrap().iter().map(|found| found.key.clone()).collect();
+        assert_eq!(named, needed, "{file}");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! PATH is a file or a folder: safetensors, files of `torch.save` (`.pt`, `.pth`, `.bin`, `.ckpt`, also old pickles, which
 //! are never run), burnpack, or the index of a sharded file. `diff A B` compares two of them (exit status 1 when they
-//! differ), `convert A B` writes B in the format that its ending says. Everything is done one tensor at a time. Exit status 2
+//! differ), `convert A B` writes B in the format that its ending says, one tensor at a time; `merge OUT A B ..` writes the mean of models. Exit status 2
 //! when a file cannot be read or written.
 //!
 //! `fetch CONFIG.toml` says of every setting of a config that names weights where they are. Those of the Hugging Face hub are
@@ -21,10 +21,10 @@ use std::process::ExitCode;
 use burn::tensor::FloatDType;
 use clap::{Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
-use counterpoint_weights::{ConvertOptions, WeightFiles};
+use counterpoint_weights::{ConvertOptions, WeightFiles, merge};
 
 #[derive(Parser)]
-#[command(about = "Shows, compares, converts and fetches weight files of any public format")]
+#[command(about = "Shows, compares, converts, merges and fetches weight files of any public format")]
 struct Args {
     #[command(subcommand)]
     what: What,
@@ -69,6 +69,17 @@ enum What {
         #[arg(long)]
         force: bool,
     },
+    /// Writes the mean of several models that were trained from one, as safetensors.
+    Merge {
+        /// The file to write, .safetensors.
+        out: PathBuf,
+        /// Files, indices or folders, two or more.
+        #[arg(required = true, num_args = 2..)]
+        models: Vec<PathBuf>,
+        /// The share of each. Default: the same for all.
+        #[arg(long, value_name = "NUMBER", num_args = 2..)]
+        shares: Vec<f64>,
+    },
     /// Where the weights that a run needs are: found, fetched, or which files to put where. Exit status 1 when any is missing.
     Fetch {
         /// The run's config.
@@ -109,11 +120,20 @@ fn convert(a: &Path, b: &Path, dtype: Option<Float>, rename: &[(String, String)]
     Ok(())
 }
 
+fn mean(out: &Path, models: &[PathBuf], shares: &[f64]) -> Result<()> {
+    let models = models.iter().map(|path| WeightFiles::open(path)).collect::<Result<Vec<_>>>()?;
+    let equal = vec![1.0 / models.len() as f64; models.len()];
+    merge(&models, if shares.is_empty() { &equal } else { shares }, out)?;
+    println!("{}: the mean of {} models", out.display(), models.len());
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let outcome = match Args::parse().what {
         What::Inspect { path, json } => inspect::run(&path, json).map(|()| true),
         What::Diff { a, b, tolerance, json } => diff::run(&a, &b, tolerance, json),
         What::Convert { a, b, dtype, rename, force } => convert(&a, &b, dtype, &rename, force).map(|()| true),
+        What::Merge { out, models, shares } => mean(&out, &models, &shares).map(|()| true),
         What::Fetch { config } => fetch::run(&config),
     };
     match outcome {

@@ -32,6 +32,7 @@ mod format;
 mod index;
 mod layout;
 mod load;
+mod merge;
 mod precision;
 mod rename;
 mod safetensors;
@@ -47,6 +48,7 @@ pub use finite::non_finite;
 pub use format::Format;
 pub use index::FILE_NAMES;
 pub use load::{LoadOptions, load, load_safetensors};
+pub use merge::merge;
 pub use precision::Precision;
 pub use save::{save_renamed, save_safetensors, save_tensors, save_torch, save_torch_tensor};
 

@@ -16,6 +16,11 @@ pub fn tokenizer(out: &Path, seed: u64) -> Result<()> {
     tokenizer::run(out, seed)
 }
 
+/// Trains the decoder of the image tokenizer once more, with codes that no longer move.
+pub fn decoder(out: &Path, seed: u64) -> Result<()> {
+    tokenizer::decoder(out, seed)
+}
+
 /// Trains the model with the image tokenizer in `out`; writes `config.json`, `tokenizer.json` and `model.safetensors`.
 pub fn model(out: &Path, seed: u64) -> Result<()> {
     model::run(out, seed)

@@ -12,7 +12,7 @@ use counterpoint_janus::{JanusPolicy, TextTokenizer, VqTokenizer};
 use counterpoint_weights::{LoadOptions, WeightFiles, load};
 
 use super::lessons::Lessons;
-use super::{sizes, text};
+use super::{sizes, text, tokenizer};
 use crate::sizes::cosine;
 
 const STEPS: usize = 2400;
@@ -31,15 +31,15 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     let ids = text::write(out)?;
     let config = sizes::config(ids.words, ids.image, ids.pad);
     let text = TextTokenizer::load(out, &config, sizes::chat())?;
-    let mut tokenizer = VqTokenizer::init(&config.vq_config, &device);
-    load(&mut tokenizer, &WeightFiles::open(&out.join("vqmodel.safetensors"))?, &LoadOptions::default())?;
+    let mut vq = VqTokenizer::init(&config.vq_config, &device);
+    load(&mut vq, &WeightFiles::open(&out.join(tokenizer::FILE))?, &LoadOptions::default())?;
     let model = config.init(&device)?;
-    let mut policy = JanusPolicy::new(config, text.ids(), model, tokenizer.clone(), &device)?.with_text(text);
+    let mut policy = JanusPolicy::new(config, text.ids(), model, vq.clone(), &device)?.with_text(text);
     policy.learner().configure(&optimizer());
     let mut stream = Streams::new(seed).stream(Key::task(0, 0), "lessons", 0);
     let start = Instant::now();
     for step in 0..STEPS {
-        let lessons = Lessons::new(&policy, &tokenizer);
+        let lessons = Lessons::new(&policy, &vq);
         let answers = (0..ANSWERS).map(|_| lessons.answer(&mut stream)).collect::<Result<Vec<_>>>()?;
         let images = lessons.images(IMAGES, &mut stream)?;
         let losses = learn(&mut policy, [&answers, &images], cosine(step, STEPS, WARM_UP, RATE), &stream)?;

@@ -1,17 +1,18 @@
-//! Trains the image tokenizer: reconstruction, codebook and commitment losses; codes that no image uses move to where images are.
+//! Trains the image tokenizer: reconstruction, codebook and commitment losses; codes that no image uses move to where images are. Then its
+//! decoder alone, for codes that no longer move.
 
 use std::path::Path;
 use std::time::Instant;
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Key, Result, Stream, Streams};
 use counterpoint_janus::VqTokenizer;
 use counterpoint_policy_common::picture::{images, pixels};
 use counterpoint_shapes::{Prompt, SIZE, observe, render};
-use counterpoint_weights::save_safetensors;
+use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 use image::RgbImage;
 
 use super::sizes;
@@ -26,31 +27,30 @@ const WITHOUT_CODES: usize = 150;
 const MOVE_EVERY: usize = 50;
 const MOVE_UNTIL: usize = 1200;
 const COMMITMENT: f64 = 0.25;
+/// Steps of the decoder alone.
+const DECODER_STEPS: usize = 1600;
 
-/// Writes `vqmodel.safetensors` into `out`.
+/// The file in which the image tokenizer is until it is a part of the model's.
+pub const FILE: &str = "vqmodel.safetensors";
+
+/// Trains all of it and writes it into `out`.
 pub fn run(out: &Path, seed: u64) -> Result<()> {
     let config = sizes::vq();
     let mut stream = Streams::new(seed).stream(Key::task(0, 0), "vq", 0);
     let device = Device::flex().autodiff();
     device.seed(seed);
     let mut model = VqTokenizer::init(&config, &device);
-    let mut optimizer = AdamWConfig::new()
-        .with_beta_2(0.99)
-        .with_weight_decay(1e-4)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
-        .init();
+    let mut optimizer = optimizer();
     let (start, mut used) = (Instant::now(), vec![0_usize; config.num_embeddings]);
     for step in 0..STEPS {
-        let batch: Vec<RgbImage> = (0..BATCH).map(|_| drawn(&mut stream)).collect();
-        let real = pixels(&batch, SIZE as usize, &device)?;
+        let real = batch(&mut stream, &device)?;
         let latents = model.latents(real.clone())?;
         let quantised = model.quantise(latents.clone());
         let vectors = match step < WITHOUT_CODES {
             true => latents.clone() / latents.clone().square().sum_dim(1).sqrt().clamp_min(1e-6),
             false => quantised.vectors,
         };
-        let error = model.decode_vectors(vectors) - real;
-        let reconstruction = error.clone().abs().mean() + error.square().mean();
+        let reconstruction = error(&model, vectors, real);
         let loss = match step < WITHOUT_CODES {
             true => reconstruction.clone(),
             false => reconstruction.clone() + quantised.codebook + quantised.commitment * COMMITMENT,
@@ -65,18 +65,73 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
             model = moved(model, &unused, latents, &mut stream);
             used.fill(0);
         }
-        if (step + 1).is_multiple_of(200) {
-            let (right, codes) = read_back(&model.valid().with_unit_codebook(), &mut stream)?;
-            println!(
-                "vq step {:>5}  {:>4.0} s  reconstruction {:.4}  read back {:.1} % of images, {codes} codes used",
-                step + 1,
-                start.elapsed().as_secs_f64(),
-                reconstruction.into_scalar::<f32>(),
-                100.0 * right
-            );
-        }
+        report("vq", step, start, &model, reconstruction, &mut stream)?;
     }
-    save_safetensors(&model.valid().with_unit_codebook(), &out.join("vqmodel.safetensors"), &Default::default(), None)
+    save(&model, out)
+}
+
+/// Trains the decoder of what [`run`] left, and nothing else: the codes of images stay what they are.
+pub fn decoder(out: &Path, seed: u64) -> Result<()> {
+    let mut stream = Streams::new(seed).stream(Key::task(0, 1), "vq decoder", 0);
+    let device = Device::flex().autodiff();
+    let mut model = VqTokenizer::init(&sizes::vq(), &device);
+    load(&mut model, &WeightFiles::open(&out.join(FILE))?, &LoadOptions::default())?;
+    let (start, mut optimizer) = (Instant::now(), optimizer());
+    for step in 0..DECODER_STEPS {
+        let real = batch(&mut stream, &device)?;
+        let codes = model.valid().encode(real.clone().inner())?;
+        let vectors = model.valid().vectors(codes)?;
+        let reconstruction = error(&model, Tensor::from_inner(vectors).to_device(&device), real);
+        let gradients = GradientsParams::from_grads(reconstruction.clone().backward(), &model);
+        model = optimizer.step(cosine(step, DECODER_STEPS, 50, RATE), model, gradients);
+        report("vq decoder", step, start, &model, reconstruction, &mut stream)?;
+    }
+    save(&model, out)
+}
+
+fn optimizer() -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_beta_2(0.99)
+        .with_weight_decay(1e-4)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
+        .init()
+}
+
+fn batch(stream: &mut Stream, device: &Device) -> Result<Tensor<4>> {
+    let batch: Vec<RgbImage> = (0..BATCH).map(|_| drawn(stream)).collect();
+    pixels(&batch, SIZE as usize, device)
+}
+
+/// How far the images of code vectors are from the real ones.
+fn error(model: &VqTokenizer, vectors: Tensor<4>, real: Tensor<4>) -> Tensor<1> {
+    let error = model.decode_vectors(vectors) - real;
+    error.clone().abs().mean() + error.square().mean()
+}
+
+fn report(
+    name: &str,
+    step: usize,
+    start: Instant,
+    model: &VqTokenizer,
+    error: Tensor<1>,
+    stream: &mut Stream,
+) -> Result<()> {
+    if !(step + 1).is_multiple_of(200) {
+        return Ok(());
+    }
+    let (right, codes) = read_back(&model.valid().with_unit_codebook(), stream)?;
+    println!(
+        "{name} step {:>5}  {:>4.0} s  reconstruction {:.4}  read back {:.1} % of images, {codes} codes used",
+        step + 1,
+        start.elapsed().as_secs_f64(),
+        error.into_scalar::<f32>(),
+        100.0 * right
+    );
+    Ok(())
+}
+
+fn save(model: &VqTokenizer, out: &Path) -> Result<()> {
+    save_safetensors(&model.valid().with_unit_codebook(), &out.join(FILE), &Default::default(), None)
 }
 
 /// An image of a prompt that may be trained on.

@@ -125,6 +125,17 @@ impl VqTokenizer {
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) when N is not that of the config.
     pub fn decode(&self, codes: Tensor<2, Int>) -> Result<Tensor<4>> {
+        Ok(self.decode_vectors(self.vectors(codes)?))
+    }
+
+    /// The vectors of codes, of length 1, where they stand in an image.
+    ///
+    /// # Shapes
+    /// `[B, N]` to `[B, embed_dim, sqrt(N), sqrt(N)]`.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn vectors(&self, codes: Tensor<2, Int>) -> Result<Tensor<4>> {
         let [batch, count] = codes.dims();
         let side = self.patches;
         if count != side * side {
@@ -132,7 +143,7 @@ impl VqTokenizer {
         }
         let vectors = unit(self.quantize.embedding.forward(codes));
         let width = vectors.dims()[2];
-        Ok(self.decode_vectors(vectors.reshape([batch, side, side, width]).permute([0, 3, 1, 2])))
+        Ok(vectors.reshape([batch, side, side, width]).permute([0, 3, 1, 2]))
     }
 
     /// Images of the vectors of codes, as [`decode`](Self::decode) makes them.

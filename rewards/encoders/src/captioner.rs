@@ -36,7 +36,7 @@ const NAMES: Names = Names {
             (r"^text_decoder\.head\.", "text_decoder.cls.predictions.transform."),
             (r"^text_decoder\.layers\.", "text_decoder.bert.encoder.layer."),
             (r"^text_decoder\.(word_embeddings|position_embeddings|layer_norm)\.", "text_decoder.bert.embeddings.$1."),
-            (r"^(text_decoder\..*)attention\.attention\.", "$1attention.self."),
+            (r"^(text_decoder\..*)attention\.attention\.", "${1}attention.self."),
             (r"^(text_decoder\..*)\.layer_norm\.", "$1.LayerNorm."),
         ],
         VISION_SAVED,
