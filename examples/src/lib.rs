@@ -39,6 +39,7 @@ use counterpoint_answers as _;
 use counterpoint_ber as _;
 use counterpoint_clip as _;
 use counterpoint_corl as _;
+use counterpoint_cycle as _;
 use counterpoint_der as _;
 use counterpoint_fer as _;
 use counterpoint_janus as _;

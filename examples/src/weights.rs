@@ -17,10 +17,16 @@ use sha2::{Digest, Sha256};
 type References = fn(&str, &Table) -> Result<Vec<Reference>>;
 
 /// The kinds of rewards that read weights. A plugin brings its own.
-const REWARDS: [(&str, References); 5] = [
+const REWARDS: [(&str, References); 6] = [
     ("tier", |at, table| settings(at, table, &[("weights", counterpoint_tier::FILES)])),
     ("ber", |at, table| settings(at, table, &[("weights", counterpoint_ber::FILES)])),
     ("clip", |at, table| settings(at, table, &[("weights", counterpoint_clip::FILES)])),
+    ("cycle", |at, table| {
+        let captioner = ("captioner", counterpoint_cycle::CAPTIONER_FILES);
+        let mut all = part(at, table, "lpips", &[("weights", counterpoint_cycle::LPIPS_FILES)])?;
+        all.extend(part(at, table, "caption", &[captioner, ("bert", counterpoint_cycle::BERT_FILES)])?);
+        Ok(all)
+    }),
     ("der", |at, table| settings(at, table, &[("weights", counterpoint_der::FILES)])),
     ("fer", |at, table| {
         let keys = [("detector", counterpoint_fer::DETECTOR_FILES), ("weights", counterpoint_fer::WEIGHTS_FILES)];
@@ -52,6 +58,14 @@ fn of_reward(key: &str, name: &str, table: &Table) -> Result<Vec<Reference>> {
     let kind = table.get("kind").and_then(Value::as_str).unwrap_or(name);
     match REWARDS.iter().find(|(known, _)| *known == kind) {
         Some((_, of)) => of(key, table),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The references of `keys` in the table `name` of the table at `at`.
+fn part(at: &str, table: &Table, name: &str, keys: &[(&str, Files)]) -> Result<Vec<Reference>> {
+    match table.get(name).and_then(Value::as_table) {
+        Some(table) => settings(&format!("{at}.{name}"), table, keys),
         None => Ok(Vec::new()),
     }
 }

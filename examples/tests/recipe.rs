@@ -119,7 +119,10 @@ fn the_seed_alone_settles_a_run() {
 fn everything_that_the_recipes_select_is_registered() {
     assert_eq!(registry::policies(), ["janus", "showo"]);
     assert_eq!(registry::samplers(), ["janus", "showo"]);
-    assert_eq!(registry::rewards(), ["accuracy", "ber", "clip", "der", "fer", "format", "plugin", "tier", "tim"]);
+    assert_eq!(
+        registry::rewards(),
+        ["accuracy", "ber", "clip", "cycle", "der", "fer", "format", "plugin", "tier", "tim"]
+    );
     assert_eq!(registry::filters(), ["dgs", "drop_zero_variance", "keep_all", "top_k"]);
     assert_eq!(registry::objectives(), ["dapo", "dr_grpo", "grpo", "gspo", "sync_grpo"]);
 }

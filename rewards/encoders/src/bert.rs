@@ -184,16 +184,33 @@ impl BertEncoder {
     /// # Panics
     /// When an id or the length is out of range: [`TextTokenizer`](crate::TextTokenizer) truncates.
     pub fn forward(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, types: TokenTypes) -> Tensor<3> {
+        self.forward_to(self.encoder.layer.len(), ids, keep, types)
+    }
+
+    /// Hidden states of layer number `depth`: 0 are the embeddings, 1 is the first layer; the last one's where there are fewer.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_to(
+        &self,
+        depth: usize,
+        ids: Tensor<2, Int>,
+        keep: &Tensor<2, Bool>,
+        types: TokenTypes,
+    ) -> Tensor<3> {
         let [batch, length] = ids.dims();
         let encode = |from, n| {
             let piece = |x: &Tensor<2, Int>| x.clone().narrow(0, from, n);
             let types = TokenTypes { segment: types.segment.as_ref().map(piece), task: types.task.as_ref().map(piece) };
-            self.encode(piece(&ids), &keep.clone().narrow(0, from, n), types)
+            self.encode(depth, piece(&ids), &keep.clone().narrow(0, from, n), types)
         };
         in_pieces(batch, length, &ids.device(), encode)
     }
 
-    fn encode(&self, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, types: TokenTypes) -> Tensor<3> {
+    fn encode(&self, depth: usize, ids: Tensor<2, Int>, keep: &Tensor<2, Bool>, types: TokenTypes) -> Tensor<3> {
         let e = &self.embeddings;
         let [batch, length] = ids.dims();
         let device = ids.device();
@@ -206,7 +223,7 @@ impl BertEncoder {
             x = x + embed_tokens(table, types.task.unwrap_or_else(zeros));
         }
         let mut x = e.layer_norm.forward(x);
-        for layer in &self.encoder.layer {
+        for layer in self.encoder.layer.iter().take(depth) {
             x = layer.attention.forward(x.clone(), x, Visible::Kept(keep));
             x = layer.output.forward(layer.intermediate.forward(x.clone()), x);
         }

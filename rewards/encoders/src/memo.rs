@@ -15,7 +15,7 @@ use crate::tokenizer::{TextBatch, TextTokenizer};
 /// A text's tokens are padded to a multiple of this many.
 const STRIDE: usize = 16;
 
-/// How many embeddings are kept at most. When they are more, all are forgotten.
+/// How many embeddings are kept by default.
 const KEPT: usize = 1 << 16;
 
 /// A tokenizer with the embeddings that a tower made of its texts.
@@ -25,13 +25,20 @@ pub struct TextMemo {
     longest: usize,
     rows: usize,
     device: Device,
+    kept: usize,
     known: HashMap<String, Arc<[f32]>>,
 }
 
 impl TextMemo {
     /// Texts are cut to `longest` tokens (what the tokenizer cuts to) and embedded `rows` at a time; both at least 1.
     pub fn new(tokenizer: TextTokenizer, longest: usize, rows: usize, device: Device) -> Self {
-        Self { tokenizer, longest, rows: rows.max(1), device, known: HashMap::new() }
+        Self { tokenizer, longest, rows: rows.max(1), device, kept: KEPT, known: HashMap::new() }
+    }
+
+    /// The same that keeps at most `most` embeddings from one call to the next: when they are more, all are forgotten. 65,536 by
+    /// default; 0 for embeddings that are too large to be kept.
+    pub fn keeping(self, most: usize) -> Self {
+        Self { kept: most, ..self }
     }
 
     /// One embedding per text. Those that are not known are made by `embed`, which gets `rows` texts and gives `[rows, d]`.
@@ -43,7 +50,7 @@ impl TextMemo {
         texts: &[S],
         embed: impl Fn(TextBatch) -> Result<Tensor<2>>,
     ) -> Result<Vec<Arc<[f32]>>> {
-        if self.known.len() > KEPT {
+        if self.known.len() > self.kept {
             self.known.clear();
         }
         let mut by_length: BTreeMap<usize, Vec<(&str, Vec<u32>)>> = BTreeMap::new();

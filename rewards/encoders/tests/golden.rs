@@ -37,6 +37,22 @@ fn ernie() {
 }
 
 #[test]
+fn layers_follow_each_other_from_the_embeddings_to_the_last() {
+    let golden = Golden::open("bert");
+    let tower = BertConfig::load(&folder("bert"), Precision::F32, &Device::flex()).unwrap();
+    let keep = golden.mask("inputs.attention_mask");
+    let types = || TokenTypes { segment: Some(golden.ints("inputs.token_type_ids")), task: None };
+    let to = |depth| tower.forward_to(depth, golden.ints("inputs.input_ids"), &keep, types());
+    for last in [2, 3] {
+        golden.check("outputs.last_hidden_state", to(last));
+    }
+    for (depth, next) in [(0, 1), (1, 2)] {
+        let apart = (to(depth) - to(next)).abs().max().into_scalar::<f32>();
+        assert!(apart > 0.01, "{depth}: {apart}");
+    }
+}
+
+#[test]
 fn bert_of_a_published_pytorch_model_bin() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::copy(folder("bert/config.json"), dir.path().join("config.json")).unwrap();

@@ -100,6 +100,15 @@ fn a_text_is_embedded_once() {
 }
 
 #[test]
+fn a_memo_may_keep_nothing() {
+    let mut embedder = Embedder::new(&tower());
+    embedder.memo = embedder.memo.keeping(0);
+    let texts = [text(1), text(2), text(1)];
+    let first = embedder.embed(&texts);
+    assert_eq!((embedder.embed(&texts), embedder.passes.get()), (first, 2));
+}
+
+#[test]
 fn half_precision_is_kept_alike() {
     let dir = tempfile::tempdir().unwrap();
     let config = BertConfig {

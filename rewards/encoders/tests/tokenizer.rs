@@ -67,6 +67,14 @@ fn a_text_of_nothing_known_has_unknown_tokens() {
 }
 
 #[test]
+fn the_pieces_of_a_word_are_one_word_again() {
+    let tokenizer = TextTokenizer::load(&folder("bert"), 40).unwrap();
+    let ids = tokenizer.ids("photographs, photo of the sea").unwrap();
+    assert!(ids.contains(&tokenizer.id("##s").unwrap()));
+    assert_eq!(tokenizer.decode(&ids).unwrap(), "photographs, photo of the sea");
+}
+
+#[test]
 fn files_that_are_no_tokenizer_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let error = |length| TextTokenizer::load(dir.path(), length).unwrap_err().to_string();

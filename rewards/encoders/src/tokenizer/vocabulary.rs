@@ -142,7 +142,7 @@ fn word_piece(path: &Path, config: Config) -> Result<Value> {
         "post_processor": {
             "type": "BertProcessing", "sep": needed(&vocab, &end, path)?, "cls": needed(&vocab, &begin, path)?
         },
-        "decoder": null,
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
         "model": {
             "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": vocab
