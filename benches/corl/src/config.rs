@@ -46,6 +46,20 @@ pub enum Halves {
     Generation,
     /// A question to answer.
     Understanding,
+    /// A prompt to paint and a question to answer, in turn: whole steps of the one and of the other, beginning with painting (the cycle of
+    /// CoRL's pilot study).
+    Alternating,
+}
+
+impl Halves {
+    /// Those of the tasks of one step.
+    pub(crate) fn at(self, step: u64) -> Self {
+        match self {
+            Self::Alternating if step.is_multiple_of(2) => Self::Generation,
+            Self::Alternating => Self::Understanding,
+            always => always,
+        }
+    }
 }
 
 /// Names of columns.
@@ -77,7 +91,7 @@ impl Columns {
     pub(crate) fn needed(&self, halves: Halves) -> Vec<&str> {
         let (prompt, asked) = ([&*self.prompt], [&*self.image, &*self.problem, &*self.solution]);
         match halves {
-            Halves::Both => [&prompt[..], &asked].concat(),
+            Halves::Both | Halves::Alternating => [&prompt[..], &asked].concat(),
             Halves::Generation => prompt.to_vec(),
             Halves::Understanding => asked.to_vec(),
         }

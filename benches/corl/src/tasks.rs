@@ -39,17 +39,21 @@ impl CorlTasks {
         &self.rows
     }
 
-    /// The task of row `number`.
+    /// The task of row `number`; where halves alternate, that of both.
     ///
     /// # Errors
     /// [`Data`](counterpoint::ErrorKind::Data) naming file and row when its image is none.
     pub fn of(&self, number: usize) -> Result<Task> {
+        self.half_of(number, self.config.halves)
+    }
+
+    fn half_of(&self, number: usize, halves: Halves) -> Result<Task> {
         let row = self
             .rows
             .get(number)
             .ok_or_else(|| Error::data(format!("expected a row below {}, got {number}", self.rows.len())))?;
-        let task = self.without_image(number, row);
-        let generation_alone = self.config.halves == Halves::Generation;
+        let task = self.without_image(number, row, halves);
+        let generation_alone = halves == Halves::Generation;
         if generation_alone && row.image.is_none() {
             return Ok(task);
         }
@@ -59,10 +63,12 @@ impl CorlTasks {
         Ok(task)
     }
 
-    fn without_image(&self, number: usize, row: &Row) -> Task {
-        let asked = match self.config.halves {
+    fn without_image(&self, number: usize, row: &Row, halves: Halves) -> Task {
+        let asked = match halves {
             Halves::Generation => Task::new(number as u64, "").with_response(""),
-            Halves::Both => Task::new(number as u64, self.config.question.replace("{question}", &row.problem)),
+            Halves::Both | Halves::Alternating => {
+                Task::new(number as u64, self.config.question.replace("{question}", &row.problem))
+            }
             Halves::Understanding => {
                 Task::new(number as u64, self.config.question.replace("{question}", &row.problem)).answer_only()
             }
@@ -73,13 +79,13 @@ impl CorlTasks {
                 params.insert(key.to_owned(), Value::from(value));
             }
         };
-        if self.config.halves != Halves::Generation {
+        if halves != Halves::Generation {
             put("qa_problem", &row.problem);
             put("qa_solution", &row.solution);
             put("qa_type", row.kind.as_deref().unwrap_or(""));
         }
         let task = asked.with_class(&*self.config.class).with_params(Value::Object(params));
-        match self.config.halves {
+        match halves {
             Halves::Understanding => task,
             _ => task.with_base_prompt(&*row.prompt),
         }
@@ -89,14 +95,15 @@ impl CorlTasks {
 impl TaskSource for CorlTasks {
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
         let number = streams.stream(Key::task(step, cursor), "row", 0).below(self.rows.len());
-        let mut task = self.of(number)?;
+        let mut task = self.half_of(number, self.config.halves.at(step))?;
         task.id = number as u64;
         Ok(task)
     }
 
     /// Every row, without its image, but for the first one, which stands for all.
     fn survey(&self) -> Result<Vec<Task>> {
-        let mut tasks: Vec<Task> = self.rows.iter().enumerate().map(|(i, row)| self.without_image(i, row)).collect();
+        let mut tasks: Vec<Task> =
+            self.rows.iter().enumerate().map(|(i, row)| self.without_image(i, row, self.config.halves)).collect();
         tasks[0] = self.of(0)?;
         Ok(tasks)
     }

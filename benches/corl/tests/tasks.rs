@@ -40,6 +40,19 @@ fn a_row_is_a_task_of_two_halves() {
 }
 
 #[test]
+fn halves_that_alternate_are_whole_steps_of_one_half() {
+    let tasks = CorlConfig { halves: Halves::Alternating, ..config("rows.jsonl") }.init(Path::new("")).unwrap();
+    let of = |step: u64| (0..4).map(move |cursor| (step, 4 * step + cursor));
+    for (step, cursor) in (0..4).flat_map(of) {
+        let task = tasks.task(step, cursor, &Streams::new(1)).unwrap();
+        let painting = step.is_multiple_of(2);
+        assert_eq!((task.generates, task.response.is_some(), task.image.is_some()), (painting, painting, !painting));
+    }
+    let both = tasks.survey().unwrap().remove(0);
+    assert!(both.generates && both.response.is_none() && both.image.is_some(), "one task stands for both");
+}
+
+#[test]
 fn rows_are_drawn_by_seed_each_as_often() {
     let tasks = config("rows.jsonl").init(Path::new("")).unwrap();
     let draw = |seed: u64| -> Vec<u64> {
