@@ -37,6 +37,8 @@ enum Part {
     JanusDecoder,
     /// The tiny Janus; needs its image tokenizer.
     Janus,
+    /// Its last round alone, from what is there.
+    JanusAgain,
     /// What captions images of shapes, and what compares captions.
     Shapes,
 }
@@ -86,6 +88,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Janus) {
         janus::model(&options.janus_out, options.seed)?;
+    }
+    if options.only == Some(Part::JanusAgain) {
+        janus::again(&options.janus_out, options.seed, 1)?;
     }
     if wanted(Part::Shapes) {
         shapes::run(&options.shapes_out, options.seed)?;

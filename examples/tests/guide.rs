@@ -92,6 +92,15 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     let short = SHORT.iter().filter(|set| !(other && set.starts_with("data.")));
                     arguments.extend(short.flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
+                "corl" => {
+                    let short = [
+                        "trainer.steps=1",
+                        "trainer.warmup_steps=0",
+                        "trainer.group_size=2",
+                        "evaluation.candidates=1",
+                    ];
+                    arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+                }
                 "ablate" => {
                     let estimators = arguments.iter().any(|word| word.contains("estimators"));
                     let arm = if estimators { "remask-final" } else { "no-dgs" };

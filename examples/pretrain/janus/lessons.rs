@@ -9,9 +9,9 @@ use image::RgbImage;
 
 /// Share of answers that are wrong, of answers that are not in the form that is asked for, and of images of another prompt: people are
 /// careless too. So the model knows better than it does, which is the room that reinforcement learning has.
-const WRONG: f32 = 0.4;
-const FORMLESS: f32 = 0.4;
-const OTHER: f32 = 0.4;
+const WRONG: f32 = 0.3;
+const FORMLESS: f32 = 0.3;
+const OTHER: f32 = 0.3;
 
 /// The prompts that may be trained on.
 pub fn prompts() -> Vec<Prompt> {

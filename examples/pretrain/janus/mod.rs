@@ -21,6 +21,11 @@ pub fn decoder(out: &Path, seed: u64) -> Result<()> {
     tokenizer::decoder(out, seed)
 }
 
+/// Goes on with the model in `out` for one round.
+pub fn again(out: &Path, seed: u64, round: usize) -> Result<()> {
+    model::round(out, seed, round)
+}
+
 /// Trains the model with the image tokenizer in `out`; writes `config.json`, `tokenizer.json` and `model.safetensors`.
 pub fn model(out: &Path, seed: u64) -> Result<()> {
     model::run(out, seed)

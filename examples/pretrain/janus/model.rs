@@ -8,15 +8,15 @@ use counterpoint::{
     DecayScope, Error, Key, Learner as _, OptimizerConfig, Policy as _, Replay, Replica, Result, Stream, Streams,
     Trajectory,
 };
-use counterpoint_janus::{JanusPolicy, TextTokenizer, VqTokenizer};
-use counterpoint_weights::{LoadOptions, WeightFiles, load};
+use counterpoint_janus::{JanusConfig, JanusPolicy, TextTokenizer, VqTokenizer};
+use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
 use super::lessons::Lessons;
 use super::{sizes, text, tokenizer};
 use crate::sizes::cosine;
 
-const STEPS: usize = 2400;
-const RATE: f64 = 2e-3;
+/// Steps and peak rate of each round, which begins with a new optimizer where the one before it ended.
+const ROUNDS: [(usize, f64); 2] = [(2400, 2e-3), (1600, 1e-3)];
 const WARM_UP: usize = 100;
 /// Answers and images of a step.
 const ANSWERS: usize = 24;
@@ -34,15 +34,27 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     let mut vq = VqTokenizer::init(&config.vq_config, &device);
     load(&mut vq, &WeightFiles::open(&out.join(tokenizer::FILE))?, &LoadOptions::default())?;
     let model = config.init(&device)?;
+    let policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
+    policy.export(out, None)?;
+    (0..ROUNDS.len()).try_for_each(|round| self::round(out, seed, round))
+}
+
+/// Goes on with what is in `out`.
+pub fn round(out: &Path, seed: u64, round: usize) -> Result<()> {
+    let device = Device::flex();
+    let config = JanusConfig::read(&out.join("config.json"))?;
+    let text = TextTokenizer::load(out, &config, sizes::chat())?;
+    let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
     let mut policy = JanusPolicy::new(config, text.ids(), model, vq.clone(), &device)?.with_text(text);
     policy.learner().configure(&optimizer());
-    let mut stream = Streams::new(seed).stream(Key::task(0, 0), "lessons", 0);
+    let (steps, rate) = ROUNDS[round];
+    let mut stream = Streams::new(seed).stream(Key::task(round as u64, 0), "lessons", 0);
     let start = Instant::now();
-    for step in 0..STEPS {
+    for step in 0..steps {
         let lessons = Lessons::new(&policy, &vq);
         let answers = (0..ANSWERS).map(|_| lessons.answer(&mut stream)).collect::<Result<Vec<_>>>()?;
         let images = lessons.images(IMAGES, &mut stream)?;
-        let losses = learn(&mut policy, [&answers, &images], cosine(step, STEPS, WARM_UP, RATE), &stream)?;
+        let losses = learn(&mut policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), &stream)?;
         if (step + 1).is_multiple_of(100) {
             let [answer, image] = losses;
             let seconds = start.elapsed().as_secs_f64();
