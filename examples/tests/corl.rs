@@ -8,8 +8,11 @@ use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::evaluation::evaluate;
 use counterpoint::metrics::Metrics;
-use counterpoint::{StopToken, Trainer};
-use counterpoint_examples::{evaluator, parts, references};
+use counterpoint::registry::{BuildContext, settings};
+use counterpoint::{Key, Policy as _, Segment, StopToken, Streams, Trainer};
+use counterpoint_corl::CorlConfig;
+use counterpoint_examples::{evaluator, learn, parts, references};
+use counterpoint_janus::JanusPolicy;
 use serde_json::{Value, json};
 
 fn package() -> &'static Path {
@@ -159,6 +162,33 @@ fn the_tiny_janus_paints_and_answers_better_than_chance_and_worse_than_it_could(
     for score in ["answer", "image", "format", "shapes"] {
         assert!((0.2..0.9).contains(&share(score)), "{score}: {}", share(score));
     }
+}
+
+#[test]
+fn what_is_told_and_shown_becomes_likelier_and_a_half_that_is_empty_is_left_alone() {
+    let folder = janus();
+    let overrides = [tiny_janus(folder.path()), rows()].concat();
+    let config =
+        RunConfig::load(&package().join("corl_full.toml"), &[overrides, to(&["policy.dtype=f32"])].concat()).unwrap();
+    let context = BuildContext::new(Device::flex(), package());
+    let mut policy = JanusPolicy::from_settings(&config.policy.settings, &context).unwrap();
+    policy.learner().configure(&config.trainer.optimizer());
+    let tasks = settings::<CorlConfig>("data", &config.data.settings).unwrap().init(package()).unwrap();
+    let noise = Streams::new(0).stream(Key::task(0, 0), "noise", 0);
+    let answers: Vec<Segment> =
+        (0..2).map(|row| policy.answered(&tasks.of(row).unwrap(), "w10 w11").unwrap()).collect();
+    let pictures: Vec<_> = (0..2).map(|row| tasks.rows()[row].picture().unwrap()).collect();
+    let pictures: Vec<_> = pictures.iter().map(AsRef::as_ref).collect();
+    let images = policy.painted(&["w12".to_owned(), "w13 w14".to_owned()], &pictures).unwrap();
+    assert_eq!(answers[0].len(), 3, "two words and the end of text");
+    assert_eq!(images[0].len(), policy.config().image_tokens());
+    let mut step = |halves: [&[Segment]; 2]| learn(&mut policy, halves, 1e-3, 1.0, &noise).unwrap();
+    let first = step([&answers, &images]);
+    let last = (0..10).map(|_| step([&answers, &images])).last().unwrap();
+    assert!(first[0] > last[0] + 0.1 && first[1] > last[1] + 0.05, "{first:?} {last:?}");
+    let alone = step([&[], &images]);
+    assert_eq!(alone[0], 0.0);
+    assert!(alone[1] > 0.0 && alone[1] <= last[1] + 0.05);
 }
 
 #[test]

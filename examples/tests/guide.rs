@@ -101,6 +101,7 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                     ];
                     arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
+                "sft" => arguments.extend(["--steps", "2", "--batch", "2"].map(str::to_owned)),
                 "ablate" => {
                     let estimators = arguments.iter().any(|word| word.contains("estimators"));
                     let arm = if estimators { "remask-final" } else { "no-dgs" };

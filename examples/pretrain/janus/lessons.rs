@@ -1,10 +1,8 @@
 //! What the model learns from: questions about images and their answers, prompts and their images.
 
-use counterpoint::{Result, Segment, SegmentKind, Stream, Task, Trajectory};
-use counterpoint_janus::{JanusPolicy, VqTokenizer};
-use counterpoint_policy_common::picture::pixels;
-use counterpoint_samplers::UnifiedModel;
-use counterpoint_shapes::{Category, Prompt, SIZE, Scene, language, question, render};
+use counterpoint::{Result, Segment, Stream, Task};
+use counterpoint_janus::JanusPolicy;
+use counterpoint_shapes::{Category, Prompt, Scene, language, question, render};
 use image::RgbImage;
 
 /// Share of answers that are wrong, of answers that are not in the form that is asked for, and of images of another prompt: people are
@@ -21,15 +19,14 @@ pub fn prompts() -> Vec<Prompt> {
 /// Draws lessons.
 pub struct Lessons<'a> {
     policy: &'a JanusPolicy,
-    tokenizer: &'a VqTokenizer,
     /// Of each category.
     prompts: Vec<Vec<Prompt>>,
 }
 
 impl<'a> Lessons<'a> {
-    pub fn new(policy: &'a JanusPolicy, tokenizer: &'a VqTokenizer) -> Self {
+    pub fn new(policy: &'a JanusPolicy) -> Self {
         let of = |category| prompts().into_iter().filter(|prompt| prompt.category() == category).collect();
-        Self { policy, tokenizer, prompts: Category::ALL.map(of).to_vec() }
+        Self { policy, prompts: Category::ALL.map(of).to_vec() }
     }
 
     /// A prompt that may be trained on, each category as often as the others.
@@ -39,7 +36,7 @@ impl<'a> Lessons<'a> {
     }
 
     /// A question about an image and what is said to it.
-    pub fn answer(&self, stream: &mut Stream) -> Result<Trajectory> {
+    pub fn answer(&self, stream: &mut Stream) -> Result<Segment> {
         let prompt = self.prompt(stream);
         let scene = prompt.scene(stream);
         let asked = question(&scene, stream);
@@ -53,32 +50,22 @@ impl<'a> Lessons<'a> {
         };
         let mut task = Task::new(0, asked.problem.clone());
         task.image = Some(render(&scene, stream).into());
-        let chosen = self.policy.text_tokenizer()?.answer(&text)?;
-        let zeros = vec![0.0; chosen.len()];
-        Ok(Trajectory::new(0, vec![Segment::text(self.policy.question(&task)?, chosen, zeros)]))
+        self.policy.answered(&task, &text)
     }
 
-    /// `count` prompts and the codes of what is painted for them.
-    pub fn images(&self, count: usize, stream: &mut Stream) -> Result<Vec<Trajectory>> {
-        let (mut contexts, mut pictures): (Vec<Vec<u32>>, Vec<RgbImage>) = Default::default();
+    /// `count` prompts and what is painted for them.
+    pub fn images(&self, count: usize, stream: &mut Stream) -> Result<Vec<Segment>> {
+        let (mut prompts, mut pictures): (Vec<String>, Vec<RgbImage>) = Default::default();
         for _ in 0..count {
             let prompt = self.prompt(stream);
-            contexts.push(self.policy.generation_prompt(&prompt.to_string())?);
+            prompts.push(prompt.to_string());
             let painted = match stream.uniform() < OTHER {
                 true => another(&prompt, stream),
                 false => prompt.scene(stream),
             };
             pictures.push(render(&painted, stream));
         }
-        let device = self.tokenizer.codebook().device();
-        let codes = self.tokenizer.encode(pixels(&pictures, SIZE as usize, &device)?)?;
-        let length = codes.dims()[1];
-        let codes: Vec<u32> = codes.into_data().iter::<i64>().map(|code| code as u32).collect();
-        let segment = |(context, codes): (Vec<u32>, &[u32])| {
-            let written = Segment::text(context, codes.to_vec(), vec![0.0; length]);
-            Trajectory::new(0, vec![written.with_kind(SegmentKind::Generation)])
-        };
-        Ok(contexts.into_iter().zip(codes.chunks(length)).map(segment).collect())
+        self.policy.painted(&prompts, &pictures.iter().collect::<Vec<_>>())
     }
 }
 

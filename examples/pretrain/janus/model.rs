@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use counterpoint::{
-    DecayScope, Error, Key, Learner as _, OptimizerConfig, Policy as _, Replay, Replica, Result, Stream, Streams,
-    Trajectory,
-};
+use burn::tensor::Device;
+use counterpoint::{DecayScope, Key, OptimizerConfig, Policy as _, Result, Streams};
+use counterpoint_examples::learn;
 use counterpoint_janus::{JanusConfig, JanusPolicy, TextTokenizer, VqTokenizer};
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
@@ -45,16 +43,16 @@ pub fn round(out: &Path, seed: u64, round: usize) -> Result<()> {
     let config = JanusConfig::read(&out.join("config.json"))?;
     let text = TextTokenizer::load(out, &config, sizes::chat())?;
     let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
-    let mut policy = JanusPolicy::new(config, text.ids(), model, vq.clone(), &device)?.with_text(text);
+    let mut policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
     policy.learner().configure(&optimizer());
     let (steps, rate) = ROUNDS[round];
     let mut stream = Streams::new(seed).stream(Key::task(round as u64, 0), "lessons", 0);
     let start = Instant::now();
     for step in 0..steps {
-        let lessons = Lessons::new(&policy, &vq);
+        let lessons = Lessons::new(&policy);
         let answers = (0..ANSWERS).map(|_| lessons.answer(&mut stream)).collect::<Result<Vec<_>>>()?;
         let images = lessons.images(IMAGES, &mut stream)?;
-        let losses = learn(&mut policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), &stream)?;
+        let losses = learn(&mut policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), CLIP, &stream)?;
         if (step + 1).is_multiple_of(100) {
             let [answer, image] = losses;
             let seconds = start.elapsed().as_secs_f64();
@@ -70,45 +68,4 @@ fn optimizer() -> OptimizerConfig {
     optimizer.weight_decay = 0.01;
     optimizer.decay_scope = DecayScope::Matrices;
     optimizer
-}
-
-/// One step on both halves, side by side; the mean loss of a token of each before it.
-fn learn(policy: &mut JanusPolicy, halves: [&[Trajectory]; 2], rate: f64, noise: &Stream) -> Result<[f32; 2]> {
-    // They share values and have graphs of their own.
-    let mut replicas = policy.replicas();
-    let (Some(first), Some(second)) = (replicas.pop(), replicas.pop()) else {
-        return Err(Error::config("expected two threads or more to train with (RAYON_NUM_THREADS), got one"));
-    };
-    let (answers, images) = std::thread::scope(|scope| {
-        let answers = scope.spawn(move || gradients(first.as_ref(), halves[0], noise));
-        let images = gradients(second.as_ref(), halves[1], noise);
-        (answers.join(), images)
-    });
-    let answers = answers.map_err(|_| Error::contract("a training thread panicked"))??;
-    let images = images?;
-    let learner = policy.module_learner();
-    learner.add(answers.1)?;
-    learner.add(images.1)?;
-    let norm = learner.gradient_norms()?.iter().map(|(_, norm)| norm * norm).sum::<f64>().sqrt();
-    learner.apply(rate, (CLIP / norm).min(1.0))?;
-    Ok([answers.0, images.0])
-}
-
-/// Mean negative log-likelihood of a token, and its gradient.
-fn gradients(
-    replica: &dyn Replica,
-    lessons: &[Trajectory],
-    noise: &Stream,
-) -> Result<(f32, burn::optim::GradientsParams)> {
-    let chunk: Vec<Replay<'_>> =
-        lessons.iter().map(|trajectory| Replay { trajectory, segment: 0, steps: 0..trajectory.len() }).collect();
-    let scores = replica.training_log_probs(&chunk, noise.clone())?.log_probs;
-    let [rows, longest] = scores.dims();
-    let weight = |lesson: &Trajectory| (0..longest).map(|i| f32::from(u8::from(i < lesson.len()))).collect::<Vec<_>>();
-    let weights = TensorData::new(lessons.iter().flat_map(weight).collect::<Vec<f32>>(), [rows, longest]);
-    let total: usize = lessons.iter().map(Trajectory::len).sum();
-    let weights = Tensor::<2>::from_data(weights, &scores.device());
-    let loss = (scores * weights).sum() / -(total as f64);
-    let value = loss.clone().into_scalar::<f32>();
-    Ok((value, replica.gradients(loss)?))
 }

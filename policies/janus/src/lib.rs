@@ -24,6 +24,7 @@ mod rollout;
 mod rotary;
 mod shown;
 mod states;
+mod taught;
 mod text;
 mod trainable;
 mod vision;
