@@ -29,8 +29,8 @@ pub fn merge(models: &[WeightFiles], shares: &[f64], path: &Path) -> Result<()> 
             shares.len()
         )));
     }
-    // NaN fails here too.
-    if !((shares.iter().sum::<f64>() - 1.0).abs() < 1e-6) {
+    let sum: f64 = shares.iter().sum();
+    if !sum.is_finite() || (sum - 1.0).abs() > 1e-6 {
         return Err(Error::config(format!("expected shares that sum to 1, got {shares:?}")));
     }
     for model in others {

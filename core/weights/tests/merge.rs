@@ -59,12 +59,18 @@ fn what_does_not_belong_together_is_refused_by_name() {
     };
     let (w, other) = (("w", floats([1.0; 4])), ("w", TensorData::new(vec![1.0_f32; 4], [4])));
     let halves = [0.5, 0.5];
-    assert!(refused(&[w.clone()], &[other], &halves).contains("w: [4] is not [2, 2]"));
-    assert!(refused(&[w.clone(), ("x", ids(1))], &[w.clone()], &halves).contains("x: the second has no such tensor"));
-    assert!(refused(&[w.clone()], &[w.clone(), ("x", ids(1))], &halves).contains("x: the first has no such tensor"));
+    assert!(refused(std::slice::from_ref(&w), &[other], &halves).contains("w: [4] is not [2, 2]"));
+    assert!(
+        refused(&[w.clone(), ("x", ids(1))], std::slice::from_ref(&w), &halves)
+            .contains("x: the second has no such tensor")
+    );
+    assert!(
+        refused(std::slice::from_ref(&w), &[w.clone(), ("x", ids(1))], &halves)
+            .contains("x: the first has no such tensor")
+    );
     assert!(refused(&[("x", ids(1))], &[("x", ids(2))], &halves).contains("no float"));
-    assert!(refused(&[w.clone()], &[w.clone()], &[0.5, 0.6]).contains("sum to 1"));
-    assert!(refused(&[w.clone()], &[w.clone()], &[f64::NAN, 0.5]).contains("sum to 1"));
-    assert!(refused(&[w.clone()], &[w.clone()], &[1.0]).contains("a share for each"));
+    assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[0.5, 0.6]).contains("sum to 1"));
+    assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[f64::NAN, 0.5]).contains("sum to 1"));
+    assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[1.0]).contains("a share for each"));
     assert!(merge(&[one("a.safetensors", &[w])], &[1.0], &out).unwrap_err().to_string().contains("two models"));
 }
