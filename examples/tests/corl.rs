@@ -137,7 +137,7 @@ fn sync_r1_trains_a_janus() {
 
 #[test]
 fn the_embedded_recipe_trains_and_is_verified_by_the_world() {
-    let short = ["trainer.group_size=4", "evaluation.candidates=1", "reward_weights.default.tim=1"];
+    let short = ["trainer.group_size=4", "evaluation.candidates=1", "rewards.tim={}", "reward_weights.default.tim=1"];
     let metrics = run("corl.toml", &to(&short));
     for step in &metrics {
         for reward in ["cycle", "tim", "accuracy", "format"] {

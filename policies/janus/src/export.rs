@@ -77,6 +77,9 @@ impl JanusConfig {
         let mut value = serde_json::to_value(&config).map_err(failed)?;
         value["model_type"] = "janus".into();
         value["architectures"] = json!(["JanusForConditionalGeneration"]);
+        // Newer versions tie the head to the embeddings unless they are told.
+        value["tie_word_embeddings"] = false.into();
+        value["text_config"]["tie_word_embeddings"] = false.into();
         for (part, kind) in
             [("text_config", "llama"), ("vision_config", "janus_vision_model"), ("vq_config", "janus_vqgan")]
         {

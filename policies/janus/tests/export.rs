@@ -52,6 +52,7 @@ fn a_config_says_what_transformers_wants_to_know() {
     let written: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(written["model_type"], "janus");
     assert_eq!(written["architectures"][0], "JanusForConditionalGeneration");
+    assert_eq!(written["tie_word_embeddings"], false);
     assert_eq!(written["text_config"]["rope_parameters"]["rope_type"], "default");
     let (again, original) = (
         JanusConfig::read(&folder.path().join("config.json")).unwrap(),
