@@ -150,7 +150,7 @@ fn the_embedded_recipe_trains_and_is_verified_by_the_world() {
 }
 
 #[test]
-fn the_tiny_janus_paints_and_answers_better_than_chance_and_worse_than_it_could() {
+fn the_tiny_janus_paints_and_answers_as_well_as_it_was_left() {
     let config = RunConfig::load(&package().join("corl.toml"), &to(&["evaluation.candidates=2"])).unwrap();
     let parts = parts(&config, package(), &Device::flex()).unwrap();
     let mut evaluator = evaluator(&config, package(), &Device::flex()).unwrap().unwrap();
@@ -159,8 +159,8 @@ fn the_tiny_janus_paints_and_answers_better_than_chance_and_worse_than_it_could(
     let splits: BTreeSet<&str> = judged.iter().map(|sample| sample.split.as_str()).collect();
     assert_eq!(splits.into_iter().collect::<Vec<_>>(), ["attribution", "counting", "position"]);
     let share = |name: &str| judged.iter().filter_map(|s| s.score(name)).sum::<f64>() / judged.len() as f64;
-    for score in ["answer", "image", "format", "shapes"] {
-        assert!((0.2..0.9).contains(&share(score)), "{score}: {}", share(score));
+    for (score, room) in [("answer", 0.25..0.6), ("format", 0.5..0.9), ("shapes", 0.1..0.4), ("image", 0.03..0.2)] {
+        assert!(room.contains(&share(score)), "{score}: {}", share(score));
     }
 }
 

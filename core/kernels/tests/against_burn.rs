@@ -5,11 +5,19 @@
 use burn::module::Module;
 use burn::nn::{LayerNormConfig, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
-use burn::tensor::{Bool, DType, Device, Distribution, GradientCheckpointingStrategy, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
+use counterpoint::{Key, Streams};
 use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm, rms_norm, silu_gate};
 
+/// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.5), device)
+    let mut streams = Streams::new(1).stream(Key::task(0, 0), "random", 0);
+    let mut normal = || {
+        let (radius, angle) = (streams.uniform().max(1e-6), streams.uniform());
+        1.5 * (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
+    };
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| normal()).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 fn devices() -> [Device; 3] {
@@ -21,7 +29,7 @@ fn close<const D: usize>(got: Tensor<D>, expected: Tensor<D>, what: &str) {
     assert_eq!(got.dims(), expected.dims(), "{what}");
     let (got, expected) = (got.into_data(), expected.into_data());
     for (i, (a, b)) in got.iter::<f32>().zip(expected.iter::<f32>()).enumerate() {
-        assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{what}, number {i}: {a}, expected {b}");
+        assert!((a - b).abs() <= 5e-5 * b.abs().max(1.0), "{what}, number {i}: {a}, expected {b}");
     }
 }
 

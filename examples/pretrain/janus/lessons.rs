@@ -5,28 +5,24 @@ use counterpoint_janus::JanusPolicy;
 use counterpoint_shapes::{Category, Prompt, Scene, language, question, render};
 use image::RgbImage;
 
-/// Share of answers that are wrong, of answers that are not in the form that is asked for, and of images of another prompt: people are
-/// careless too. So the model knows better than it does, which is the room that reinforcement learning has.
-const WRONG: f32 = 0.3;
-const FORMLESS: f32 = 0.3;
-const OTHER: f32 = 0.3;
-
 /// The prompts that may be trained on.
 pub fn prompts() -> Vec<Prompt> {
     Prompt::all().into_iter().filter(|prompt| !prompt.is_held_out()).collect()
 }
 
-/// Draws lessons.
+/// Draws lessons, some of them careless, as people are: of answers a share is wrong and as many are not in the form that is asked for, and as
+/// many images are those of another prompt. So the model knows better than it does, which is the room that reinforcement learning has.
 pub struct Lessons<'a> {
     policy: &'a JanusPolicy,
+    careless: f32,
     /// Of each category.
     prompts: Vec<Vec<Prompt>>,
 }
 
 impl<'a> Lessons<'a> {
-    pub fn new(policy: &'a JanusPolicy) -> Self {
+    pub fn new(policy: &'a JanusPolicy, careless: f32) -> Self {
         let of = |category| prompts().into_iter().filter(|prompt| prompt.category() == category).collect();
-        Self { policy, prompts: Category::ALL.map(of).to_vec() }
+        Self { policy, careless, prompts: Category::ALL.map(of).to_vec() }
     }
 
     /// A prompt that may be trained on, each category as often as the others.
@@ -40,11 +36,11 @@ impl<'a> Lessons<'a> {
         let prompt = self.prompt(stream);
         let scene = prompt.scene(stream);
         let asked = question(&scene, stream);
-        let answer = match stream.uniform() < WRONG {
+        let answer = match stream.uniform() < self.careless {
             true => &asked.wrong[stream.below(asked.wrong.len())],
             false => &asked.solution,
         };
-        let text = match stream.uniform() < FORMLESS {
+        let text = match stream.uniform() < self.careless {
             true => answer.clone(),
             false => language::tagged(&prompt.to_string(), answer),
         };
@@ -59,7 +55,7 @@ impl<'a> Lessons<'a> {
         for _ in 0..count {
             let prompt = self.prompt(stream);
             prompts.push(prompt.to_string());
-            let painted = match stream.uniform() < OTHER {
+            let painted = match stream.uniform() < self.careless {
                 true => another(&prompt, stream),
                 false => prompt.scene(stream),
             };

@@ -13,8 +13,17 @@ use super::lessons::Lessons;
 use super::{sizes, text, tokenizer};
 use crate::sizes::cosine;
 
-/// Steps and peak rate of each round, which begins with a new optimizer where the one before it ended.
-const ROUNDS: [(usize, f64); 2] = [(2400, 2e-3), (1600, 1e-3)];
+/// A stretch of training, which begins with a new optimizer where the one before it ended.
+struct Round {
+    steps: usize,
+    /// Peak of the rate.
+    rate: f64,
+    /// Share of careless lessons.
+    careless: f32,
+}
+
+const ROUNDS: [Round; 2] =
+    [Round { steps: 2400, rate: 2e-3, careless: 0.4 }, Round { steps: 1600, rate: 1e-3, careless: 0.3 }];
 const WARM_UP: usize = 100;
 /// Answers and images of a step.
 const ANSWERS: usize = 24;
@@ -45,11 +54,11 @@ pub fn round(out: &Path, seed: u64, round: usize) -> Result<()> {
     let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
     let mut policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
     policy.learner().configure(&optimizer());
-    let (steps, rate) = ROUNDS[round];
+    let Round { steps, rate, careless } = ROUNDS[round];
     let mut stream = Streams::new(seed).stream(Key::task(round as u64, 0), "lessons", 0);
     let start = Instant::now();
     for step in 0..steps {
-        let lessons = Lessons::new(&policy);
+        let lessons = Lessons::new(&policy, careless);
         let answers = (0..ANSWERS).map(|_| lessons.answer(&mut stream)).collect::<Result<Vec<_>>>()?;
         let images = lessons.images(IMAGES, &mut stream)?;
         let losses = learn(&mut policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), CLIP, &stream)?;
