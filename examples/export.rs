@@ -1,6 +1,6 @@
 //! A trained Show-o or Janus back into the files of the PyTorch originals:
 //!
-//!     cargo run --release --example export -- --checkpoint runs/NAME/checkpoints/step-00000100 OUT
+//!     cargo run --release --example export -- --checkpoint runs/NAME/checkpoints/step-000100 OUT
 //!
 //! Of a Show-o OUT is read by Show-o's `Showo.from_pretrained`, its folder `concepts` by UniCTokens' scripts, and all of it by
 //! `model = "OUT"` in a recipe. With `--logits` it also gets what `benches/peers/load_export.py` compares with. Of a Janus it is read by

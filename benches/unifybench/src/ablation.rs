@@ -10,12 +10,12 @@ use crate::metrics::Metrics;
 use crate::repeated::by_task;
 use crate::statistics::{Change, holm};
 
-/// The scores that are compared, where the evaluator gives them.
+/// The scores that are compared, where the evaluator gives them; all that it gives where these are not among them.
 const SCORES: [&str; 4] = ["reasoning", "attributes", "joint", "painting/image"];
 /// What is compared where it gives none.
 const TOTAL: &str = "reward";
-/// The split that is compared when several have a score.
-const SPLIT: &str = "held-out, both";
+/// The splits that are compared when several have a score: those of all tasks.
+const SPLITS: [&str; 2] = ["held-out, both", "held-out, all"];
 
 /// Some runs of one variant of a recipe.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub struct Arm<'a> {
 pub struct AblationRow {
     /// What was changed.
     pub arm: String,
-    /// `reasoning`, `attributes`, `joint` or `painting/image`; `reward` where the rewards alone speak.
+    /// Such as `reasoning`, `attributes`, `joint` or `painting/image`; `reward` where the rewards alone speak.
     pub score: String,
     /// Mean over runs, 0 to 1.
     pub mean: f64,
@@ -73,6 +73,13 @@ impl AblationTable {
         let mut rows = Vec::new();
         let given = |score: &&str| full.runs.iter().copied().flatten().any(|sample| sample.score(score).is_some());
         let mut compared: Vec<&str> = SCORES.into_iter().filter(given).collect();
+        if compared.is_empty() {
+            for (name, _) in full.runs.iter().copied().flatten().flat_map(|sample| &sample.scores) {
+                if !compared.contains(&name.as_str()) {
+                    compared.push(name);
+                }
+            }
+        }
         if compared.is_empty() {
             compared.push(TOTAL);
         }
@@ -133,7 +140,8 @@ fn scores(arm: Arm<'_>, score: &str) -> Result<Vec<Vec<f64>>> {
     let of_run = |samples: &&[Judged]| {
         let mut splits = by_task(samples)?;
         splits.retain(|_, tasks| tasks.iter().any(|task| task.get(score).is_some()));
-        let split = splits.remove(SPLIT).or_else(|| splits.pop_first().map(|(_, tasks)| tasks));
+        let all = SPLITS.iter().find_map(|name| splits.remove(*name));
+        let split = all.or_else(|| splits.pop_first().map(|(_, tasks)| tasks));
         let of_task = |task: &Metrics| {
             task.get(score).ok_or_else(|| Error::data(format!("{}: expected a `{score}` of every task", arm.name)))
         };
@@ -210,6 +218,26 @@ mod tests {
         let header = "arm,score,mean,std,difference,low,high,p,p_holm,seconds\n";
         assert!(csv.starts_with(&format!("{header}full,reasoning,{},", table.rows[0].mean)), "{csv}");
         assert_eq!(serde_json::from_str::<AblationTable>(&serde_json::to_string(&table).unwrap()).unwrap(), table);
+    }
+
+    #[test]
+    fn an_evaluator_of_another_world_is_compared_by_all_of_its_scores_over_all_splits() {
+        let run = |right: u64| -> Vec<Judged> {
+            let sample = |task: u64| Judged {
+                split: ["counting", "colours", "position"][task as usize % 3].to_owned(),
+                task,
+                scores: vec![("answer".to_owned(), 1.0), ("image".to_owned(), f64::from(u8::from(task < right)))],
+                ..Judged::default()
+            };
+            (0..9).map(sample).collect()
+        };
+        let (full, worse) = ([run(6), run(7)], [run(3), run(5)]);
+        let [full, worse] = [&full, &worse].map(|runs| runs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let arm = |name, runs| Arm { name, runs, seconds: 1.0 };
+        let table = AblationTable::of(arm("full", &full), &[arm("worse", &worse)]).unwrap();
+        let scores: Vec<&str> = table.rows.iter().map(|row| row.score.as_str()).collect();
+        assert_eq!(scores, ["answer", "image", "answer", "image"]);
+        assert!((table.rows[3].difference + 2.5 / 9.0).abs() < 1e-12, "{:?}", table.rows[3]);
     }
 
     #[test]
