@@ -29,7 +29,7 @@ fn close<const D: usize>(got: Tensor<D>, expected: Tensor<D>, what: &str) {
     assert_eq!(got.dims(), expected.dims(), "{what}");
     let (got, expected) = (got.into_data(), expected.into_data());
     for (i, (a, b)) in got.iter::<f32>().zip(expected.iter::<f32>()).enumerate() {
-        assert!((a - b).abs() <= 5e-5 * b.abs().max(1.0), "{what}, number {i}: {a}, expected {b}");
+        assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{what}, number {i}: {a}, expected {b}");
     }
 }
 
