@@ -8,6 +8,7 @@
 mod batches;
 mod janus;
 mod losses;
+mod prompts;
 mod questions;
 mod shapes;
 mod showo;
@@ -15,6 +16,7 @@ mod sizes;
 mod tokenizer;
 mod towers;
 mod vocabulary;
+mod words;
 mod world;
 
 use std::path::PathBuf;
@@ -37,8 +39,6 @@ enum Part {
     JanusDecoder,
     /// The tiny Janus; needs its image tokenizer.
     Janus,
-    /// Its last round alone, from what is there.
-    JanusAgain,
     /// What captions images of shapes, and what compares captions.
     Shapes,
 }
@@ -81,16 +81,13 @@ fn main() -> Result<()> {
         towers::run(&options.towers)?;
     }
     if wanted(Part::JanusTokenizer) {
-        janus::tokenizer(&options.janus_out, options.seed)?;
+        janus::tokenizer::run(&options.janus_out, options.seed)?;
     }
     if wanted(Part::JanusDecoder) {
-        janus::decoder(&options.janus_out, options.seed)?;
+        janus::tokenizer::decoder(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Janus) {
-        janus::model(&options.janus_out, options.seed)?;
-    }
-    if options.only == Some(Part::JanusAgain) {
-        janus::again(&options.janus_out, options.seed, 1)?;
+        janus::model::run(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Shapes) {
         shapes::run(&options.shapes_out, options.seed)?;

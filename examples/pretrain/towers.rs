@@ -19,7 +19,7 @@ mod draws;
 #[path = "towers/fer.rs"]
 mod fer;
 #[path = "towers/images.rs"]
-mod images;
+pub(crate) mod images;
 #[path = "towers/language.rs"]
 mod language;
 #[path = "towers/optimise.rs"]
@@ -33,6 +33,7 @@ const TOWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/unifybench
 
 /// What to train and where to write it.
 #[derive(clap::Args, Debug, Clone)]
+#[group(id = "tower-options")]
 pub(crate) struct Options {
     /// Folder that gets the folders tier, ber, der and fer/embedding; fer/detector must be there
     #[arg(long, default_value = TOWERS)]

@@ -64,14 +64,11 @@ impl CorlTasks {
     }
 
     fn without_image(&self, number: usize, row: &Row, halves: Halves) -> Task {
+        let asked = || Task::new(number as u64, self.config.question.replace("{question}", &row.problem));
         let asked = match halves {
             Halves::Generation => Task::new(number as u64, "").with_response(""),
-            Halves::Both | Halves::Alternating => {
-                Task::new(number as u64, self.config.question.replace("{question}", &row.problem))
-            }
-            Halves::Understanding => {
-                Task::new(number as u64, self.config.question.replace("{question}", &row.problem)).answer_only()
-            }
+            Halves::Both | Halves::Alternating => asked(),
+            Halves::Understanding => asked().answer_only(),
         };
         let mut params = Map::new();
         let mut put = |key: &str, value: &str| {

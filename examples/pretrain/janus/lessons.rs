@@ -2,38 +2,27 @@
 
 use counterpoint::{Result, Segment, Stream, Task};
 use counterpoint_janus::JanusPolicy;
-use counterpoint_shapes::{Category, Prompt, Scene, language, question, render};
+use counterpoint_shapes::{Colour, Prompt, Scene, Shape, language, question, render};
 use image::RgbImage;
 
-/// The prompts that may be trained on.
-pub fn prompts() -> Vec<Prompt> {
-    Prompt::all().into_iter().filter(|prompt| !prompt.is_held_out()).collect()
-}
+use crate::prompts::Prompts;
 
 /// Draws lessons, some of them careless, as people are: of answers a share is wrong and as many are not in the form that is asked for, and as
 /// many images are those of another prompt. So the model knows better than it does, which is the room that reinforcement learning has.
 pub struct Lessons<'a> {
     policy: &'a JanusPolicy,
     careless: f32,
-    /// Of each category.
-    prompts: Vec<Vec<Prompt>>,
+    prompts: Prompts,
 }
 
 impl<'a> Lessons<'a> {
     pub fn new(policy: &'a JanusPolicy, careless: f32) -> Self {
-        let of = |category| prompts().into_iter().filter(|prompt| prompt.category() == category).collect();
-        Self { policy, careless, prompts: Category::ALL.map(of).to_vec() }
-    }
-
-    /// A prompt that may be trained on, each category as often as the others.
-    fn prompt(&self, stream: &mut Stream) -> Prompt {
-        let prompts = &self.prompts[stream.below(self.prompts.len())];
-        prompts[stream.below(prompts.len())]
+        Self { policy, careless, prompts: Prompts::known() }
     }
 
     /// A question about an image and what is said to it.
     pub fn answer(&self, stream: &mut Stream) -> Result<Segment> {
-        let prompt = self.prompt(stream);
+        let prompt = self.prompts.draw(stream);
         let scene = prompt.scene(stream);
         let asked = question(&scene, stream);
         let answer = match stream.uniform() < self.careless {
@@ -53,7 +42,7 @@ impl<'a> Lessons<'a> {
     pub fn images(&self, count: usize, stream: &mut Stream) -> Result<Vec<Segment>> {
         let (mut prompts, mut pictures): (Vec<String>, Vec<RgbImage>) = Default::default();
         for _ in 0..count {
-            let prompt = self.prompt(stream);
+            let prompt = self.prompts.draw(stream);
             prompts.push(prompt.to_string());
             let painted = match stream.uniform() < self.careless {
                 true => another(&prompt, stream),
@@ -67,8 +56,6 @@ impl<'a> Lessons<'a> {
 
 /// A scene of `prompt` with one thing in another shape or colour.
 fn another(prompt: &Prompt, stream: &mut Stream) -> Scene {
-    use counterpoint_shapes::{Colour, Shape};
-
     let mut scene = prompt.scene(stream);
     let at = stream.below(scene.things.len());
     let thing = &mut scene.things[at].0;

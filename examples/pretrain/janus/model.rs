@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use counterpoint::{DecayScope, Key, OptimizerConfig, Policy as _, Result, Streams};
+use counterpoint::{DecayScope, Key, OptimizerConfig, Policy as _, Result, Stream, Streams};
 use counterpoint_examples::learn;
-use counterpoint_janus::{JanusConfig, JanusPolicy, TextTokenizer, VqTokenizer};
-use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
+use counterpoint_janus::{JanusPolicy, TextTokenizer, VqTokenizer};
+use counterpoint_weights::{LoadOptions, WeightFiles, load};
 
 use super::lessons::Lessons;
 use super::{sizes, text, tokenizer};
@@ -41,34 +41,30 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     let mut vq = VqTokenizer::init(&config.vq_config, &device);
     load(&mut vq, &WeightFiles::open(&out.join(tokenizer::FILE))?, &LoadOptions::default())?;
     let model = config.init(&device)?;
-    let policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
-    policy.export(out, None)?;
-    (0..ROUNDS.len()).try_for_each(|round| self::round(out, seed, round))
+    let mut policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
+    for (number, round) in (0..).zip(&ROUNDS) {
+        let mut stream = Streams::new(seed).stream(Key::task(number, 0), "lessons", 0);
+        learn_round(&mut policy, round, &mut stream)?;
+    }
+    policy.export(out, None)
 }
 
-/// Goes on with what is in `out`.
-pub fn round(out: &Path, seed: u64, round: usize) -> Result<()> {
-    let device = Device::flex();
-    let config = JanusConfig::read(&out.join("config.json"))?;
-    let text = TextTokenizer::load(out, &config, sizes::chat())?;
-    let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
-    let mut policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
+fn learn_round(policy: &mut JanusPolicy, round: &Round, stream: &mut Stream) -> Result<()> {
+    let &Round { steps, rate, careless } = round;
     policy.learner().configure(&optimizer());
-    let Round { steps, rate, careless } = ROUNDS[round];
-    let mut stream = Streams::new(seed).stream(Key::task(round as u64, 0), "lessons", 0);
     let start = Instant::now();
     for step in 0..steps {
-        let lessons = Lessons::new(&policy, careless);
-        let answers = (0..ANSWERS).map(|_| lessons.answer(&mut stream)).collect::<Result<Vec<_>>>()?;
-        let images = lessons.images(IMAGES, &mut stream)?;
-        let losses = learn(&mut policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), CLIP, &stream)?;
+        let lessons = Lessons::new(policy, careless);
+        let answers = (0..ANSWERS).map(|_| lessons.answer(stream)).collect::<Result<Vec<_>>>()?;
+        let images = lessons.images(IMAGES, stream)?;
+        let losses = learn(policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), CLIP, stream)?;
         if (step + 1).is_multiple_of(100) {
             let [answer, image] = losses;
             let seconds = start.elapsed().as_secs_f64();
             println!("janus step {:>5}  {seconds:>5.0} s  loss: answers {answer:.3}, images {image:.3}", step + 1);
         }
     }
-    policy.export(out, None)
+    Ok(())
 }
 
 fn optimizer() -> OptimizerConfig {

@@ -6,6 +6,8 @@ use counterpoint::{Error, Result};
 use counterpoint_shapes::language::vocabulary;
 use serde_json::{Map, Value, json};
 
+use crate::words::added_tokens;
+
 /// The special tokens of Janus-Pro that lay out a sequence, in the order of their ids.
 const SPECIAL: [&str; 7] = [
     PAD,
@@ -30,11 +32,7 @@ pub struct Ids {
 pub fn write(out: &Path) -> Result<Ids> {
     let names: Vec<&str> = SPECIAL.into_iter().chain(vocabulary()).collect();
     let ids: Map<String, Value> = names.iter().enumerate().map(|(id, name)| ((*name).to_owned(), id.into())).collect();
-    let added = |(id, name): (usize, &&str)| {
-        json!({"id": id, "content": name, "special": true, "single_word": false, "lstrip": false, "rstrip": false,
-               "normalized": false})
-    };
-    let added: Vec<Value> = SPECIAL.iter().enumerate().map(added).collect();
+    let added = added_tokens(&SPECIAL);
     // Words are what stands between white space; a full stop or a question mark is one of its own.
     let split = json!({"type": "Split", "pattern": {"Regex": "[.?]"}, "behavior": "Isolated", "invert": false});
     let tokenizer = json!({

@@ -136,7 +136,7 @@ fn save(model: &VqTokenizer, out: &Path) -> Result<()> {
 
 /// An image of a prompt that may be trained on.
 fn drawn(stream: &mut Stream) -> RgbImage {
-    let prompts: Vec<Prompt> = super::lessons::prompts();
+    let prompts: Vec<Prompt> = Prompt::all().into_iter().filter(|prompt| !prompt.is_held_out()).collect();
     let prompt = prompts[stream.below(prompts.len())];
     render(&prompt.scene(stream), stream)
 }

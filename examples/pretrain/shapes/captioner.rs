@@ -8,15 +8,16 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use counterpoint::{Key, Result, Stream, Streams};
 use counterpoint_encoders::blip2::VisionConfig;
 use counterpoint_encoders::captioner::TextDecoderConfig;
-use counterpoint_encoders::preprocess::Size;
 use counterpoint_encoders::{CaptionerConfig, ImageProcessorConfig, TextTokenizer};
 use counterpoint_shapes::{Prompt, SIZE, render};
 use counterpoint_weights::Precision;
 use image::{Rgb, RgbImage, imageops};
 
-use super::language::{CLS, Captions, DEC, LONGEST, SEP, write};
+use super::language::{CLS, DEC, LONGEST, SEP, write};
+use crate::prompts::Prompts;
+use crate::towers;
+use crate::towers::images::processor;
 use crate::towers::optimise::{train, training_device};
-use crate::towers::{self};
 
 const STEPS: usize = 1500;
 const BATCH: usize = 32;
@@ -50,25 +51,15 @@ fn config(words: usize) -> CaptionerConfig {
     }
 }
 
-fn processor() -> ImageProcessorConfig {
-    let size = Size::Exact { height: SIZE, width: SIZE };
-    ImageProcessorConfig {
-        size,
-        crop_size: size,
-        image_mean: [0.5; 3],
-        image_std: [0.25; 3],
-        ..ImageProcessorConfig::default()
-    }
-}
-
 pub fn run(out: &Path, seed: u64) -> Result<()> {
     let config = config(write(out)?);
-    processor().write(out)?;
-    let processor = processor().init()?;
+    let processor = processor(SIZE);
+    processor.write(out)?;
+    let processor = processor.init()?;
     let tokenizer = TextTokenizer::load(out, LONGEST)?;
     let device = training_device(seed);
     let streams = Streams::new(seed);
-    let known = Captions::known();
+    let known = Prompts::known();
     let options = towers::Options::default();
     let trained = train(&options, "captioner", STEPS, 2e-3, config.init(&device)?, |captioner, step| {
         let mut stream = streams.stream(Key::task(step as u64, 0), "captioner", 0);
@@ -113,7 +104,7 @@ fn measure(out: &Path, seed: u64) -> Result<()> {
     let captioner = CaptionerConfig::load(out, Precision::F32, &device)?;
     let (processor, tokenizer) = (ImageProcessorConfig::read(out)?.init()?, TextTokenizer::load(out, LONGEST)?);
     let mut stream = Streams::new(seed).stream(Key::task(0, 1), "measure captioner", 0);
-    let held_out = Captions::held_out();
+    let held_out = Prompts::held_out();
     let prompts: Vec<Prompt> = (0..128).map(|_| held_out.draw(&mut stream)).collect();
     let images: Vec<RgbImage> = prompts.iter().map(|prompt| drawn(prompt, &mut stream)).collect();
     let pixels = processor.forward(&images.iter().collect::<Vec<_>>(), &device)?;

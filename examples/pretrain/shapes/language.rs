@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use counterpoint::{Error, Result, Stream};
+use counterpoint::{Error, Result};
 use counterpoint_shapes::language::vocabulary;
-use counterpoint_shapes::{Category, Prompt};
 use serde_json::{Map, Value, json};
+
+use crate::words::added_tokens;
 
 const SPECIAL: [&str; 6] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"];
 /// Ids of the tokens between which texts stand, and of the one that begins a caption.
@@ -20,11 +21,7 @@ pub fn write(out: &Path) -> Result<usize> {
     std::fs::create_dir_all(out).map_err(|e| Error::io("cannot create", out, e))?;
     let names: Vec<&str> = SPECIAL.into_iter().chain(vocabulary()).collect();
     let ids: Map<String, Value> = names.iter().enumerate().map(|(id, name)| ((*name).to_owned(), id.into())).collect();
-    let added = |(id, name): (usize, &&str)| {
-        json!({"id": id, "content": name, "special": true, "single_word": false, "lstrip": false, "rstrip": false,
-               "normalized": false})
-    };
-    let added: Vec<Value> = SPECIAL.iter().enumerate().map(added).collect();
+    let added = added_tokens(&SPECIAL);
     let special = |token: &str, id: u32| json!({"id": token, "ids": [id], "tokens": [token]});
     let piece = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
     let tokenizer = json!({
@@ -42,30 +39,4 @@ pub fn write(out: &Path) -> Result<usize> {
     let path = out.join("tokenizer.json");
     std::fs::write(&path, format!("{tokenizer}\n")).map_err(|e| Error::io("cannot write", &path, e))?;
     Ok(names.len())
-}
-
-/// Draws prompts, each category as often as the others.
-pub struct Captions(Vec<Vec<Prompt>>);
-
-impl Captions {
-    /// Those that may be trained on.
-    pub fn known() -> Self {
-        Self(of(|prompt| !prompt.is_held_out()))
-    }
-
-    /// Those that may not.
-    pub fn held_out() -> Self {
-        Self(of(Prompt::is_held_out).into_iter().filter(|prompts| !prompts.is_empty()).collect())
-    }
-
-    pub fn draw(&self, stream: &mut Stream) -> Prompt {
-        let prompts = &self.0[stream.below(self.0.len())];
-        prompts[stream.below(prompts.len())]
-    }
-}
-
-fn of(kept: impl Fn(&Prompt) -> bool) -> Vec<Vec<Prompt>> {
-    let all = Prompt::all();
-    let of = |category| all.iter().filter(|p| p.category() == category && kept(p)).copied().collect();
-    Category::ALL.map(of).to_vec()
 }

@@ -13,9 +13,10 @@ use counterpoint_encoders::bert::{BertEncoder, TokenTypes};
 use counterpoint_encoders::{BertConfig, TextTokenizer};
 use counterpoint_shapes::Prompt;
 
-use super::language::{Captions, LONGEST, write};
+use super::language::{LONGEST, write};
+use crate::prompts::Prompts;
+use crate::towers;
 use crate::towers::optimise::{train, training_device};
-use crate::towers::{self};
 
 const STEPS: usize = 800;
 const BATCH: usize = 64;
@@ -42,7 +43,7 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     let tokenizer = TextTokenizer::load(out, LONGEST)?;
     let device = training_device(seed);
     let streams = Streams::new(seed);
-    let known = Captions::known();
+    let known = Prompts::known();
     let head = |_| LinearConfig::new(config.hidden_size, config.vocab_size).init(&device);
     let taught = Taught { bert: config.init(&device)?, heads: OFFSETS.iter().map(head).collect() };
     let options = towers::Options::default();

@@ -52,8 +52,8 @@ fn config(vocab_size: usize) -> Blip2Config {
 pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
     let config = config(write_tokenizer(dir)?);
     let tokenizer = TextTokenizer::load(dir, config.qformer_config.max_position_embeddings)?;
-    processor().write(dir)?;
-    let processor = processor().init()?;
+    processor(SIZE).write(dir)?;
+    let processor = processor(SIZE).init()?;
     let device = training_device(options.tower_seed);
     let streams = Streams::new(options.tower_seed);
     let (batches, images) = (Batches::new(), Images::new()?);

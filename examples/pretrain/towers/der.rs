@@ -39,8 +39,8 @@ fn config() -> Dinov2Config {
 pub(super) fn train(options: &Options, dir: &Path) -> Result<()> {
     let config = config();
     std::fs::create_dir_all(dir).map_err(|e| counterpoint::Error::io("cannot create", dir, e))?;
-    processor().write(dir)?;
-    let processor = processor().init()?;
+    processor(SIZE).write(dir)?;
+    let processor = processor(SIZE).init()?;
     let device = training_device(options.tower_seed);
     let streams = Streams::new(options.tower_seed);
     let (batches, images) = (Batches::new(), Images::new()?);

@@ -3,14 +3,14 @@
 use counterpoint::{Result, Stream};
 use counterpoint_encoders::ImageProcessorConfig;
 use counterpoint_encoders::preprocess::Size;
-use counterpoint_unifybench::{Jitter, Renderer, SIZE, Scene};
+use counterpoint_unifybench::{Jitter, Renderer, Scene};
 use image::{Rgb, RgbImage};
 
 use super::draws::below;
 
-/// The image processor of both image towers.
-pub(super) fn processor() -> ImageProcessorConfig {
-    let size = Size::Exact { height: SIZE, width: SIZE };
+/// The image processor of towers that see squares of `side` pixels.
+pub(crate) fn processor(side: u32) -> ImageProcessorConfig {
+    let size = Size::Exact { height: side, width: side };
     ImageProcessorConfig {
         size,
         crop_size: size,

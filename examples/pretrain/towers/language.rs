@@ -11,6 +11,7 @@ use counterpoint_unifybench::{Concept, Scene};
 use serde_json::json;
 
 use super::draws::below;
+use crate::words::added_tokens;
 
 /// Writes `tokenizer.json`: one id per word of the language, sentences between `[CLS]` and `[SEP]`.
 ///
@@ -25,14 +26,7 @@ pub(super) fn write_tokenizer(dir: &Path) -> Result<usize> {
     let all = special.into_iter().chain(["."]).map(str::to_owned).chain(words);
     let vocab: serde_json::Map<String, serde_json::Value> = all.enumerate().map(|(id, w)| (w, json!(id))).collect();
     let size = vocab.len();
-    let added: Vec<_> = special
-        .iter()
-        .enumerate()
-        .map(|(id, token)| {
-            json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                   "normalized": false, "special": true})
-        })
-        .collect();
+    let added = added_tokens(&special);
     let wrapped = |type_id: u8, id: &str| {
         json!([{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": id, "type_id": type_id}},
                {"SpecialToken": {"id": "[SEP]", "type_id": type_id}}])
