@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::Metrics;
-use counterpoint::{Error, Judged, Result, device};
+use counterpoint::{Error, Judged, Result};
 use counterpoint_examples::{
     Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, start, stop_on_signals,
 };
@@ -88,8 +88,8 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     }
 
     let stop = stop_on_signals(progress)?;
-    let device = device::named(&args.device)?;
-    let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(), progress };
+    let device = args.device(&recipe)?;
+    let repeat = Repeat { base: &base, device: &device, stop: &stop, jobs: args.jobs(&device), progress };
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
         let other = if path == Path::new(ARMS) { String::new() } else { format!(" --plan {}", path.display()) };
         let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };

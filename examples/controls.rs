@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use counterpoint::controls::{Control, Outcome};
-use counterpoint::{Error, Result, SyncGrpoConfig, device};
+use counterpoint::{Error, Result, SyncGrpoConfig};
 use counterpoint_examples::{Progress, RecipeArgs, parts, start};
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 /// Whether all came out as they must.
 fn run(ControlArgs { recipe: args, letter, only }: &ControlArgs, progress: &Progress) -> Result<bool> {
     let (config, base) = args.load_with(Path::new(RECIPE), &SHORT.map(str::to_owned))?;
-    let device = device::named(&args.device)?;
+    let device = args.device(&config)?;
     let objective = SyncGrpoConfig::of(&config.objective.kind, &config.objective.settings)?;
     let chosen = chosen(only)?;
     let stage = progress.stage("control tasks", chosen.len() as u64);

@@ -1,23 +1,98 @@
 //! Devices by the names that a command line uses, and constants on them.
+//!
+//! | name | device | feature |
+//! |---|---|---|
+//! | `flex` | the CPU | `flex`, on by default |
+//! | `cuda`, `cuda:N` | NVIDIA GPU `N`, 0 without it | `cuda` |
+//! | `rocm`, `rocm:N` | AMD GPU `N`, 0 without it | `rocm` |
+//! | `vulkan`, `vulkan:N`, `vulkan:cpu` | the best device that Vulkan finds, its discrete GPU `N`, its CPU (a software driver) | `vulkan` |
+//! | `metal`, `metal:N` | the best device that Metal finds, its discrete GPU `N` | `metal` |
+//! | `wgpu`, `wgpu:N`, `wgpu:cpu` | as with `vulkan`, by whatever graphics API there is | `wgpu` |
 
+#[cfg(feature = "wgpu")]
+use burn::tensor::DeviceKind;
 use burn::tensor::{Bool, Device, FloatDType, Tensor};
 
 use crate::{Error, Result};
 
-/// GPUs of a machine that have a name here.
+/// Kinds of devices with the feature that each needs; a name begins with one of them.
+const KINDS: [&str; 6] = ["flex", "cuda", "rocm", "vulkan", "metal", "wgpu"];
+/// GPUs of a kind that have a name here.
 const GPUS: usize = 16;
 
-/// The device called `name`: `flex`, which is the CPU, or `cuda:N`. Whether the machine has that GPU shows at its first use.
+/// The device called `name`, such as `flex`, `cuda:1` or `vulkan` (all of them are in the description of this module). Whether the machine has it
+/// shows at its first use.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) when the name is none of these, or the device was not compiled in.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no such name, or the device was not compiled in.
 pub fn named(name: &str) -> Result<Device> {
-    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
-    let index: usize = index.parse().map_err(|_| unknown(name))?;
-    match (kind, index) {
-        ("flex", 0) => flex(),
-        ("cuda", index) => cuda(index),
-        _ => Err(unknown(name)),
+    let (kind, which) = match name.split_once(':') {
+        Some((kind, which)) => (kind, Some(which)),
+        None => (name, None),
+    };
+    let index = which.map(str::parse::<usize>);
+    let unknown = || {
+        Error::config(format!(
+            "device: expected {}, `KIND:N` or `vulkan:cpu`, got `{name}`",
+            KINDS.map(|k| format!("`{k}`")).join(", ")
+        ))
+    };
+    let index = match (which, index) {
+        (None, _) => Which::Default,
+        (Some("cpu"), _) if ["vulkan", "wgpu"].contains(&kind) => Which::Cpu,
+        (_, Some(Ok(index))) if kind != "flex" || index == 0 => Which::Gpu(index),
+        _ => return Err(unknown()),
+    };
+    if !KINDS.contains(&kind) {
+        return Err(unknown());
+    }
+    built(kind, index).ok_or_else(|| {
+        Error::config(format!("device `{name}`: this build has no `{kind}`; build it with `--features {kind}`"))
+    })
+}
+
+/// Which device of a kind.
+#[derive(Clone, Copy)]
+enum Which {
+    Default,
+    Cpu,
+    Gpu(usize),
+}
+
+impl Which {
+    /// Its number, 0 for the default.
+    #[cfg_attr(not(any(feature = "cuda", feature = "rocm")), expect(unused, reason = "for GPUs"))]
+    fn index(self) -> usize {
+        if let Self::Gpu(index) = self { index } else { 0 }
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn kind(self) -> DeviceKind {
+        match self {
+            Self::Default => DeviceKind::DefaultDevice,
+            Self::Cpu => DeviceKind::Cpu,
+            Self::Gpu(index) => DeviceKind::DiscreteGpu(index),
+        }
+    }
+}
+
+/// The device; none where it was not compiled in.
+#[cfg_attr(not(any(feature = "cuda", feature = "rocm", feature = "wgpu")), expect(unused, reason = "for GPUs"))]
+fn built(kind: &str, which: Which) -> Option<Device> {
+    match kind {
+        #[cfg(feature = "flex")]
+        "flex" => Some(Device::flex()),
+        #[cfg(feature = "cuda")]
+        "cuda" => Some(Device::cuda(which.index())),
+        #[cfg(feature = "rocm")]
+        "rocm" => Some(Device::rocm(which.index())),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Some(Device::vulkan(which.kind())),
+        #[cfg(feature = "metal")]
+        "metal" => Some(Device::metal(which.kind())),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Some(Device::wgpu(which.kind())),
+        _ => None,
     }
 }
 
@@ -31,14 +106,18 @@ pub fn named_or(name: Option<&str>, default: &Device) -> Result<Device> {
 
 /// What [`named`] calls `device`, with or without gradients; of one that it does not know, burn's own text.
 pub fn name(device: &Device) -> String {
-    let known = std::iter::once("flex".to_owned()).chain((0..GPUS).map(|n| format!("cuda:{n}")));
-    let mut known = known.filter(|name| named(name).is_ok_and(|other| *device == other));
+    let which = |kind: &'static str| {
+        let numbered = (0..GPUS).map(move |n| if kind == "flex" { kind.to_owned() } else { format!("{kind}:{n}") });
+        let others = ["vulkan", "metal", "wgpu"].contains(&kind).then(|| [kind.to_owned(), format!("{kind}:cpu")]);
+        others.into_iter().flatten().chain(numbered)
+    };
+    let mut known = KINDS.into_iter().flat_map(which).filter(|name| named(name).is_ok_and(|other| *device == other));
     known.next().unwrap_or_else(|| format!("{device:?}"))
 }
 
 /// Whether `device`, with or without gradients, is the CPU.
 pub fn is_cpu(device: &Device) -> bool {
-    flex().is_ok_and(|cpu| *device == cpu)
+    built("flex", Which::Default).is_some_and(|cpu| *device == cpu)
 }
 
 /// `inner`, a tensor without gradients, as a constant among those of `device`.
@@ -52,28 +131,4 @@ pub fn constant<const D: usize>(inner: Tensor<D>, device: &Device) -> Tensor<D> 
 /// 1 where `condition` holds and 0 elsewhere, in f32 whatever the device's default is.
 pub(crate) fn indicator<const D: usize>(condition: Tensor<D, Bool>) -> Tensor<D> {
     condition.cast(FloatDType::F32)
-}
-
-fn unknown(name: &str) -> Error {
-    Error::config(format!("device: expected `flex` or `cuda:N`, got `{name}`"))
-}
-
-#[cfg(feature = "flex")]
-fn flex() -> Result<Device> {
-    Ok(Device::flex())
-}
-
-#[cfg(not(feature = "flex"))]
-fn flex() -> Result<Device> {
-    Err(Error::config("device: this build has no `flex`; build it with `--features flex`"))
-}
-
-#[cfg(feature = "cuda")]
-fn cuda(index: usize) -> Result<Device> {
-    Ok(Device::cuda(index))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda(_index: usize) -> Result<Device> {
-    Err(Error::config("device: this build has no CUDA; build it with `--features cuda`"))
 }

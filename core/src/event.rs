@@ -71,6 +71,17 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A device that rollouts were drawn on is lost: it draws no more in this run, and what was under way is drawn again elsewhere.
+    DeviceLost {
+        /// The task.
+        task: &'a Task,
+        /// Its name.
+        device: &'a str,
+        /// Candidates that are drawn again.
+        candidates: usize,
+        /// What it said.
+        reason: &'a str,
+    },
     /// Some chunks of an update were replayed.
     Replayed {
         /// Which update of this batch, from 0.
@@ -109,13 +120,17 @@ pub enum Event<'a> {
 pub(crate) enum Notice {
     Drafted { attempt: usize, drafted: usize, admitted: usize },
     Exhausted { attempts: usize, filled: usize },
+    DeviceLost { device: String, candidates: usize, reason: String },
 }
 
 impl Notice {
-    pub(crate) fn event<'a>(&self, task: &'a Task) -> Event<'a> {
-        match *self {
-            Self::Drafted { attempt, drafted, admitted } => Event::Drafted { task, attempt, drafted, admitted },
-            Self::Exhausted { attempts, filled } => Event::AttemptsExhausted { task, attempts, filled },
+    pub(crate) fn event<'a>(&'a self, task: &'a Task) -> Event<'a> {
+        match self {
+            &Self::Drafted { attempt, drafted, admitted } => Event::Drafted { task, attempt, drafted, admitted },
+            &Self::Exhausted { attempts, filled } => Event::AttemptsExhausted { task, attempts, filled },
+            Self::DeviceLost { device, candidates, reason } => {
+                Event::DeviceLost { task, device, candidates: *candidates, reason }
+            }
         }
     }
 }

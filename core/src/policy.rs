@@ -185,6 +185,25 @@ pub trait Policy: Any + Send {
         self.wrapped()?.device()
     }
 
+    /// A copy on `device` with the parameters as they are now, for samplers alone, where rollouts have devices of their own
+    /// ([`Rollouts::with_devices`](crate::Rollouts::with_devices)); asked for at the beginning of a step. `last` is what this returned for that
+    /// device before, whose parts that never change may be taken over.
+    ///
+    /// *Contract*: what is drawn from it is what would be drawn from this one, up to the rounding of its device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) by default: it cannot be copied.
+    fn copied(&self, device: &Device, last: Option<Box<dyn Policy>>) -> Result<Box<dyn Policy>> {
+        match self.wrapped() {
+            Some(policy) => policy.copied(device, last),
+            None => Err(Error::contract(format!(
+                "rollouts are to be drawn on other devices, and a policy of kind `{}` makes no copies for them; leave \
+                 placement.rollouts out, or implement `Policy::copied`",
+                self.kind()
+            ))),
+        }
+    }
+
     /// Whether it computes in half precision, where sampling and updates, which take other kernels, round differently: the
     /// check before the first update then allows for single decisions that are far off. `false` by default.
     ///

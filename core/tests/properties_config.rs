@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use counterpoint::DecayScope;
 use counterpoint::config::{
-    Chunk, Component, FilterSection, GenerationRate, ImportanceCap, MemoryBudget, Overlap, RunConfig, RunSection,
-    TrainerConfig,
+    Chunk, Component, FilterSection, GenerationRate, ImportanceCap, MemoryBudget, Overlap, Placement, RunConfig,
+    RunSection, TrainerConfig,
 };
 use properties::cases;
 use proptest::collection::{btree_map, vec};
@@ -130,10 +130,25 @@ fn rewards() -> impl Strategy<Value = Rewards> {
     })
 }
 
+fn placement() -> impl Strategy<Value = Placement> {
+    (option::of(word()), vec(word(), 0..3), option::of(word())).prop_map(|(learner, rollouts, rewards)| Placement {
+        learner,
+        rollouts,
+        rewards,
+    })
+}
+
 fn configs() -> impl Strategy<Value = RunConfig> {
     let components = (component(), component(), component(), component(), component());
-    (run(), components, rewards(), option::of(any::<u64>()), trainer()).prop_map(
-        |(run, (policy, sampler, filter, objective, data), (rewards, reward_weights), surrogate, trainer)| {
+    (run(), components, rewards(), option::of(any::<u64>()), trainer(), placement()).prop_map(
+        |(
+            run,
+            (policy, sampler, filter, objective, data),
+            (rewards, reward_weights),
+            surrogate,
+            trainer,
+            placement,
+        )| {
             let names: Vec<&String> = rewards.keys().collect();
             let surrogate = surrogate.map(|pick| names[pick as usize % names.len()].clone());
             let filter = FilterSection { kind: filter.kind, surrogate, settings: filter.settings };
@@ -148,6 +163,7 @@ fn configs() -> impl Strategy<Value = RunConfig> {
                 data,
                 evaluation: Default::default(),
                 trainer,
+                placement,
             }
         },
     )

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use clap::Parser;
-use counterpoint::Result;
 use counterpoint::config::RunConfig;
 use counterpoint::file::folder_of;
+use counterpoint::{Result, device};
 use counterpoint_plugins::replace_rewards;
 
 use crate::{OutputMode, RunFolder, cores};
@@ -28,9 +29,10 @@ pub struct RecipeArgs {
     /// Runs side by side when there are several. Default: one for each core on the CPU, otherwise one.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub jobs: Option<u64>,
-    /// Where to compute: `flex` (CPU) or `cuda:N`.
-    #[arg(long, default_value = "flex")]
-    pub device: String,
+    /// Where to train, and to compute whatever has no other place in `[placement]`: `flex` (the CPU), `cuda:N`, `vulkan` and others. Default:
+    /// the config's `placement.learner`, and `flex` without it.
+    #[arg(long)]
+    pub device: Option<String>,
     /// Takes every reward whose expert a plugin in this folder has from that plugin, its settings unchanged.
     #[arg(long, value_name = "DIR")]
     pub rewards_from: Option<PathBuf>,
@@ -103,9 +105,21 @@ impl RecipeArgs {
         (0..self.seeds.unwrap_or(default)).map(|n| config.run.seed.saturating_add(n)).collect()
     }
 
-    /// Runs side by side.
-    pub fn jobs(&self) -> usize {
-        let default = if self.device == "flex" { cores() } else { 1 };
+    /// Where the run `config` trains.
+    ///
+    /// # Errors
+    /// As [`device::named`].
+    pub fn device(&self, config: &RunConfig) -> Result<Device> {
+        match (&self.device, &config.placement.learner) {
+            (Some(name), _) => device::named(name).map_err(|e| e.at("--device")),
+            (None, Some(name)) => device::named(name).map_err(|e| e.at("placement.learner")),
+            (None, None) => device::named("flex"),
+        }
+    }
+
+    /// Runs side by side, on `device`.
+    pub fn jobs(&self, device: &Device) -> usize {
+        let default = if device::is_cpu(device) { cores() } else { 1 };
         self.jobs.map_or(default, |jobs| jobs as usize)
     }
 
@@ -133,8 +147,8 @@ impl RecipeArgs {
         for set in &self.set {
             command += &format!(" --set '{set}'");
         }
-        if self.device != "flex" {
-            command += &format!(" --device {}", self.device);
+        if let Some(device) = &self.device {
+            command += &format!(" --device {device}");
         }
         match self.output() {
             OutputMode::People => {}

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use counterpoint::config::{Component, NO_EVALUATION, RunConfig};
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Sampler, Task, serde_json};
+use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Sampler, Task, device, serde_json};
 
 /// Builds every component that `config` names; its relative paths are relative to `base`.
 ///
@@ -14,19 +14,25 @@ use counterpoint::{Evaluator, Parts, Result, RewardEnsemble, Sampler, Task, serd
 /// The first component that cannot be built says why.
 pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> {
     let context = BuildContext::new(device.clone(), base);
+    let placement = &config.placement;
+    let rewarding = device::named_or(placement.rewards.as_deref(), device).map_err(|e| e.at("placement.rewards"))?;
+    let rewarding = BuildContext::new(rewarding, base);
     let rewards = config
         .rewards
         .iter()
-        .map(|(name, settings)| registry::named_reward(name, settings, &context))
+        .map(|(name, settings)| registry::named_reward(name, settings, &rewarding))
         .collect::<Result<Vec<_>>>()?;
     let tasks = registry::task_source(&config.data.kind, &config.data.settings, &context)?;
     warn_of_people(&tasks.survey()?, config);
+    let sampler = || registry::sampler(&config.sampler.kind, &config.sampler.settings, &context);
     let mut parts = Parts::new(
         registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
-        registry::sampler(&config.sampler.kind, &config.sampler.settings, &context)?,
+        sampler()?,
         RewardEnsemble::new(rewards, config.reward_weights.clone())?,
         tasks,
     )?;
+    let placed = |name: &String| Ok((device::named(name).map_err(|e| e.at("placement.rollouts"))?, sampler()?));
+    parts.rollout_devices = placement.rollouts.iter().map(placed).collect::<Result<_>>()?;
     parts.filter = registry::filter(&config.filter.kind, &config.filter.settings, &context)?;
     parts.surrogate = config.filter.surrogate.clone();
     parts.objective = registry::objective(&config.objective.kind, &config.objective.settings, &context)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use counterpoint::config::RunConfig;
-use counterpoint::{Result, StopToken, device};
+use counterpoint::{Result, StopToken};
 use counterpoint_report::Arm;
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
@@ -41,7 +41,7 @@ impl Job<'_> {
     fn once(&self) -> Result<()> {
         let Self { args, config, base, stop, progress, .. } = *self;
         let folder = args.planned_folder(config)?;
-        let recipe = Recipe { config, base, device: &device::named(&args.device)?, stop, before: None };
+        let recipe = Recipe { config, base, device: &args.device(config)?, stop, before: None };
         match recipe.run(folder, &Watch::Run(progress.clone()))? {
             Ended::Stopped(step) => progress.stopped(step, &args.resume_command(self.example)),
             Ended::Completed(run) => {
@@ -69,8 +69,8 @@ impl Job<'_> {
             Ok(Planned { config, folder, before: None })
         });
         let planned = planned.collect::<Result<Vec<_>>>()?;
-        let device = device::named(&args.device)?;
-        let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(), progress };
+        let device = args.device(config)?;
+        let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(&device), progress };
         let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
             progress.stopped_runs(&args.resume_command(self.example));
             return Ok(());

@@ -18,7 +18,7 @@ pub use generation_rate::GenerationRate;
 pub use importance::ImportanceCap;
 pub use load::load;
 pub use overlap::Overlap;
-pub use run::{Component, EvaluationSection, FilterSection, NO_EVALUATION, RunConfig, RunSection};
+pub use run::{Component, EvaluationSection, FilterSection, NO_EVALUATION, Placement, RunConfig, RunSection};
 pub use trainer::TrainerConfig;
 pub(crate) use typed::join;
 pub use typed::{nearest, typed};

@@ -40,6 +40,38 @@ pub struct RunConfig {
     /// `[trainer]`: the training loop.
     #[serde(default)]
     pub trainer: TrainerConfig,
+    /// `[placement]`: which devices do what. Default: one does everything.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
+}
+
+/// `[placement]`: devices by the names that [`crate::device`] lists. It changes no sample: what is drawn for a candidate does not
+/// depend on who draws it, up to the rounding of devices that differ.
+///
+/// ```toml
+/// [placement]
+/// learner = "cuda:0"
+/// rollouts = ["cuda:1", "cuda:2"]
+/// rewards = "cuda:3"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Placement {
+    /// Where the policy is trained. Default: what the command line says, and `flex` (the CPU) without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learner: Option<String>,
+    /// Where candidates are drawn for training, side by side; a copy of the policy is on each. Default: none, which is where the policy
+    /// is trained.
+    pub rollouts: Vec<String>,
+    /// Where rewards compute that have no `device` of their own. Default: where the policy is trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewards: Option<String>,
+}
+
+impl Placement {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[run]`.

@@ -47,7 +47,7 @@ impl Underway {
         !self.drawn.rollouts.is_empty() || self.drawn.attempts >= max_attempts
     }
 
-    fn tell(&mut self, at: &mut Drawing<'_>, notice: Notice) -> Result<()> {
+    pub(super) fn tell(&mut self, at: &mut Drawing<'_>, notice: Notice) -> Result<()> {
         match &mut self.held {
             Some(held) => held.push(notice),
             None => (at.watch)(&notice.event(&self.drawn.task))?,
@@ -128,7 +128,7 @@ impl Rollouts {
         group.drawn.attempts += 1;
 
         let previewed = self.filter.needs_preview() && generates;
-        let mut drafts = self.sampler.draft(at.policy, &group.drawn.task, &candidates, previewed)?;
+        let mut drafts = self.place().draft(at, group, &candidates, previewed)?;
         expect_count("sampler", "drafts", candidates.len(), drafts.len())?;
         let started = std::time::Instant::now();
         let scores = if previewed {
@@ -186,7 +186,7 @@ impl Rollouts {
     fn finish(&mut self, at: &mut Drawing<'_>, group: &mut Underway, drafts: Vec<Draft>) -> Result<()> {
         group.drawn.ledger.kept += drafts.iter().map(|d| (d.steps_spent + d.steps_left) as u64).sum::<u64>();
         let candidates: Vec<Candidate> = drafts.iter().map(|d| d.candidate).collect();
-        let mut rollouts = self.sampler.finish(at.policy, &group.drawn.task, drafts)?;
+        let mut rollouts = self.place().finish(at, group, drafts)?;
         expect_count("sampler", "rollouts", candidates.len(), rollouts.len())?;
         for (candidate, rollout) in candidates.iter().zip(&mut rollouts) {
             let number = candidate.key.candidate;
@@ -294,7 +294,7 @@ fn drop_draft(draft: &Draft, ledger: &mut Ledger) {
     ledger.saved += draft.steps_left as u64;
 }
 
-fn expect_count(who: &str, what: &str, expected: usize, got: usize) -> Result<()> {
+pub(super) fn expect_count(who: &str, what: &str, expected: usize, got: usize) -> Result<()> {
     if expected == got {
         return Ok(());
     }

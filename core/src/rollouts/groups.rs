@@ -32,6 +32,7 @@ impl Rollouts {
         watch: Watch<'_>,
     ) -> Result<Vec<Drawn>> {
         let overlap = self.overlaps(policy);
+        self.lanes.iter_mut().try_for_each(|lane| lane.refresh(policy))?;
         let mut at = Drawing { policy, step, watch };
         let mut groups = Vec::new();
         let mut ahead = None;

@@ -3,14 +3,18 @@
 mod draw;
 mod drawn;
 mod groups;
+mod lanes;
 mod reward_thread;
 
 pub use drawn::{Drawn, Ledger};
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Device;
 use serde_json::Value;
 
+pub(crate) use self::lanes::Lane;
+use self::lanes::Place;
 use self::reward_thread::RewardThread;
 use crate::config::{Overlap, TrainerConfig};
 use crate::{
@@ -41,6 +45,8 @@ pub struct Rollouts {
     overlap: Overlap,
     /// From the first rewards on that overlap with a rollout.
     thread: Option<RewardThread>,
+    /// Devices that draw in the place of the policy's own.
+    pub(crate) lanes: Vec<Lane>,
 }
 
 /// What rollouts remember from one group to the next.
@@ -77,6 +83,7 @@ impl Rollouts {
             max_attempts: config.max_attempts,
             overlap: config.overlap_rewards,
             thread: None,
+            lanes: Vec::new(),
         })
     }
 
@@ -96,6 +103,22 @@ impl Rollouts {
         }
         (self.filter, self.surrogate) = (filter, surrogate);
         Ok(self)
+    }
+
+    /// The same with what is drawn for training drawn on `devices`, side by side, each with a sampler of its own that is like
+    /// [`sampler`](Self::sampler). They get the policy's parameters at the beginning of a step ([`Policy::copied`]); samples do not depend on how
+    /// many there are. What a device cannot draw because it is lost is drawn again on the others, and on the policy's own device when
+    /// none is left. Evaluations are drawn on the policy's own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for samplers that remember something from one task to the next.
+    pub fn with_devices(mut self, devices: Vec<(Device, Box<dyn Sampler>)>) -> Result<Self> {
+        self.lanes = devices.into_iter().map(|(device, sampler)| Lane::new(device, sampler)).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    fn place(&mut self) -> Place<'_> {
+        Place { lanes: &mut self.lanes, sampler: self.sampler.as_mut() }
     }
 
     /// The filter.

@@ -124,7 +124,7 @@ impl<S> Draft<S> {
     }
 
     /// The same with another state.
-    fn map<T>(self, change: impl FnOnce(S) -> T) -> Draft<T> {
+    pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> Draft<T> {
         let Self { candidate, preview, steps_spent, steps_left, state } = self;
         Draft { candidate, preview, steps_spent, steps_left, state: change(state) }
     }

@@ -114,6 +114,7 @@ impl Audience {
             Event::ScoresFailed { reward, reason, .. } => {
                 self.notes.push(format!("reward `{reward}` failed: {reason}"))
             }
+            Event::DeviceLost { device, reason, .. } => self.notes.push(format!("device {device} lost: {reason}")),
             Event::GroupDropped { reason, .. } => self.notes.push((*reason).to_owned()),
             _ => {}
         }

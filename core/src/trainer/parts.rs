@@ -1,6 +1,9 @@
 //! The parts of a run, each with a default where there is one.
 
+use burn::tensor::Device;
+
 use crate::config::TrainerConfig;
+use crate::rollouts::Lane;
 use crate::{
     GroupFilter, KeepAll, Objective, Policy, Result, RewardEnsemble, Rollouts, Sampler, Streams, SyncGrpoConfig,
     TaskSource, Updater,
@@ -23,6 +26,9 @@ pub struct Parts {
     pub rewards: RewardEnsemble,
     /// Where tasks come from.
     pub tasks: Box<dyn TaskSource>,
+    /// Devices that draw for training in the place of the policy's own, each with a sampler like [`sampler`](Self::sampler); none by
+    /// default ([`Rollouts::with_devices`]).
+    pub rollout_devices: Vec<(Device, Box<dyn Sampler>)>,
 }
 
 impl Parts {
@@ -37,7 +43,16 @@ impl Parts {
         tasks: Box<dyn TaskSource>,
     ) -> Result<Self> {
         let objective = Box::new(SyncGrpoConfig::default().init()?);
-        Ok(Self { policy, sampler, filter: Box::new(KeepAll), surrogate: None, objective, rewards, tasks })
+        Ok(Self {
+            policy,
+            sampler,
+            filter: Box::new(KeepAll),
+            surrogate: None,
+            objective,
+            rewards,
+            tasks,
+            rollout_devices: Vec::new(),
+        })
     }
 
     /// The same under another filter.
@@ -70,14 +85,15 @@ impl Parts {
         self.rewards.check(&tasks)?;
         let streams = Streams::new(seed);
         let rollouts = Rollouts::new(self.sampler, self.rewards, self.tasks, config, streams)?;
-        let rollouts = rollouts.with_filter(self.filter, self.surrogate)?;
+        let rollouts = rollouts.with_filter(self.filter, self.surrogate)?.with_devices(self.rollout_devices)?;
         let updater = Updater::new(self.policy, config, streams)?.with_objective(self.objective);
         Ok((rollouts, updater))
     }
 
     pub(super) fn join(rollouts: Rollouts, updater: Updater) -> Self {
-        let Rollouts { sampler, filter, rewards, surrogate, tasks, .. } = rollouts;
+        let Rollouts { sampler, filter, rewards, surrogate, tasks, lanes, .. } = rollouts;
         let (policy, objective) = updater.into_parts();
-        Self { policy, sampler, filter, surrogate, objective, rewards, tasks }
+        let rollout_devices = lanes.into_iter().map(Lane::into_parts).collect();
+        Self { policy, sampler, filter, surrogate, objective, rewards, tasks, rollout_devices }
     }
 }

@@ -19,7 +19,8 @@ const LISTED: usize = 4;
 
 /// Keys that may change when a run is resumed: they change how long it lasts, where it writes and how it is watched, not what a
 /// step computes. (A change of `trainer.steps` or `trainer.warmup_steps` stretches the learning-rate schedule from there on.)
-const FREE: [&str; 16] = [
+const FREE: [&str; 17] = [
+    "placement",
     "run.name",
     "run.output",
     "data.root",

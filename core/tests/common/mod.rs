@@ -139,6 +139,7 @@ pub fn listen(trainer: &mut Trainer) -> Log {
             Event::StepSkipped { step, reason, .. } => format!("skipped {step}: {reason}"),
             Event::Step(report) => format!("step {}", report.step),
             Event::Checkpoint { step, .. } => format!("checkpoint {step}"),
+            Event::DeviceLost { candidates, reason, .. } => format!("device lost {candidates}: {reason}"),
             Event::ScoresFailed { .. } | Event::Replayed { .. } => return,
             other => panic!("an event that the tests do not know: {other:?}"),
         });

@@ -206,6 +206,13 @@ impl Policy for ToyPolicy {
         Ok(scores)
     }
 
+    fn copied(&self, device: &Device, _last: Option<Box<dyn Policy>>) -> Result<Box<dyn Policy>> {
+        let current = self.current().to_device(device);
+        let inner = ModuleLearner::new(current.clone().to_device(&device.clone().autodiff()));
+        let learner = Saving { inner, slowly: None };
+        Ok(Box::new(Self { learner, reference: current, faults: self.faults.clone(), noise: None }))
+    }
+
     fn kind(&self) -> &str {
         "toy"
     }

@@ -81,6 +81,15 @@ impl View for Json {
                     ("reason", (*reason).into()),
                 ],
             ),
+            Event::DeviceLost { task, device, candidates, reason, .. } => self.write(
+                "device_lost",
+                [
+                    ("task", task.id.into()),
+                    ("device", (*device).into()),
+                    ("candidates", (*candidates).into()),
+                    ("reason", (*reason).into()),
+                ],
+            ),
             Event::GroupDropped { task, reason, .. } => {
                 self.write("group_dropped", [("task", task.id.into()), ("reason", (*reason).into())]);
             }

@@ -70,6 +70,9 @@ pub(super) fn warning(event: &Event<'_>) -> Option<String> {
         Event::ScoresFailed { task, reward, failed, reason, .. } => {
             format!("task {}: reward `{reward}` failed on {failed} samples: {reason}", task.id)
         }
+        Event::DeviceLost { device, candidates, reason, .. } => {
+            format!("device {device} is lost; {candidates} candidates are drawn again without it: {reason}")
+        }
         _ => return None,
     };
     Some(text.replace(char::is_control, " "))

@@ -1,5 +1,6 @@
 //! Janus under training.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::path::Path;
 
@@ -288,6 +289,29 @@ impl Policy for JanusPolicy {
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn copied(&self, device: &Device, last: Option<Box<dyn Policy>>) -> Result<Box<dyn Policy>> {
+        let last = last.and_then(|last| (last as Box<dyn Any>).downcast::<Self>().ok());
+        let model = self.scored().to_device(device);
+        let training_device = device.clone().autodiff();
+        let frozen = Trainable::frozen(&model, &training_device);
+        Ok(Box::new(Self {
+            config: self.config.clone(),
+            ids: self.ids,
+            text: self.text.clone(),
+            trainable: self.trainable.clone(),
+            precision: self.precision,
+            learner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
+            reference: model.clone(),
+            fresh: false,
+            scored: OnceCell::from(model),
+            tokenizer: last.map_or_else(|| self.tokenizer.clone().to_device(device), |last| last.tokenizer),
+            // What it is asked about is to be found again by this policy's updates.
+            shown: self.shown.clone(),
+            device: device.clone(),
+            training_device,
+        }))
     }
 
     fn token_states(&self, samples: &[Sample]) -> Result<Vec<TokenStates>> {

@@ -97,8 +97,10 @@ impl Scorer {
         let mut distinct: Vec<u32> = numbers.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let pixels = distinct.iter().map(|&number| self.shown.get(number)).collect::<Result<Vec<_>>>()?;
         let device = self.model.device();
+        // They may have been seen by a copy on another device.
+        let pixels = |&number: &u32| Ok(self.shown.get(number)?.to_device(&device));
+        let pixels = distinct.iter().map(pixels).collect::<Result<Vec<_>>>()?;
         let features = self.model.read(constant(Tensor::cat(pixels, 0), &device))?;
         let place = |number: &u32| distinct.binary_search(number).unwrap_or(0) as i32;
         let order: Vec<i32> = numbers.iter().map(place).collect();

@@ -1,5 +1,6 @@
 //! Show-o under training.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -371,6 +372,33 @@ impl Policy for ShowoPolicy {
 
     fn device(&self) -> Option<Device> {
         Some(self.device.clone())
+    }
+
+    fn copied(&self, device: &Device, last: Option<Box<dyn Policy>>) -> Result<Box<dyn Policy>> {
+        let last = last.and_then(|last| (last as Box<dyn Any>).downcast::<Self>().ok());
+        let model = self.rollouts().scorer.model.clone().to_device(device);
+        let training_device = device.clone().autodiff();
+        let frozen = Trainable::frozen(&model, &training_device);
+        let scorer = self.scorer_of(model.clone(), device.clone());
+        Ok(Box::new(Self {
+            config: self.config.clone(),
+            fast: self.fast,
+            answer_ids: self.answer_ids,
+            precision: self.precision,
+            trainable: self.trainable.clone(),
+            learner: ShowoLearner {
+                inner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
+                tape: Tape::default(),
+            },
+            reference: model,
+            fresh: false,
+            rollouts: OnceCell::from(Rollouts { scorer, empty_prompt: OnceCell::new() }),
+            text: self.text.clone(),
+            image: last.map_or_else(|| self.image.clone().to_device(device), |last| last.image),
+            blank: self.blank.clone(),
+            device: device.clone(),
+            training_device,
+        }))
     }
 
     fn check(&self, tasks: &[Task]) -> Result<()> {
