@@ -4,17 +4,21 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{
-    Batchwise, Fault, Faults, POSITIONS, ToyPolicy, ToySampler, alone, changed, config, listen, parts, taste, tasteful,
-    trainer, weights,
+    Batchwise, Fault, Faults, POSITIONS, ToyPolicy, ToySampler, alone, changed, config, each, listen, parts, taste,
+    tasteful, trainer, weights,
 };
+use counterpoint::checkpoint::latest;
+use counterpoint::config::TrainerConfig;
 use counterpoint::{
     Candidate, Draft, DynamicGroupScalingConfig, Error, ErrorKind, GroupFilter, GroupOutcome, GroupShape, Loss,
-    Objective, Policy, Result, RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, Task, Terms,
-    Trainer, Trajectory, TypedSampler,
+    Objective, Policy, Result, RewardEnsemble, Rollout, Sample, Sampler, Score, SegmentKind, StopToken, SyncGrpoConfig,
+    Task, Terms, Trainer, Trajectory, TypedSampler,
 };
 
 /// A run of `parts()` whose policy can be made to fail.
@@ -248,4 +252,72 @@ fn an_objective_that_forgets_an_advantage_is_refused() {
     let error = trainer.step().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
     assert!(error.to_string().contains("the objective returned 3 advantages, expected 4"), "{error}");
+}
+
+/// What a run of five steps does when its fourth fails: the checkpoint that is left is the third's, and the run that goes on from it equals the
+/// one in which nothing happened.
+#[test]
+fn what_was_done_before_a_failure_or_a_panic_is_kept() {
+    let run = |folder: Option<&Path>, wrong: Option<Wrong>| {
+        let calls = AtomicU64::new(0);
+        let (objective, filter) = (
+            SyncGrpoConfig { denoising_steps: Some(2), ..SyncGrpoConfig::default() },
+            DynamicGroupScalingConfig { threshold: 0.3, mu: 0.5, ..Default::default() },
+        );
+        let reward = each("taste", move |sample| Score::Value(taste(sample)));
+        let failing =
+            Batchwise("failing", move |samples: &[Sample]| match (calls.fetch_add(1, Ordering::SeqCst), wrong) {
+                (3, Some(Wrong::Panics)) => panic!("the device is gone"),
+                (3, Some(Wrong::Fails)) => Err(Error::contract("the expert is gone")),
+                _ => Ok(samples.iter().map(|_| Score::Value(0.0)).collect()),
+            });
+        let weights = [("taste".to_owned(), 1.0), ("failing".to_owned(), 1.0)].into();
+        let weights = [("default".to_owned(), weights)].into();
+        let rewards = RewardEnsemble::new(vec![reward, Box::new(failing)], weights).unwrap().with_retries(0);
+        let parts = changed(parts(), |p| {
+            p.rewards = rewards;
+            p.filter = Box::new(filter.init().unwrap());
+            p.objective = Box::new(objective.init().unwrap());
+            p.surrogate = Some("taste".into());
+        });
+        let mut trainer = trainer(parts, TrainerConfig { updates_per_batch: 2, ..config(5) });
+        if let Some(folder) = folder {
+            trainer = trainer.with_folder(folder);
+        }
+        trainer
+    };
+    let mut whole = run(None, None);
+    whole.run(&StopToken::new()).unwrap();
+    for wrong in [Wrong::Panics, Wrong::Fails] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut broken = run(Some(folder.path()), Some(wrong));
+        let ended = catch_unwind(AssertUnwindSafe(|| broken.run(&StopToken::new())));
+        match (wrong, ended) {
+            (Wrong::Panics, Err(panic)) => assert_eq!(panic.downcast_ref(), Some(&"the device is gone")),
+            (Wrong::Fails, Ok(Err(error))) => assert!(format!("{error:#}").contains("the expert is gone"), "{error:#}"),
+            (wrong, ended) => panic!("{wrong:?} ended in {ended:?}"),
+        }
+        drop(broken);
+        let kept = latest(&folder.path().join("checkpoints")).unwrap().unwrap();
+        assert!(kept.ends_with("step-000003"), "{}", kept.display());
+        let mut again = run(Some(folder.path()), None);
+        again.resume(&kept).unwrap();
+        again.run(&StopToken::new()).unwrap();
+        assert_eq!(weights(&mut again), weights(&mut whole), "{wrong:?}");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Panics,
+    Fails,
+}
+
+#[test]
+fn a_run_that_is_refused_before_its_first_step_leaves_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trainer, faults) = faulty();
+    *faults.lock().unwrap() = Some(Fault::Narrow);
+    trainer.with_folder(folder.path()).run(&StopToken::new()).unwrap_err();
+    assert_eq!(latest(&folder.path().join("checkpoints")).unwrap(), None);
 }

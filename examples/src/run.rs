@@ -1,5 +1,6 @@
 //! One run of a recipe, from its config to the evaluations before and after.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::Outcome;
-use counterpoint::{Event, Journal, Judged, Result, StopToken, Trainer};
+use counterpoint::{Error, Event, Journal, Judged, Result, StopToken, Trainer};
 use counterpoint_unifybench::HeldOutTable;
 
 use crate::{Cell, Progress, RunFolder, Stage, evaluation_sampler, evaluator, loaded, parts, report_run, save_grid};
@@ -127,7 +128,15 @@ impl Recipe<'_> {
         watch.start(self.config, trainer.progress().step);
         let shown = watch.clone();
         trainer.on_event(move |event| shown.show(event));
-        let outcome = trainer.run(self.stop)?;
+        // Burn panics when a device is lost.
+        let outcome = catch_unwind(AssertUnwindSafe(|| trainer.run(self.stop))).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let (steps, text) = (trainer.progress().step, text.unwrap_or("a panic"));
+            Error::contract(format!(
+                "broken off after {steps} steps, which are in a checkpoint (--resume goes on): {text}"
+            ))
+        });
+        let outcome = outcome.flatten()?;
         watch.finish();
         let before: Vec<Judged> = folder.read_json(BEFORE)?;
         if outcome == Outcome::Cancelled {

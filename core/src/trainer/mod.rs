@@ -12,6 +12,7 @@ pub use observer::Observer;
 pub use parts::Parts;
 pub use state::{Progress, TrainerState};
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use self::evaluation::Evaluation;
@@ -202,7 +203,8 @@ impl Trainer {
         self.audience.stop = stop.clone();
     }
 
-    /// Runs until all steps are done, `stop` is set or an observer asks for the end, then writes a checkpoint where one is due.
+    /// Runs until all steps are done, `stop` is set or an observer asks for the end, then writes a checkpoint where one is due. So it does when
+    /// a step fails or panics, as burn does when a device is lost: what was done before is not lost with it.
     ///
     /// # Errors
     /// The first error of a step.
@@ -213,9 +215,19 @@ impl Trainer {
                 self.save()?;
                 return Ok(Outcome::Cancelled);
             }
-            match self.step() {
-                Err(e) if e.kind() == ErrorKind::Cancelled && stop.is_set() => {}
-                other => _ = other?,
+            match catch_unwind(AssertUnwindSafe(|| self.step())) {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) if e.kind() == ErrorKind::Cancelled && stop.is_set() => {}
+                Ok(Err(e)) if self.progress.step == 0 => return Err(e),
+                Ok(Err(e)) => return Err(self.last_words(e)),
+                Err(panic) => {
+                    if self.progress.step > 0
+                        && let Err(error) = self.save()
+                    {
+                        tracing::error!("no checkpoint could be written: {error:#}");
+                    }
+                    resume_unwind(panic)
+                }
             }
         }
         self.save()?;

@@ -1,5 +1,6 @@
 //! One step of the loop, all of it or nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use super::{Progress, StepReport, Trainer};
@@ -36,7 +37,11 @@ impl Trainer {
     fn advance(&mut self) -> Result<StepReport> {
         let memory = self.rollouts.memory();
         self.audience.notes.clear();
-        let mut report = match self.attempt() {
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt())).map_err(|panic| {
+            // As after an error, for a caller who goes on.
+            self.rollouts.restore(&memory).map_or_else(|error| Box::new(error.to_string()) as _, |()| panic)
+        });
+        let mut report = match attempt.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(report) => report,
             Err(error) => {
                 // The groups drawn before the failure do not count either.
@@ -160,7 +165,7 @@ impl Trainer {
     }
 
     /// The error that ends the run, once a checkpoint is written.
-    fn last_words(&mut self, error: Error) -> Error {
+    pub(super) fn last_words(&mut self, error: Error) -> Error {
         match self.save() {
             Ok(()) => error,
             Err(unsaved) => error.at(format_args!("no checkpoint could be written ({unsaved:#})")),

@@ -21,6 +21,7 @@ pub use schedule::{BurnSchedule, Schedule, WarmupCosine};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Once;
 
@@ -173,12 +174,13 @@ impl Updater {
         }
         let groups = scored.as_ref();
         let before = (self.config.updates_per_batch > 1).then(|| self.policy.learner().snapshot());
-        if let Err(error) = self.rounds(step, groups, &draw, &mut metrics, watch) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.rounds(step, groups, &draw, &mut metrics, watch)));
+        if !matches!(done, Ok(Ok(()))) {
             let learner = self.policy.learner();
             learner.discard();
             before.map_or(Ok(()), |before| learner.restore(before))?;
-            return Err(error);
         }
+        done.unwrap_or_else(|panic| resume_unwind(panic))?;
         let advantages: Vec<f64> = groups.iter().flat_map(|g| g.advantages.iter().flatten().copied()).collect();
         if let Some((_, std)) = mean_std(&advantages) {
             metrics.insert("advantage_std", std);

@@ -8,6 +8,18 @@
 //! | `vulkan`, `vulkan:N`, `vulkan:cpu` | the best device that Vulkan finds, its discrete GPU `N`, its CPU (a software driver) | `vulkan` |
 //! | `metal`, `metal:N` | the best device that Metal finds, its discrete GPU `N` | `metal` |
 //! | `wgpu`, `wgpu:N`, `wgpu:cpu` | as with `vulkan`, by whatever graphics API there is | `wgpu` |
+//! | `remote:ws://HOST:PORT`, with `/N` device `N` of it | one of another machine, where the example `serve` runs | `remote` |
+//! | `remote:iroh:ID@IP:PORT`, with `/N` the same | the same, encrypted, by the server's id | `remote` |
+//!
+//! A remote device is connected when it is named. The server's token is in the environment variable `COUNTERPOINT_REMOTE_TOKEN`; a private
+//! relay for Iroh's connections, a URL, may be in `COUNTERPOINT_REMOTE_RELAYS`, and there is none without it. WebSocket is not encrypted: it is
+//! for the machine itself, a trusted network, or the end of a tunnel.
+
+#[cfg(feature = "remote")]
+mod remote;
+
+#[cfg(feature = "remote")]
+pub use remote::relays;
 
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
@@ -19,13 +31,21 @@ use crate::{Error, Result};
 const KINDS: [&str; 6] = ["flex", "cuda", "rocm", "vulkan", "metal", "wgpu"];
 /// GPUs of a kind that have a name here.
 const GPUS: usize = 16;
+/// The environment variable with the token that a remote device's server wants to hear.
+pub const TOKEN: &str = "COUNTERPOINT_REMOTE_TOKEN";
+/// The environment variable with the relays of Iroh's connections: `disabled` (the default), a private relay's URL, or `public`.
+pub const RELAYS: &str = "COUNTERPOINT_REMOTE_RELAYS";
 
 /// The device called `name`, such as `flex`, `cuda:1` or `vulkan` (all of them are in the description of this module). Whether the machine has it
-/// shows at its first use.
+/// shows at its first use; a remote one is connected.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no such name, or the device was not compiled in.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) when there is no such name, the device was not compiled in, or a remote one cannot be
+/// connected.
 pub fn named(name: &str) -> Result<Device> {
+    if let Some(address) = name.strip_prefix("remote:") {
+        return remote(address);
+    }
     let (kind, which) = match name.split_once(':') {
         Some((kind, which)) => (kind, Some(which)),
         None => (name, None),
@@ -33,7 +53,7 @@ pub fn named(name: &str) -> Result<Device> {
     let index = which.map(str::parse::<usize>);
     let unknown = || {
         Error::config(format!(
-            "device: expected {}, `KIND:N` or `vulkan:cpu`, got `{name}`",
+            "device: expected {}, `KIND:N`, `vulkan:cpu` or `remote:ADDRESS`, got `{name}`",
             KINDS.map(|k| format!("`{k}`")).join(", ")
         ))
     };
@@ -96,6 +116,18 @@ fn built(kind: &str, which: Which) -> Option<Device> {
     }
 }
 
+#[cfg(feature = "remote")]
+fn remote(address: &str) -> Result<Device> {
+    remote::connect(address)
+}
+
+#[cfg(not(feature = "remote"))]
+fn remote(address: &str) -> Result<Device> {
+    Err(Error::config(format!(
+        "device `remote:{address}`: this build has no `remote`; build it with `--features remote`"
+    )))
+}
+
 /// The device called `name`, or `default` where there is no name: where a component computes that may have a device of its own.
 ///
 /// # Errors
@@ -111,6 +143,10 @@ pub fn name(device: &Device) -> String {
         let others = ["vulkan", "metal", "wgpu"].contains(&kind).then(|| [kind.to_owned(), format!("{kind}:cpu")]);
         others.into_iter().flatten().chain(numbered)
     };
+    #[cfg(feature = "remote")]
+    if let Some(name) = remote::name(device) {
+        return name;
+    }
     let mut known = KINDS.into_iter().flat_map(which).filter(|name| named(name).is_ok_and(|other| *device == other));
     known.next().unwrap_or_else(|| format!("{device:?}"))
 }
