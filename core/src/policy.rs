@@ -144,6 +144,20 @@ pub trait Policy: Any + Send {
         self.wrapped().map_or_else(Vec::new, Policy::replicas)
     }
 
+    /// Has [`replicas`](Self::replicas) be one on each of `devices` from now on, which compute the chunks of an update side by side (data
+    /// parallelism: the gradients are summed where the parameters are, in the order of the chunks, so that an update does not depend on how many
+    /// devices there are).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) by default: its updates are computed where it is.
+    fn update_on(&mut self, _devices: Vec<Device>) -> Result<()> {
+        Err(Error::contract(format!(
+            "updates are to be computed on other devices, and a policy of kind `{}` has no replicas there; leave placement.updates out, or \
+             implement `Policy::update_on`",
+            self.kind()
+        )))
+    }
+
     /// About how many bytes the graph of [`Parameters::Current`] scores of `chunk` takes, on the policy's device. None when it
     /// cannot tell: then chunks are given as a number of sequences.
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {

@@ -131,11 +131,9 @@ fn rewards() -> impl Strategy<Value = Rewards> {
 }
 
 fn placement() -> impl Strategy<Value = Placement> {
-    (option::of(word()), vec(word(), 0..3), option::of(word())).prop_map(|(learner, rollouts, rewards)| Placement {
-        learner,
-        rollouts,
-        rewards,
-    })
+    let devices = || vec(word(), 0..3);
+    (option::of(word()), devices(), devices(), option::of(word()))
+        .prop_map(|(learner, rollouts, updates, rewards)| Placement { learner, rollouts, updates, rewards })
 }
 
 fn configs() -> impl Strategy<Value = RunConfig> {

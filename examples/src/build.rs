@@ -25,12 +25,14 @@ pub fn parts(config: &RunConfig, base: &Path, device: &Device) -> Result<Parts> 
     let tasks = registry::task_source(&config.data.kind, &config.data.settings, &context)?;
     warn_of_people(&tasks.survey()?, config);
     let sampler = || registry::sampler(&config.sampler.kind, &config.sampler.settings, &context);
-    let mut parts = Parts::new(
-        registry::policy(&config.policy.kind, &config.policy.settings, &context)?,
-        sampler()?,
-        RewardEnsemble::new(rewards, config.reward_weights.clone())?,
-        tasks,
-    )?;
+    let mut policy = registry::policy(&config.policy.kind, &config.policy.settings, &context)?;
+    if !placement.updates.is_empty() {
+        let devices = placement.updates.iter().map(|name| device::named(name));
+        let devices = devices.collect::<Result<_>>().map_err(|e| e.at("placement.updates"))?;
+        policy.update_on(devices)?;
+    }
+    let mut parts =
+        Parts::new(policy, sampler()?, RewardEnsemble::new(rewards, config.reward_weights.clone())?, tasks)?;
     let placed = |name: &String| Ok((device::named(name).map_err(|e| e.at("placement.rollouts"))?, sampler()?));
     parts.rollout_devices = placement.rollouts.iter().map(placed).collect::<Result<_>>()?;
     parts.filter = registry::filter(&config.filter.kind, &config.filter.settings, &context)?;

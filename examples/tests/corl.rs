@@ -82,6 +82,17 @@ fn rows() -> Vec<String> {
 }
 
 #[test]
+fn rollouts_and_updates_on_two_devices_give_the_same_run() {
+    let folder = janus();
+    let run = |placed: &[&str]| {
+        let changes = [tiny_janus(folder.path()), rows(), to(placed)].concat();
+        run("corl_full.toml", &changes).into_iter().map(Metrics::without_timings).collect::<Vec<_>>()
+    };
+    let two = ["placement.rollouts=['flex', 'flex']", "placement.updates=['flex', 'flex']"];
+    assert_eq!(run(&two), run(&[]));
+}
+
+#[test]
 fn corl_trains_both_halves_of_a_janus_with_one_advantage() {
     let folder = janus();
     let short = ["trainer.group_size=4", "sampler.text.max_new_tokens=4"];

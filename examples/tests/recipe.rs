@@ -85,26 +85,26 @@ fn a_run_that_was_stopped_and_resumed_equals_the_uninterrupted_one_bit_for_bit()
 }
 
 #[test]
-fn rollouts_on_two_devices_and_rewards_on_their_own_give_the_same_run() {
+fn rollouts_and_updates_on_two_devices_and_rewards_on_their_own_give_the_same_run() {
     let nested = ["trainer.steps=2", "trainer.group_size=4", "trainer.images_per_answer=2"];
-    let placed = ["placement.rollouts=[\"flex\", \"flex\"]", "placement.rewards=flex"];
+    let two = ["rollouts", "updates"].map(|what| format!("placement.{what}=[\"flex\", \"flex\"]"));
+    let placed = [two[0].as_str(), &two[1], "placement.rewards=flex"];
     let run = |set: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         let mut trainer = trainer(&config(set), folder.path());
         trainer.run(&StopToken::new()).unwrap();
         (metrics(folder.path()), parameters(trainer, folder.path()))
     };
-    for more in [&nested[..1], &nested] {
-        let (alone, placed) = (run(more), run(&[more, &placed].concat()));
-        assert_eq!(alone.0, placed.0);
-        assert!(alone.1 == placed.1, "the final parameters differ");
-    }
+    let (alone, placed) = (run(&nested), run(&[&nested[..], &placed].concat()));
+    assert_eq!(alone.0, placed.0);
+    assert!(alone.1 == placed.1, "the final parameters differ");
 }
 
 #[test]
 fn an_unknown_place_is_named_with_its_key() {
     for (key, set) in [
         ("placement.rollouts", "placement.rollouts=[\"flex\", \"gpu\"]"),
+        ("placement.updates", "placement.updates=[\"gpu\"]"),
         ("placement.rewards", "placement.rewards=gpu"),
     ] {
         let message = parts(&config(&[set]), &base(), &Device::flex()).err().unwrap().to_string();

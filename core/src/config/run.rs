@@ -63,6 +63,9 @@ pub struct Placement {
     /// Where candidates are drawn for training, side by side; a copy of the policy is on each. Default: none, which is where the policy
     /// is trained.
     pub rollouts: Vec<String>,
+    /// Where the chunks of an update are computed, side by side; their gradients are summed where the policy is trained. Default: none, which
+    /// is there too. More than one chunk is what there has to be (`trainer.chunk`), and each device has a copy of policy and reference.
+    pub updates: Vec<String>,
     /// Where rewards compute that have no `device` of their own. Default: where the policy is trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewards: Option<String>,

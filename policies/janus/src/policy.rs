@@ -45,6 +45,10 @@ pub struct JanusPolicy {
     device: Device,
     /// The same with autodiff.
     training_device: Device,
+    /// Devices of the chunks of an update, where they are others.
+    update_devices: Vec<Device>,
+    /// The reference on each of them.
+    references: OnceCell<Vec<Janus>>,
 }
 
 impl JanusPolicy {
@@ -95,6 +99,8 @@ impl JanusPolicy {
             shown: Shown::default(),
             device: device.clone(),
             training_device,
+            update_devices: Vec::new(),
+            references: OnceCell::new(),
         };
         Ok(policy.training(trained, trainable.clone()))
     }
@@ -114,6 +120,7 @@ impl JanusPolicy {
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
         self.reference = self.reference.stored_in(precision);
+        self.references.take();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -242,12 +249,18 @@ impl JanusPolicy {
         let model = match parameters {
             Parameters::Current => self.learner.module().clone(),
             Parameters::Detached => self.scored(),
-            // In half precision it goes the way of the parameters under training, operation by operation: what other kernels round
-            // otherwise would be a divergence between equal parameters.
-            Parameters::Reference if self.half_precision() => Trainable::frozen(&self.reference, &self.training_device),
-            Parameters::Reference => self.reference.clone(),
+            Parameters::Reference => self.referring(&self.reference, &self.device),
         };
         self.scorer_of(model)
+    }
+
+    /// The reference, which is on `device`. In half precision it goes the way of the parameters under training, operation by operation: what
+    /// other kernels round otherwise would be a divergence between equal parameters.
+    fn referring(&self, reference: &Janus, device: &Device) -> Janus {
+        match self.half_precision() {
+            true => Trainable::frozen(reference, &device.clone().autodiff()),
+            false => reference.clone(),
+        }
     }
 
     fn scorer_of(&self, model: Janus) -> Scorer {
@@ -276,11 +289,23 @@ impl Policy for JanusPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        match training::threads(&self.device) {
+        let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
+        match (self.update_devices.is_empty(), training::threads(&self.device)) {
+            (false, _) => {
+                let moved =
+                    || self.update_devices.iter().map(|device| self.reference.clone().to_device(device)).collect();
+                self.update_devices.iter().zip(self.references.get_or_init(moved)).map(boxed).collect()
+            }
             // It would be the policy itself.
-            1 => Vec::new(),
-            count => (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect(),
+            (true, 1) => Vec::new(),
+            (true, count) => (0..count).map(|_| (&self.device, &self.reference)).map(boxed).collect(),
         }
+    }
+
+    fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
+        self.update_devices = devices;
+        self.references.take();
+        Ok(())
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
@@ -311,6 +336,8 @@ impl Policy for JanusPolicy {
             shown: self.shown.clone(),
             device: device.clone(),
             training_device,
+            update_devices: Vec::new(),
+            references: OnceCell::new(),
         }))
     }
 
@@ -324,12 +351,13 @@ impl Policy for JanusPolicy {
 }
 
 impl JanusPolicy {
-    fn replica(&self) -> JanusReplica {
-        // Shares the values of the parameters and has a graph of its own.
-        let current = self.learner.module().clone().fork(&self.training_device);
+    fn replica(&self, device: &Device, reference: &Janus) -> JanusReplica {
+        // Shares the values of the parameters, where they are on this device, and has a graph of its own.
+        let current = self.learner.module().clone().fork(&device.clone().autodiff());
         JanusReplica {
             current: self.scorer_of(current),
-            reference: self.scorer(Parameters::Reference),
+            reference: self.scorer_of(self.referring(reference, device)),
+            home: self.device.clone(),
             dropout: self.trainable.dropout(),
         }
     }
@@ -339,6 +367,8 @@ impl JanusPolicy {
 struct JanusReplica {
     current: Scorer,
     reference: Scorer,
+    /// Where its gradients are wanted.
+    home: Device,
     dropout: f64,
 }
 
@@ -356,7 +386,9 @@ impl Replica for JanusReplica {
     }
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
-        gradients(loss, &self.current.model)
+        let model = &self.current.model;
+        let gradients = gradients(loss, model)?;
+        Ok(if self.home == model.device() { gradients } else { gradients.to_device(&self.home, model) })
     }
 }
 

@@ -44,6 +44,10 @@ pub struct ShowoPolicy {
     device: Device,
     /// The same with autodiff.
     training_device: Device,
+    /// Devices of the chunks of an update, where they are others.
+    update_devices: Vec<Device>,
+    /// The reference on each of them.
+    references: OnceCell<Vec<Showo>>,
 }
 
 /// What is computed once for each state of the parameters.
@@ -103,6 +107,8 @@ impl ShowoPolicy {
             blank: OnceCell::new(),
             device: device.clone(),
             training_device,
+            update_devices: Vec::new(),
+            references: OnceCell::new(),
         };
         Ok(policy.training(trained, trainable.clone()))
     }
@@ -139,6 +145,7 @@ impl ShowoPolicy {
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
         self.reference = self.reference.stored_in(precision);
+        self.references.take();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -240,6 +247,7 @@ impl ShowoPolicy {
     /// Replaces the frozen reference.
     pub fn set_reference(&mut self, reference: Showo) {
         self.reference = reference.no_grad().stored_in(self.precision);
+        self.references.take();
         self.fresh = false;
     }
 
@@ -290,12 +298,16 @@ impl ShowoPolicy {
     /// gradients flow burn computes norms, softmax and attention by other kernels, and what these round otherwise would
     /// be a divergence between equal parameters.
     fn reference_scorer(&self) -> Scorer {
+        self.reference_scorer_of(&self.reference, &self.device)
+    }
+
+    fn reference_scorer_of(&self, reference: &Showo, device: &Device) -> Scorer {
         match self.half_precision() {
             true => {
-                let model = Trainable::frozen(&self.reference, &self.training_device);
-                self.scorer_of(model, self.training_device.clone())
+                let device = device.clone().autodiff();
+                self.scorer_of(Trainable::frozen(reference, &device), device)
             }
-            false => self.scorer_of(self.reference.clone(), self.device.clone()),
+            false => self.scorer_of(reference.clone(), device.clone()),
         }
     }
 
@@ -363,11 +375,23 @@ impl Policy for ShowoPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        match self.fast.threads(&self.device) {
+        let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
+        match (self.update_devices.is_empty(), self.fast.threads(&self.device)) {
+            (false, _) => {
+                let moved =
+                    || self.update_devices.iter().map(|device| self.reference.clone().to_device(device)).collect();
+                self.update_devices.iter().zip(self.references.get_or_init(moved)).map(boxed).collect()
+            }
             // It would be the policy itself.
-            1 => Vec::new(),
-            count => (0..count).map(|_| Box::new(self.replica()) as Box<dyn Replica>).collect(),
+            (true, 1) => Vec::new(),
+            (true, count) => (0..count).map(|_| (&self.device, &self.reference)).map(boxed).collect(),
         }
+    }
+
+    fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
+        self.update_devices = devices;
+        self.references.take();
+        Ok(())
     }
 
     fn device(&self) -> Option<Device> {
@@ -398,6 +422,8 @@ impl Policy for ShowoPolicy {
             blank: self.blank.clone(),
             device: device.clone(),
             training_device,
+            update_devices: Vec::new(),
+            references: OnceCell::new(),
         }))
     }
 
@@ -422,16 +448,18 @@ impl Policy for ShowoPolicy {
 }
 
 impl ShowoPolicy {
-    fn replica(&self) -> ShowoReplica {
+    fn replica(&self, device: &Device, reference: &Showo) -> ShowoReplica {
         let mut current = self.scorer(Parameters::Current);
-        // Shares the values of the parameters and has a graph of its own.
+        // Shares the values of the parameters, where they are on this device, and has a graph of its own.
         let tape = if self.learner.tape.is_on() { Tape::new() } else { Tape::default() };
-        current.model = current.model.fork(&self.training_device).with_tape(tape.clone());
+        current.device = device.clone().autodiff();
+        current.model = current.model.fork(&current.device).with_tape(tape.clone());
         ShowoReplica {
             current,
             tape,
-            reference: self.scorer(Parameters::Reference),
-            device: self.device.clone(),
+            reference: self.reference_scorer_of(reference, device),
+            device: device.clone(),
+            home: self.device.clone(),
             dropout: self.trainable.dropout(),
         }
     }
@@ -444,6 +472,8 @@ struct ShowoReplica {
     reference: Scorer,
     /// Without autodiff.
     device: Device,
+    /// Where its gradients are wanted.
+    home: Device,
     dropout: f64,
 }
 
@@ -465,7 +495,8 @@ impl Replica for ShowoReplica {
     }
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
-        self.tape.gradients(loss, &self.current.model)
+        let gradients = self.tape.gradients(loss, &self.current.model)?;
+        Ok(if self.home == self.device { gradients } else { gradients.to_device(&self.home, &self.current.model) })
     }
 }
 
