@@ -16,6 +16,7 @@ chapters! {
     janus: "janus.md",
     learning: "learning.md",
     showo: "showo.md",
+    devices: "devices.md",
     embedding: "embedding.md",
     policy: "policy.md",
     sampler: "sampler.md",

@@ -29,7 +29,7 @@ const ROUNDS: [Round; 2] = [
     Round { steps: 1600, rate: 1e-3, careless: 0.3, batch: [24, 24] },
 ];
 /// Above all images: pairs of things are learned late.
-const PAINTING: Round = Round { steps: 5000, rate: 1e-3, careless: 0.3, batch: [8, 32] };
+const PAINTING: Round = Round { steps: 3000, rate: 1e-3, careless: 0.3, batch: [8, 32] };
 const WARM_UP: usize = 100;
 /// Largest norm of a gradient.
 const CLIP: f64 = 1.0;
