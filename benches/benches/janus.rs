@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use counterpoint::burn::tensor::{Distribution, Int, Tensor};
+use counterpoint::burn::tensor::{Distribution, Int, Tensor, TensorData};
 use counterpoint::{
     Error, Group, OptimizerConfig, Parameters, Policy, Replay, Result, Segment, SegmentKind, SyncGrpoConfig,
     Trajectory, device, objective::Kl, updater::accumulate,
@@ -22,6 +22,8 @@ const IDS: SpecialIds = SpecialIds { bos: 1, eos: 2, pad: 0, boi: 6, eoi: 7 };
 const GUIDANCE: f32 = 4.0;
 /// Sequences of a chunk.
 const CHUNK: usize = 4;
+/// Images whose codes are turned into pixels.
+const DECODED: usize = 2;
 
 #[derive(Deserialize)]
 struct Inputs {
@@ -61,7 +63,12 @@ fn main() -> Result<()> {
         accumulate(&mut policy, &objective, std::slice::from_ref(&group), CHUNK, None)?;
         policy.learner().apply(1e-6, 1.0)
     })?;
-    println!("{}", json!({ "check": check, "write": write, "update": update }));
+    let codes: Vec<i64> = inputs.codes[..DECODED].iter().flatten().map(|&code| code.into()).collect();
+    let codes = Tensor::<2, Int>::from_data(TensorData::new(codes, [DECODED, policy.codes_per_image()]), &device);
+    let pixels = || policy.image_tokenizer().decode(codes.clone()).map(|pixels| pixels.into_data());
+    let some: Vec<f32> = pixels()?.iter::<f32>().step_by(997).collect();
+    let decode = timed(repeats, || pixels().map(|_| ()))?;
+    println!("{}", json!({ "check": check, "pixels": some, "write": write, "update": update, "decode": decode }));
     Ok(())
 }
 

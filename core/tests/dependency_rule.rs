@@ -23,7 +23,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,
-        "policies/common" => Some(&["core", "core/weights"]),
+        "policies/common" => Some(&["core", "core/kernels", "core/weights"]),
         _ if folder.starts_with("policies/") => {
             Some(&["core", "core/kernels", "core/pictures", "core/weights", "samplers", "policies/common"])
         }

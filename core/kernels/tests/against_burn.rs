@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::module::Module;
-use burn::nn::{LayerNormConfig, RmsNormConfig};
+use burn::nn::conv::Conv2dConfig;
+use burn::nn::{LayerNormConfig, PaddingConfig2d, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
 use counterpoint::{Key, Streams};
-use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm, rms_norm, silu_gate};
+use counterpoint_kernels::{Mask, Rotation, conv2d, gelu_tanh, layer_norm, rms_norm, silu_gate};
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -223,6 +224,32 @@ fn rms_norms() {
         let x = random([9, width], &device);
         let of = |y: Tensor<2>| trained.gamma.val().grad(&y.powi_scalar(2).sum().backward()).unwrap();
         close(of(rms_norm(&trained, x.clone())), of(trained.forward(x)), "gradient of gamma");
+    }
+}
+
+#[test]
+fn convolutions() {
+    let padded = |top, left, bottom, right| PaddingConfig2d::Explicit(top, left, bottom, right);
+    for (shape, to, kernel, stride, padding) in [
+        ([2, 3, 9, 7], 5, [3, 3], [1, 1], padded(1, 1, 1, 1)),
+        ([1, 4, 8, 8], 6, [3, 3], [2, 2], padded(0, 0, 1, 1)),
+        ([3, 2, 5, 6], 4, [1, 1], [1, 1], PaddingConfig2d::Valid),
+        ([1, 2, 11, 10], 3, [5, 2], [3, 2], padded(2, 3, 4, 1)),
+        ([1, 1, 4, 4], 2, [4, 4], [1, 1], PaddingConfig2d::Valid),
+        ([2, 2, 3, 3], 2, [3, 3], [1, 1], padded(4, 4, 4, 4)),
+        // Several matrices for an image, the last one smaller.
+        ([1, 64, 45, 37], 8, [3, 3], [1, 1], padded(1, 1, 1, 1)),
+        ([2, 3, 6, 6], 2, [3, 3], [1, 1], PaddingConfig2d::Same),
+    ] {
+        for bias in [true, false] {
+            for device in devices() {
+                device.seed(3);
+                let conv = Conv2dConfig::new([shape[1], to], kernel).with_stride(stride).with_bias(bias);
+                let conv = conv.with_padding(padding.clone()).init(&device);
+                let what = format!("{shape:?} to {to} by {kernel:?}, {stride:?}");
+                compare(&device, shape, &what, |x| conv2d(&conv, x), |x| conv.forward(x));
+            }
+        }
     }
 }
 

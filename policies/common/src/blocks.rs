@@ -5,6 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Device, Tensor};
+use counterpoint_kernels::conv2d;
 
 /// How channels are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,10 +42,10 @@ impl ResnetBlock {
     /// # Shapes
     /// `[B, from, H, W]` to `[B, to, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let h = self.conv2.forward(silu(self.norm2.forward(h)));
+        let h = conv2d(&self.conv1, silu(self.norm1.forward(x.clone())));
+        let h = conv2d(&self.conv2, silu(self.norm2.forward(h)));
         let shortcut = match &self.nin_shortcut {
-            Some(conv) => conv.forward(x),
+            Some(conv) => conv2d(conv, x),
             None => x,
         };
         shortcut + h
@@ -98,11 +99,11 @@ impl AttnBlock {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let normed = self.norm.forward(x.clone());
-        let flat = |conv: &Conv2d| conv.forward(normed.clone()).reshape([batch, channels, height * width]);
+        let flat = |conv: &Conv2d| conv2d(conv, normed.clone()).reshape([batch, channels, height * width]);
         let query = flat(&self.q).swap_dims(1, 2) * (channels as f64).powf(-0.5);
         let weights = softmax(query.matmul(flat(&self.k)), 2);
         let mixed = flat(&self.v).matmul(weights.swap_dims(1, 2));
-        x + self.proj_out.forward(mixed.reshape([batch, channels, height, width]))
+        x + conv2d(&self.proj_out, mixed.reshape([batch, channels, height, width]))
     }
 }
 

@@ -6,6 +6,7 @@ use burn::nn::{Embedding, EmbeddingConfig, GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result};
+use counterpoint_kernels::conv2d;
 use counterpoint_policy_common::blocks::{AttnBlock, Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
 
 use crate::VqConfig;
@@ -100,7 +101,7 @@ impl VqTokenizer {
                 "expected images with sides that are multiples of {d}, got {height} x {width}; resize the image first"
             )));
         }
-        Ok(self.quant_conv.forward(self.encoder.forward(pixels)))
+        Ok(conv2d(&self.quant_conv, self.encoder.forward(pixels)))
     }
 
     /// Image codes, row by row: of each latent vector the nearest one of the codebook.
@@ -151,7 +152,7 @@ impl VqTokenizer {
     /// # Shapes
     /// `[B, embed_dim, h, w]` to `[B, 3, d h, d w]`.
     pub fn decode_vectors(&self, vectors: Tensor<4>) -> Tensor<4> {
-        self.decoder.forward(self.post_quant_conv.forward(vectors))
+        self.decoder.forward(conv2d(&self.post_quant_conv, vectors))
     }
 
     /// The codebook's vectors, `[K, embed_dim]`.
@@ -206,14 +207,14 @@ impl Encoder {
     }
 
     fn forward(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let mut x = self.conv_in.forward(pixels);
+        let mut x = conv2d(&self.conv_in, pixels);
         for Down { block, attn, downsample } in &self.down {
             x = through(block, attn, x);
             if let Some(downsample) = downsample {
-                x = downsample.conv.forward(x.pad((0, 1, 0, 1), 0.0));
+                x = conv2d(&downsample.conv, x.pad((0, 1, 0, 1), 0.0));
             }
         }
-        self.conv_out.forward(silu(self.norm_out.forward(self.mid.forward(x))))
+        conv2d(&self.conv_out, silu(self.norm_out.forward(self.mid.forward(x))))
     }
 }
 
@@ -240,14 +241,14 @@ impl Decoder {
     }
 
     fn forward(&self, latents: Tensor<4>) -> Tensor<4> {
-        let mut x = self.mid.forward(self.conv_in.forward(latents));
+        let mut x = self.mid.forward(conv2d(&self.conv_in, latents));
         for Up { block, attn, upsample } in &self.up {
             x = through(block, attn, x);
             if let Some(upsample) = upsample {
-                x = upsample.conv.forward(upsampled(x));
+                x = conv2d(&upsample.conv, upsampled(x));
             }
         }
-        self.conv_out.forward(silu(self.norm_out.forward(x)))
+        conv2d(&self.conv_out, silu(self.norm_out.forward(x)))
     }
 }
 

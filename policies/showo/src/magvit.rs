@@ -9,6 +9,7 @@ use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
+use counterpoint_kernels::conv2d;
 use counterpoint_policy_common::blocks::{Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
 use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 
@@ -177,15 +178,15 @@ impl Encoder {
     }
 
     fn forward(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let mut x = self.conv_in.forward(pixels);
+        let mut x = conv2d(&self.conv_in, pixels);
         for down in &self.down {
             x = down.block.iter().fold(x, |x, block| block.forward(x));
             if let Some(downsample) = &down.downsample {
-                x = downsample.conv.forward(x.pad((0, 1, 0, 1), 0.0));
+                x = conv2d(&downsample.conv, x.pad((0, 1, 0, 1), 0.0));
             }
         }
         let x = silu(self.norm_out.forward(self.mid.forward(x)));
-        self.quant_conv.forward(self.conv_out.forward(x))
+        conv2d(&self.quant_conv, conv2d(&self.conv_out, x))
     }
 }
 
@@ -212,14 +213,14 @@ impl Decoder {
     }
 
     fn forward(&self, bits: Tensor<4>) -> Tensor<4> {
-        let mut x = self.mid.forward(self.conv_in.forward(self.post_quant_conv.forward(bits)));
+        let mut x = self.mid.forward(conv2d(&self.conv_in, conv2d(&self.post_quant_conv, bits)));
         for up in self.up.iter().rev() {
             x = up.block.iter().fold(x, |x, block| block.forward(x));
             if let Some(upsample) = &up.upsample {
-                x = upsample.conv.forward(upsampled(x));
+                x = conv2d(&upsample.conv, upsampled(x));
             }
         }
-        self.conv_out.forward(silu(self.norm_out.forward(x)))
+        conv2d(&self.conv_out, silu(self.norm_out.forward(x)))
     }
 }
 
