@@ -4,7 +4,7 @@
 //! of a tensor are worked on where they lie, row by row on all cores, in vectors. Every function equals the composition of burn's
 //! operations up to rounding.
 //!
-//! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`gelu_tanh`], [`silu_gate`] and [`conv2d`] are for any device, with or without gradients: elsewhere than on the CPU they
+//! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu_tanh`], [`silu_gate`] and [`conv2d`] are for any device, with or without gradients: elsewhere than on the CPU they
 //! are burn's operations. The others are for tensors that [`may_work_on`] accepts.
 
 mod activation;
@@ -20,7 +20,7 @@ mod tracked;
 pub use activation::{Activation, gelu_tanh, silu_gate};
 pub use attention::Mask;
 pub use conv::conv2d;
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};
 pub use softmax::softmax;

@@ -1,10 +1,12 @@
-//! Layer norm and RMS norm.
+//! Layer norm, RMS norm and group norm.
 
 use std::sync::Arc;
 
-use burn::nn::{LayerNorm, RmsNorm};
+use burn::nn::{GroupNorm, LayerNorm, RmsNorm};
 use burn::tensor::Tensor;
+use burn::tensor::activation::silu;
 
+use crate::math::sigmoid;
 use crate::rows::{map_rows, map_rows_with};
 use crate::tracked::tracked;
 use crate::{is_tracked_here, may_work_on, numbers};
@@ -34,6 +36,57 @@ pub fn rms_norm<const D: usize>(norm: &RmsNorm, x: Tensor<D>) -> Tensor<D> {
         return norm.forward(x);
     }
     normalised::<D, false>(x.clone(), norm.gamma.val(), None, norm.epsilon).unwrap_or_else(|| norm.forward(x))
+}
+
+/// `norm` on `x`, on any device, with or without gradients.
+///
+/// # Shapes
+/// `[b, channels, h, w]`, in and out.
+pub fn group_norm(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
+    match may_work_on(&x) {
+        true => grouped::<false>(norm, x),
+        false => norm.forward(x),
+    }
+}
+
+/// SiLU of [`group_norm`].
+///
+/// # Shapes
+/// `[b, channels, h, w]`, in and out.
+pub fn group_norm_silu(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
+    match may_work_on(&x) {
+        true => grouped::<true>(norm, x),
+        false => silu(norm.forward(x)),
+    }
+}
+
+/// A row for each group of each image.
+fn grouped<const SILU: bool>(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
+    let shape = x.dims();
+    let [batch, channels, height, width] = shape;
+    let (groups, area) = (norm.num_groups, (height * width).max(1));
+    let vector = |values: Option<Tensor<1>>, default: f32| values.map_or_else(|| vec![default; channels], numbers);
+    let gamma = vector(norm.gamma.as_ref().map(|gamma| gamma.val()), 1.0);
+    let beta = vector(norm.beta.as_ref().map(|beta| beta.val()), 0.0);
+    let (of_group, epsilon) = (channels / groups, norm.epsilon as f32);
+    let rows: Tensor<2> = x.reshape([batch * groups, of_group * height * width]);
+    let rows = map_rows(
+        rows,
+        #[inline(always)]
+        |i, row| {
+            let (mean, factor) = moments::<true>(row, epsilon);
+            let first = i % groups * of_group;
+            for (channel, row) in (first..).zip(row.chunks_mut(area)) {
+                let scale = factor * gamma[channel];
+                let shift = beta[channel] - mean * scale;
+                for x in row {
+                    let y = *x * scale + shift;
+                    *x = if SILU { y * sigmoid(y) } else { y };
+                }
+            }
+        },
+    );
+    rows.reshape(shape)
 }
 
 /// Around its mean where it is `CENTRED`; none where x is elsewhere.
@@ -126,6 +179,8 @@ fn back<const D: usize, const CENTRED: bool>(gradient: Tensor<D>, (x, affine): (
 
 /// How many sums run side by side.
 const LANES: usize = 16;
+/// Numbers that are summed by themselves.
+const PART: usize = 1 << 13;
 
 /// The mean of a row, 0 where it is not to be centred, and `1 / sqrt(variance + epsilon)`.
 #[inline(always)]
@@ -136,8 +191,18 @@ fn moments<const CENTRED: bool>(row: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, (variance + epsilon).sqrt().recip())
 }
 
+/// A sum of sums, so that long rows lose nothing.
 #[inline(always)]
 fn total(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut sum = 0.0;
+    for part in row.chunks(PART) {
+        sum += total_of_part(part, &of);
+    }
+    sum
+}
+
+#[inline(always)]
+fn total_of_part(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0; LANES];
     let (whole, rest) = row.as_chunks::<LANES>();
     for chunk in whole {

@@ -2,13 +2,15 @@
 //! precision.
 #![allow(clippy::unwrap_used)]
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
-use burn::nn::{LayerNormConfig, PaddingConfig2d, RmsNormConfig};
+use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
 use counterpoint::{Key, Streams};
-use counterpoint_kernels::{Mask, Rotation, conv2d, gelu_tanh, layer_norm, rms_norm, silu_gate};
+use counterpoint_kernels::{
+    Mask, Rotation, conv2d, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm, silu_gate,
+};
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -249,6 +251,23 @@ fn convolutions() {
                 let what = format!("{shape:?} to {to} by {kernel:?}, {stride:?}");
                 compare(&device, shape, &what, |x| conv2d(&conv, x), |x| conv.forward(x));
             }
+        }
+    }
+}
+
+#[test]
+fn group_norms() {
+    for (shape, groups) in [([2, 6, 5, 3], 3), ([1, 4, 1, 1], 4), ([3, 8, 7, 9], 1), ([1, 4, 150, 131], 2)] {
+        for device in devices() {
+            let mut norm = GroupNormConfig::new(groups, shape[1]).with_epsilon(1e-6).init(&device);
+            let draw = |of: Tensor<1>| Some(of.mul_scalar(0.3) + 0.7);
+            norm.gamma = draw(random([shape[1]], &device)).map(Param::from_tensor);
+            norm.beta = draw(random([shape[1]], &device)).map(Param::from_tensor);
+            let what = format!("{shape:?} in {groups} groups");
+            compare(&device, shape, &what, |x| group_norm(&norm, x), |x| norm.forward(x));
+            compare(&device, shape, &what, |x| group_norm_silu(&norm, x), |x| silu(norm.forward(x)));
+            let norm = GroupNormConfig::new(groups, shape[1]).with_affine(false).init(&device);
+            compare(&device, shape, &what, |x| group_norm(&norm, x), |x| norm.forward(x));
         }
     }
 }

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
-use burn::tensor::activation::{silu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use counterpoint_kernels::conv2d;
+use counterpoint_kernels::{conv2d, group_norm, group_norm_silu};
 
 /// How channels are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,8 +42,8 @@ impl ResnetBlock {
     /// # Shapes
     /// `[B, from, H, W]` to `[B, to, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = conv2d(&self.conv1, silu(self.norm1.forward(x.clone())));
-        let h = conv2d(&self.conv2, silu(self.norm2.forward(h)));
+        let h = conv2d(&self.conv1, group_norm_silu(&self.norm1, x.clone()));
+        let h = conv2d(&self.conv2, group_norm_silu(&self.norm2, h));
         let shortcut = match &self.nin_shortcut {
             Some(conv) => conv2d(conv, x),
             None => x,
@@ -98,7 +98,7 @@ impl AttnBlock {
     /// `[B, channels, H, W]`, in and out.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let normed = self.norm.forward(x.clone());
+        let normed = group_norm(&self.norm, x.clone());
         let flat = |conv: &Conv2d| conv2d(conv, normed.clone()).reshape([batch, channels, height * width]);
         let query = flat(&self.q).swap_dims(1, 2) * (channels as f64).powf(-0.5);
         let weights = softmax(query.matmul(flat(&self.k)), 2);

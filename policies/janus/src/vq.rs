@@ -3,10 +3,9 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Embedding, EmbeddingConfig, GroupNorm, PaddingConfig2d};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::conv2d;
+use counterpoint_kernels::{conv2d, group_norm_silu};
 use counterpoint_policy_common::blocks::{AttnBlock, Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
 
 use crate::VqConfig;
@@ -214,7 +213,7 @@ impl Encoder {
                 x = conv2d(&downsample.conv, x.pad((0, 1, 0, 1), 0.0));
             }
         }
-        conv2d(&self.conv_out, silu(self.norm_out.forward(self.mid.forward(x))))
+        conv2d(&self.conv_out, group_norm_silu(&self.norm_out, self.mid.forward(x)))
     }
 }
 
@@ -248,7 +247,7 @@ impl Decoder {
                 x = conv2d(&upsample.conv, upsampled(x));
             }
         }
-        conv2d(&self.conv_out, silu(self.norm_out.forward(x)))
+        conv2d(&self.conv_out, group_norm_silu(&self.norm_out, x))
     }
 }
 

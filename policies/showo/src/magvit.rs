@@ -6,10 +6,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::conv2d;
+use counterpoint_kernels::{conv2d, group_norm_silu};
 use counterpoint_policy_common::blocks::{Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
 use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 
@@ -185,7 +184,7 @@ impl Encoder {
                 x = conv2d(&downsample.conv, x.pad((0, 1, 0, 1), 0.0));
             }
         }
-        let x = silu(self.norm_out.forward(self.mid.forward(x)));
+        let x = group_norm_silu(&self.norm_out, self.mid.forward(x));
         conv2d(&self.quant_conv, conv2d(&self.conv_out, x))
     }
 }
@@ -220,7 +219,7 @@ impl Decoder {
                 x = conv2d(&upsample.conv, upsampled(x));
             }
         }
-        conv2d(&self.conv_out, silu(self.norm_out.forward(x)))
+        conv2d(&self.conv_out, group_norm_silu(&self.norm_out, x))
     }
 }
 
