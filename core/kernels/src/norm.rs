@@ -77,10 +77,9 @@ fn grouped<const SILU: bool>(norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
             let (mean, factor) = moments::<true>(row, epsilon);
             let first = i % groups * of_group;
             for (channel, row) in (first..).zip(row.chunks_mut(area)) {
-                let scale = factor * gamma[channel];
-                let shift = beta[channel] - mean * scale;
+                let (scale, shift) = (factor * gamma[channel], beta[channel]);
                 for x in row {
-                    let y = *x * scale + shift;
+                    let y = (*x - mean) * scale + shift;
                     *x = if SILU { y * sigmoid(y) } else { y };
                 }
             }

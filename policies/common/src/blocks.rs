@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, PaddingConfig2d};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use counterpoint_kernels::{conv2d, group_norm, group_norm_silu};
+use counterpoint_kernels::{self as kernels, conv2d, group_norm_silu};
 
 /// How channels are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +98,7 @@ impl AttnBlock {
     /// `[B, channels, H, W]`, in and out.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let normed = group_norm(&self.norm, x.clone());
+        let normed = kernels::group_norm(&self.norm, x.clone());
         let flat = |conv: &Conv2d| conv2d(conv, normed.clone()).reshape([batch, channels, height * width]);
         let query = flat(&self.q).swap_dims(1, 2) * (channels as f64).powf(-0.5);
         let weights = softmax(query.matmul(flat(&self.k)), 2);
