@@ -4,11 +4,12 @@
 //! of a tensor are worked on where they lie, row by row on all cores, in vectors. Every function equals the composition of burn's
 //! operations up to rounding.
 //!
-//! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu_tanh`], [`silu_gate`] and [`conv2d`] are for any device, with or without gradients: elsewhere than on the CPU they
+//! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu_tanh`], [`silu_gate`], [`conv2d`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they
 //! are burn's operations. The others are for tensors that [`may_work_on`] accepts.
 
 mod activation;
 mod attention;
+mod chosen;
 mod conv;
 mod math;
 mod norm;
@@ -19,6 +20,7 @@ mod tracked;
 
 pub use activation::{Activation, gelu_tanh, silu_gate};
 pub use attention::Mask;
+pub use chosen::chosen_log_probs;
 pub use conv::conv2d;
 pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use rotary::Rotation;

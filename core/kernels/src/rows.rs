@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 /// Numbers of one task: enough work to be worth a task, few enough to stay in a core's cache.
 const TASK: usize = 1 << 14;
@@ -39,6 +39,36 @@ pub(crate) fn map_rows_with<const D: usize>(
         #[inline(always)]
         |i, row| work(i, row, &numbers[i * width..(i + 1) * width]),
     )
+}
+
+/// What `of` makes of every row of `x`, given its number; and `x` again, as it was.
+pub(crate) fn read_rows<T: Send>(x: Tensor<2>, of: impl Fn(usize, &[f32]) -> T + Sync) -> (Tensor<2>, Vec<T>) {
+    let (device, dtype, width) = (x.device(), x.dtype(), x.dims()[1].max(1));
+    let data = x.into_data();
+    let numbers = data.as_slice::<f32>().unwrap_or_default();
+    let rows = (TASK / width).max(1);
+    let arch = Arch::new();
+    let pieces = numbers.par_chunks(rows * width).enumerate();
+    let seen = pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of: &of }));
+    let seen = seen.collect();
+    (Tensor::from_data(data, (&device, dtype)), seen)
+}
+
+/// Some rows that are read.
+struct Reads<'a, W> {
+    first: usize,
+    width: usize,
+    numbers: &'a [f32],
+    of: &'a W,
+}
+
+impl<T, W: Fn(usize, &[f32]) -> T> WithSimd for Reads<'_, W> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<T> {
+        self.numbers.chunks(self.width).enumerate().map(|(i, row)| (self.of)(self.first + i, row)).collect()
+    }
 }
 
 /// Some rows, the first of which has the number `first`.

@@ -5,11 +5,11 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d, RmsNormConfig};
-use burn::tensor::activation::{silu, softmax};
-use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
+use burn::tensor::activation::{log_softmax, silu, softmax};
+use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, conv2d, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm, silu_gate,
+    Mask, Rotation, chosen_log_probs, conv2d, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm, silu_gate,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -269,6 +269,44 @@ fn group_norms() {
             let norm = GroupNormConfig::new(groups, shape[1]).with_affine(false).init(&device);
             compare(&device, shape, &what, |x| group_norm(&norm, x), |x| norm.forward(x));
         }
+    }
+}
+
+#[test]
+fn log_probs_of_what_was_chosen() {
+    for shape in [[1, 1], [5, 33], [3, 64], [40, 517], [2, 20011]] {
+        let chosen: Vec<u32> = (0..shape[0]).map(|row| (row * 7 % shape[1]) as u32).collect();
+        let ids: Vec<i32> = chosen.iter().map(|&id| id as i32).collect();
+        for device in devices() {
+            let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [shape[0], 1]), &device);
+            let of = |all: Tensor<2>| all.gather(1, ids.clone());
+            compare(
+                &device,
+                shape,
+                &format!("{shape:?}"),
+                |x| chosen_log_probs(x, chosen.clone()).0,
+                |x| of(log_softmax(x, 1)),
+            );
+            let x = random(shape, &device);
+            let all = log_softmax(x.clone().inner(), 1);
+            let entropy = (all.clone().exp() * all).sum_dim(1).neg();
+            close(chosen_log_probs(x, chosen.clone()).1, entropy, &format!("entropy of {shape:?}"));
+        }
+    }
+}
+
+#[test]
+fn ids_that_are_not_allowed_add_nothing() {
+    let cpu = Device::flex();
+    let row = [1.0, f32::NEG_INFINITY, 2.0, -1e9, 0.5];
+    for device in [cpu.clone(), cpu.autodiff()] {
+        let x = Tensor::<2>::from_data(TensorData::new(row.to_vec(), [1, 5]), &device);
+        let (log_prob, entropy) = chosen_log_probs(x, vec![2]);
+        let powers = [1.0_f64, 2.0, 0.5].map(f64::exp);
+        let total: f64 = powers.iter().sum();
+        let expected: f64 = -powers.map(|p| p / total * (p / total).ln()).iter().sum::<f64>();
+        assert!((f64::from(log_prob.into_scalar::<f32>()) - (2.0 - total.ln())).abs() < 1e-6);
+        assert!((f64::from(entropy.into_scalar::<f32>()) - expected).abs() < 1e-6);
     }
 }
 

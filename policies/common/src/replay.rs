@@ -1,30 +1,23 @@
 //! Recorded decisions scored again, once a model has said its logits.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 use counterpoint::{Error, LogProbs, Replay, Result, Segment};
-
-use crate::tokens::to_tensor;
+use counterpoint_kernels::chosen_log_probs;
 
 /// Log-probabilities and entropies of the recorded decisions of each replay.
 ///
 /// # Shapes
 /// `logits` `[n, d, ids]`, d the most decisions of a replay; a shorter one's row goes on with what nobody reads.
 pub fn score(logits: Tensor<3>, chunk: &[Replay<'_>]) -> LogProbs {
-    let decisions = logits.dims()[1];
-    let chosen = chunk.iter().map(|replay| {
+    let [rows, decisions, ids] = logits.dims();
+    let chosen = chunk.iter().flat_map(|replay| {
         let mut row = replay.segment().chosen[replay.decisions()].to_vec();
         row.resize(decisions, 0);
         row
     });
-    let chosen = to_tensor(&chosen.collect::<Vec<_>>(), &logits.device());
-    let all = log_softmax(logits, 2);
-    let entropy = {
-        let all = all.clone().inner();
-        (all.clone().exp() * all).sum_dim(2).neg().squeeze_dim::<2>(2)
-    };
-    let log_probs = all.gather(2, chosen.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-    LogProbs::new(log_probs).with_entropy(entropy)
+    let (log_probs, entropy) = chosen_log_probs(logits.reshape([rows * decisions, ids]), chosen.collect());
+    let shape = [rows, decisions];
+    LogProbs::new(log_probs.reshape(shape)).with_entropy(entropy.reshape(shape))
 }
 
 /// `scores` on the device without autodiff.
