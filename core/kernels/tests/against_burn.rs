@@ -5,11 +5,12 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d, RmsNormConfig};
-use burn::tensor::activation::{log_softmax, silu, softmax};
+use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, chosen_log_probs, conv2d, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm, silu_gate,
+    Mask, Rotation, chosen_log_probs, conv2d, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm,
+    silu_gate,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -72,7 +73,7 @@ fn gelu_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 #[test]
-fn gelu() {
+fn gelu_with_tanh() {
     for device in devices() {
         compare(&device, [3, 7, 65], "gelu_tanh", gelu_tanh, gelu_by_burn);
         compare(&device, [1, 1, 1], "gelu_tanh of a number", gelu_tanh, gelu_by_burn);
@@ -84,6 +85,17 @@ fn gelu() {
             |x| gelu_tanh(x * 60.0) * 0.01,
             |x| gelu_by_burn(x * 60.0) * 0.01,
         );
+    }
+}
+
+#[test]
+fn gelu_with_the_error_function() {
+    for device in devices() {
+        compare(&device, [3, 7, 65], "gelu", gelu, burn_gelu);
+        compare(&device, [40, 40], "gelu, far out", |x| gelu(x * 60.0) * 0.01, |x| burn_gelu(x * 60.0) * 0.01);
+        // What other devices take.
+        let other = |x: Tensor<3>| x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() * 0.5 + 0.5);
+        compare(&device, [3, 7, 65], "gelu by erf", gelu, other);
     }
 }
 

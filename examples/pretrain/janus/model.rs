@@ -53,8 +53,8 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
 /// Trains what [`run`] left in `out` once more, above all its painting.
 pub fn painting(out: &Path, seed: u64) -> Result<()> {
     let device = Device::flex();
-    let config = JanusConfig::read(out)?;
-    let (model, vq) = config.load(out, Precision::F32, &device)?;
+    let config = JanusConfig::read(&out.join("config.json"))?;
+    let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
     let mut policy = policy(out, config, model, vq, &device)?;
     learn_round(&mut policy, &PAINTING, ROUNDS.len() as u64, seed)?;
     policy.export(out, None)

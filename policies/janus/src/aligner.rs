@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
+use counterpoint_kernels::gelu;
 use counterpoint_policy_common::lora::{project, scores};
 use counterpoint_weights::Precision;
 

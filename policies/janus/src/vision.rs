@@ -3,9 +3,10 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint::{Error, Result};
+use counterpoint_kernels::gelu;
 use counterpoint_policy_common::lora::project;
 use counterpoint_weights::Precision;
 

@@ -2,9 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint_kernels::{Mask, Rotation, gelu_tanh, layer_norm};
+use counterpoint_kernels::{Mask, Rotation, gelu, gelu_tanh, layer_norm};
 use counterpoint_policy_common::lora::project;
 
 use crate::config::{Activation, PhiConfig};

@@ -1,8 +1,8 @@
 //! From the features of a CLIP tower to embeddings of the decoder, in the checkpoints `w-clip-vit`.
 
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
+use counterpoint_kernels::gelu;
 
 use counterpoint_policy_common::lora::project;
 
