@@ -34,7 +34,7 @@ def build(args):
     for package in ["showo", "examples", "benches"]:
         command += ["-p", f"counterpoint-{package}"]
     if args.device.startswith("cuda"):
-        command += ["--features", "counterpoint-benches/cuda"]
+        command += ["--features", "counterpoint-benches/cuda,counterpoint-benches/autotune,counterpoint-benches/fusion"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in output.splitlines():
         message = json.loads(line)
@@ -89,8 +89,9 @@ def main():
     parser.add_argument("--chunk", type=int, default=8, help="sequences per replay chunk of ours")
     parser.add_argument("--folder", help="where the weights are; a temporary folder by default")
     parser.add_argument("--json", help="file for all numbers")
+    parser.add_argument("--program", help="the bench `peers`, built already")
     args = parser.parse_args()
-    ours = build(args)
+    ours = args.program or build(args)
     with tempfile.TemporaryDirectory() as temporary:
         compare(args, ours, args.folder or temporary)
 

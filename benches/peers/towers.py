@@ -88,8 +88,10 @@ def peer(args):
     from safetensors.torch import load_file
 
     torch.set_num_threads(args.threads)
-    tower = load(args.tower, args.folder)
-    inputs = {name: rows[: args.batch] for name, rows in load_file(Path(args.folder) / "inputs.safetensors").items()}
+    tower = load(args.tower, args.folder).to(args.device)
+    inputs = {
+        name: rows[: args.batch].to(args.device) for name, rows in load_file(Path(args.folder) / "inputs.safetensors").items()
+    }
 
     def embed():
         if args.tower == "minilm":
@@ -109,7 +111,7 @@ def peer(args):
         check = embed().flatten()
         for _ in range(args.repeats):
             started, user = time.perf_counter(), os.times().user
-            embed()
+            embed().cpu()
             repeats.append([time.perf_counter() - started, os.times().user - user])
     step = max(check.numel() // COMPARED, 1)
     print(json.dumps({"repeats": repeats, "check": check[::step][:COMPARED].tolist()}))
@@ -129,8 +131,8 @@ def compare(args, program, tower, folder):
     for batch in args.batches:
         common = ["--tower", tower, "--folder", str(folder), "--batch", str(batch), "--repeats", str(args.repeats)]
         halves = {
-            "ours": [program, *common],
-            "torch": [sys.executable, __file__, "--peer", *common, "--threads", str(args.threads)],
+            "ours": [program, *common, "--device", "flex" if args.device == "cpu" else args.device],
+            "torch": [sys.executable, __file__, "--peer", *common, "--threads", str(args.threads), "--device", args.device],
         }
         seconds = {name: [] for name in halves}
         user = {name: [] for name in halves}
@@ -157,6 +159,8 @@ def main():
     parser.add_argument("--towers", nargs="+", default=TOWERS, choices=TOWERS)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--minilm", help="folder with config.json and model.safetensors of a real MiniLM")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
+    parser.add_argument("--program", help="the bench `towers`, built already")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5, help="per round, after one that is not timed")
@@ -167,7 +171,7 @@ def main():
     args = parser.parse_args()
     if args.peer:
         return peer(args)
-    program = build()
+    program = args.program or build()
     equal = True
     for tower in args.towers:
         with tempfile.TemporaryDirectory() as temporary:
