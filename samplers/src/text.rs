@@ -212,7 +212,9 @@ fn read(
 ) -> Result<Vec<usize>> {
     let (tokens, log_probs): (Vec<_>, Vec<_>) = unread.drain(..).unzip();
     let positions = tokens.len();
-    let (ids, values) = fetch(Tensor::cat(tokens, 1), Tensor::cat(log_probs, 1))?;
+    // In this order: the other one is fused wrongly by burn 0.22 (docs/upstream.md).
+    let log_probs = Tensor::cat(log_probs, 1);
+    let (ids, values) = fetch(Tensor::cat(tokens, 1), log_probs)?;
     let mut going = Vec::with_capacity(writing.len());
     for (row, &candidate) in writing.iter().enumerate() {
         let range = row * positions..(row + 1) * positions;
