@@ -39,8 +39,6 @@ enum Part {
     JanusDecoder,
     /// The tiny Janus; needs its image tokenizer.
     Janus,
-    /// The same once more, above all its painting; needs it.
-    JanusPainting,
     /// What captions images of shapes, and what compares captions.
     Shapes,
 }
@@ -90,9 +88,6 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Janus) {
         janus::model::run(&options.janus_out, options.seed)?;
-    }
-    if wanted(Part::JanusPainting) {
-        janus::model::painting(&options.janus_out, options.seed)?;
     }
     if wanted(Part::Shapes) {
         shapes::run(&options.shapes_out, options.seed)?;

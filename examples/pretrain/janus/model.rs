@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use counterpoint::{DecayScope, Key, OptimizerConfig, Policy as _, Result, Streams};
+use counterpoint::{DecayScope, Key, OptimizerConfig, Policy as _, Result, Stream, Streams};
 use counterpoint_examples::learn;
-use counterpoint_janus::{Janus, JanusConfig, JanusPolicy, TextTokenizer, VqTokenizer};
-use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
+use counterpoint_janus::{JanusPolicy, TextTokenizer, VqTokenizer};
+use counterpoint_weights::{LoadOptions, WeightFiles, load};
 
 use super::lessons::Lessons;
 use super::{sizes, text, tokenizer};
@@ -20,17 +20,14 @@ struct Round {
     rate: f64,
     /// Share of careless lessons.
     careless: f32,
-    /// Answers and images of a step.
-    batch: [usize; 2],
 }
 
-const ROUNDS: [Round; 2] = [
-    Round { steps: 2400, rate: 2e-3, careless: 0.4, batch: [24, 24] },
-    Round { steps: 1600, rate: 1e-3, careless: 0.3, batch: [24, 24] },
-];
-/// Above all images: pairs of things are learned late.
-const PAINTING: Round = Round { steps: 3000, rate: 1e-3, careless: 0.3, batch: [8, 32] };
+const ROUNDS: [Round; 2] =
+    [Round { steps: 2400, rate: 2e-3, careless: 0.4 }, Round { steps: 1600, rate: 1e-3, careless: 0.3 }];
 const WARM_UP: usize = 100;
+/// Answers and images of a step.
+const ANSWERS: usize = 24;
+const IMAGES: usize = 24;
 /// Largest norm of a gradient.
 const CLIP: f64 = 1.0;
 
@@ -40,40 +37,26 @@ pub fn run(out: &Path, seed: u64) -> Result<()> {
     device.seed(seed);
     let ids = text::write(out)?;
     let config = sizes::config(ids.words, ids.image, ids.pad);
+    let text = TextTokenizer::load(out, &config, sizes::chat())?;
     let mut vq = VqTokenizer::init(&config.vq_config, &device);
     load(&mut vq, &WeightFiles::open(&out.join(tokenizer::FILE))?, &LoadOptions::default())?;
     let model = config.init(&device)?;
-    let mut policy = policy(out, config, model, vq, &device)?;
+    let mut policy = JanusPolicy::new(config, text.ids(), model, vq, &device)?.with_text(text);
     for (number, round) in (0..).zip(&ROUNDS) {
-        learn_round(&mut policy, round, number, seed)?;
+        let mut stream = Streams::new(seed).stream(Key::task(number, 0), "lessons", 0);
+        learn_round(&mut policy, round, &mut stream)?;
     }
     policy.export(out, None)
 }
 
-/// Trains what [`run`] left in `out` once more, above all its painting.
-pub fn painting(out: &Path, seed: u64) -> Result<()> {
-    let device = Device::flex();
-    let config = JanusConfig::read(&out.join("config.json"))?;
-    let (model, vq) = config.load(&out.join("model.safetensors"), Precision::F32, &device)?;
-    let mut policy = policy(out, config, model, vq, &device)?;
-    learn_round(&mut policy, &PAINTING, ROUNDS.len() as u64, seed)?;
-    policy.export(out, None)
-}
-
-fn policy(out: &Path, config: JanusConfig, model: Janus, vq: VqTokenizer, device: &Device) -> Result<JanusPolicy> {
-    let text = TextTokenizer::load(out, &config, sizes::chat())?;
-    Ok(JanusPolicy::new(config, text.ids(), model, vq, device)?.with_text(text))
-}
-
-fn learn_round(policy: &mut JanusPolicy, round: &Round, number: u64, seed: u64) -> Result<()> {
-    let stream = &mut Streams::new(seed).stream(Key::task(number, 0), "lessons", 0);
-    let &Round { steps, rate, careless, batch: [answers, images] } = round;
+fn learn_round(policy: &mut JanusPolicy, round: &Round, stream: &mut Stream) -> Result<()> {
+    let &Round { steps, rate, careless } = round;
     policy.learner().configure(&optimizer());
     let start = Instant::now();
     for step in 0..steps {
         let lessons = Lessons::new(policy, careless);
-        let answers = (0..answers).map(|_| lessons.answer(stream)).collect::<Result<Vec<_>>>()?;
-        let images = lessons.images(images, stream)?;
+        let answers = (0..ANSWERS).map(|_| lessons.answer(stream)).collect::<Result<Vec<_>>>()?;
+        let images = lessons.images(IMAGES, stream)?;
         let losses = learn(policy, [&answers, &images], cosine(step, steps, WARM_UP, rate), CLIP, stream)?;
         if (step + 1).is_multiple_of(100) {
             let [answer, image] = losses;
