@@ -54,18 +54,21 @@ fn burn_still_gathers_by_index_0_where_the_index_is_concatenated_first() {
         Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device)
     };
     let (embedding, head) = (waves(IDS, 16, 0.37), waves(16, IDS, 0.71));
-    let scores = |x: Tensor<2>| {
-        let x = x.reshape([1, 1, 16]).matmul(head.clone().unsqueeze::<3>()).narrow(1, 0, 1).reshape([1, IDS]);
-        log_softmax(x, 1)
-    };
+    let scores =
+        |x: Tensor<2>| x.reshape([1, 1, 16]).matmul(head.clone().unsqueeze::<3>()).narrow(1, 0, 1).reshape([1, IDS]);
     let values = |indices_first: bool| {
-        let best = |all: &Tensor<2>| -> Tensor<2, Int> { all.clone().argmax(1) };
-        let first = scores(embedding.clone().narrow(0, 3, 1));
-        let one = best(&first);
-        let second = scores(embedding.clone().select(0, one.clone().reshape([1])));
-        let other = best(&second);
-        let values = vec![first.gather(1, one.clone()), second.gather(1, other.clone())];
-        let indices = vec![one, other];
+        let mut x = scores(embedding.clone().narrow(0, 3, 1));
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for last in [false, true] {
+            let all = log_softmax(x / 1.0, 1);
+            let index: Tensor<2, Int> = all.clone().argmax(1);
+            indices.push(index.clone());
+            values.push(all.gather(1, index.clone()));
+            if last {
+                break;
+            }
+            x = scores(embedding.clone().select(0, index.reshape([1])));
+        }
         let (indices, values) = match indices_first {
             true => {
                 let indices = Tensor::cat(indices, 1);
