@@ -30,6 +30,7 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// |---|---|
 /// | `reward`, `reward_std` | mean and standard deviation of the total reward over all candidates that have one, redraws included |
 /// | `rewards/<name>/mean`, `.../std`, `.../abstained`, `.../failed` | of one reward over the same; the last two are counts |
+/// | `answer/truncated` | share of finished candidates whose answer ended at the limit of the sampler and not by itself |
 /// | `prompt/cut` | share of compound prompts that did not fit the model whole, over all finished candidates (samplers of models that read prompts of a limited length) |
 /// | `rewards/<name>/group_std` | of one reward, mean over groups of the standard deviation within a group, of those with two values or more, redraws included: what it has to teach; near 0 for 10 steps it is warned of |
 /// | `frac_reward_zero_std` | share of groups whose rewards are all equal, of the last draw of each that has two rewards or more |

@@ -25,6 +25,8 @@ pub struct Sample {
     pub references: Vec<Arc<RgbImage>>,
     /// The task's parameters for rewards.
     pub params: Arc<serde_json::Value>,
+    /// Whether the response ended at the sampler's limit and not by itself.
+    pub truncated: bool,
     /// Why no reward is to judge it, if none is: all abstain, and it is dropped from its group.
     pub withheld: Option<String>,
     /// What the policy itself makes of image and prompt, where a reward needs it
@@ -54,9 +56,16 @@ impl Sample {
             image,
             references: task.references.clone(),
             params: Arc::clone(&task.params),
+            truncated: false,
             withheld: None,
             states: None,
         }
+    }
+
+    /// The same, whose response ended at the sampler's limit or not.
+    pub fn with_truncated(mut self, truncated: bool) -> Self {
+        self.truncated = truncated;
+        self
     }
 
     /// The same, which no reward is to judge.

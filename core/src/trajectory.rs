@@ -56,6 +56,8 @@ pub struct Segment {
     pub guidance: f32,
     /// Temperature that the logits were divided by.
     pub temperature: f32,
+    /// Whether it ended at the sampler's limit and not by itself, as a text without its stop token does.
+    pub truncated: bool,
 }
 
 impl Segment {
@@ -72,6 +74,7 @@ impl Segment {
             log_probs,
             guidance: 0.0,
             temperature: 1.0,
+            truncated: false,
         }
     }
 
@@ -94,6 +97,7 @@ impl Segment {
             undecided,
             guidance: 0.0,
             temperature: 1.0,
+            truncated: false,
         }
     }
 
@@ -112,6 +116,12 @@ impl Segment {
     /// The same, sampled at this temperature.
     pub fn with_temperature(mut self, temperature: f32) -> Self {
         self.temperature = temperature;
+        self
+    }
+
+    /// The same, ended at the sampler's limit or not.
+    pub fn with_truncated(mut self, truncated: bool) -> Self {
+        self.truncated = truncated;
         self
     }
 

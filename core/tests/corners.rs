@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use common::{Batchwise, Faults, ToyPolicy, alone, changed, config, each, listen, parts, taste, trainer, weights};
 use counterpoint::checkpoint::Reader;
 use counterpoint::config::TrainerConfig;
+use counterpoint::trainer::{Outcome, Sign};
 use counterpoint::updater::accumulate;
 use counterpoint::{
     Candidate, DecayScope, ErrorKind, Event, Group, Learner, ModuleLearner, OptimizerConfig, Result, Rollout, Sample,
@@ -154,6 +155,31 @@ fn groups_of_empty_answers_make_a_step_without_an_update() {
     let report = trainer.step().unwrap();
     assert!(!report.updated && report.metrics.get("reward") == Some(1.5));
     assert_eq!((weights(&mut trainer), trainer.progress().idle_in_a_row), (before, 1));
+}
+
+#[test]
+fn a_run_ends_with_a_checkpoint_on_a_sign_that_it_is_to_stop_on_and_notes_others() {
+    let run = |stop_when: Vec<Sign>, folder: &std::path::Path| {
+        let parts = changed(parts(), |p| p.rewards = alone(each("same", |_| Score::Value(1.0))));
+        let settings = TrainerConfig { stop_when, max_idle: 0, ..config(12) };
+        let mut trainer = trainer(parts, settings).with_folder(folder);
+        let ended = trainer.run(&StopToken::new());
+        let metrics = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+        let noted: Vec<usize> = (0..)
+            .zip(metrics.lines())
+            .filter(|(_, line)| line.contains("rewards differed in no group"))
+            .map(|(i, _)| i)
+            .collect();
+        (ended, trainer.progress().step, noted)
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (ended, steps, noted) = run(vec![Sign::Flat, Sign::Drifted], folders[0].path());
+    let error = ended.unwrap_err();
+    assert_eq!((error.kind(), steps, noted), (ErrorKind::Stopped, 10, vec![9]));
+    assert!(error.to_string().contains("trainer.stop_when says: rewards differed"), "{error}");
+    assert!(folders[0].path().join("checkpoints/step-000010/manifest.json").is_file());
+    let (ended, steps, noted) = run(vec![Sign::Collapsed], folders[1].path());
+    assert_eq!((ended.unwrap(), steps, noted), (Outcome::Completed, 12, vec![9]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use counterpoint::config::{
     Chunk, Component, FilterSection, GenerationRate, ImportanceCap, MemoryBudget, Overlap, Placement, RunConfig,
     RunSection, TrainerConfig,
 };
+use counterpoint::trainer::Sign;
 use properties::cases;
 use proptest::collection::{btree_map, vec};
 use proptest::num::f64;
@@ -106,6 +107,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 max_non_finite,
                 max_idle: 2 * max_non_finite,
                 checkpoint_every,
+                stop_when: if keep_best { vec![Sign::Flat, Sign::Outwitted] } else { Vec::new() },
                 keep_last,
                 keep_best,
             }

@@ -135,6 +135,23 @@ fn answers_alone_are_learned_from_beside_images() {
 }
 
 #[test]
+fn answers_that_end_at_their_limit_are_counted_and_may_be_left_out_of_the_loss() {
+    let short = ["trainer.steps=1", "sampler.text.max_new_tokens=1"];
+    let step = |set: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        trainer(&config(set), folder.path()).run(&StopToken::new()).unwrap();
+        metrics(folder.path()).remove(0)
+    };
+    let (learned, masked) = (step(&short), step(&[&short[..], &["objective.mask_truncated=true"]].concat()));
+    for metrics in [&learned, &masked] {
+        assert_eq!(metrics.get("answer/truncated"), Some(1.0));
+    }
+    assert!(learned.get("ratio_mean/understanding").is_some());
+    assert_eq!(masked.get("ratio_mean/understanding"), None);
+    assert!(masked.get("ratio_mean/generation").is_some());
+}
+
+#[test]
 fn the_seed_alone_settles_a_run() {
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
     for (folder, seed) in folders.iter().zip(["run.seed=1", "run.seed=1", "run.seed=2"]) {

@@ -140,6 +140,8 @@ pub struct UnifiedSampler<P, K = MaskGit> {
 pub struct InTheMaking<I> {
     question: Vec<u32>,
     text: Continuation,
+    /// Whether the text ended at its limit.
+    truncated: bool,
     response: String,
     prompt: String,
     prompt_ids: Vec<u32>,
@@ -168,9 +170,12 @@ impl<P: Policy + UnifiedModel, K: Painter<P>> TypedSampler<P> for UnifiedSampler
         };
         let mut states = Vec::with_capacity(texts.len());
         for mut text in texts {
+            let written = text.tokens.len();
             if self.reasoning == Reasoning::FirstSentence {
                 end_at_sentence(policy, &mut text)?;
             }
+            let stopped = text.tokens.last().is_none_or(|last| policy.stop_tokens().contains(last));
+            let truncated = !stopped && text.tokens.len() == written;
             let response = match &task.response {
                 Some(given) => given.clone(),
                 None => policy.text(&text.tokens)?.trim().to_owned(),
@@ -191,7 +196,7 @@ impl<P: Policy + UnifiedModel, K: Painter<P>> TypedSampler<P> for UnifiedSampler
             }
             let question = question.clone();
             let image = K::Image::default();
-            states.push(InTheMaking { question, text, response, prompt, prompt_ids, cut, image });
+            states.push(InTheMaking { question, text, truncated, response, prompt, prompt_ids, cut, image });
         }
         if !task.generates {
             let draft = |(state, &candidate)| Draft::new(candidate, state, 0, 0);
@@ -203,8 +208,10 @@ impl<P: Policy + UnifiedModel, K: Painter<P>> TypedSampler<P> for UnifiedSampler
         let steps_left = self.image.steps(policy) - checkpoint;
         let draft = |((state, image), &candidate): ((Self::Draft, _), &Candidate)| {
             let number = candidate.key.candidate;
-            let preview =
-                previews.then(|| Sample::new(task, number, state.prompt.clone(), state.response.clone(), image));
+            let preview = previews.then(|| {
+                let sample = Sample::new(task, number, state.prompt.clone(), state.response.clone(), image);
+                sample.with_truncated(state.truncated)
+            });
             Draft::new(candidate, state, checkpoint, steps_left).with_preview(preview)
         };
         Ok(states.into_iter().zip(images).zip(candidates).map(draft).collect())
@@ -301,12 +308,16 @@ impl<P: Policy + UnifiedModel, K: Painter<P>> UnifiedSampler<P, K> {
         image: Option<Arc<RgbImage>>,
     ) -> Rollout {
         let understanding = Segment::text(state.question, state.text.tokens, state.text.log_probs)
-            .with_temperature(self.text.scoring_temperature());
+            .with_temperature(self.text.scoring_temperature())
+            .with_truncated(state.truncated);
         // What was said for the model is no decision of its own.
         let mut segments = if task.response.is_none() { vec![understanding] } else { Vec::new() };
-        let mut sample = Sample::new(task, candidate, state.prompt, state.response, image);
+        let mut sample =
+            Sample::new(task, candidate, state.prompt, state.response, image).with_truncated(state.truncated);
+        let truncated = f64::from(u8::from(state.truncated));
         if !task.generates {
-            return Rollout::new(Trajectory::new(candidate, segments), sample);
+            return Rollout::new(Trajectory::new(candidate, segments), sample)
+                .with_metric("answer/truncated", truncated);
         }
         let generation = self.image.segment(policy, state.prompt_ids, state.image);
         if state.cut > 0 && self.overflow == Overflow::Abstain {
@@ -314,7 +325,9 @@ impl<P: Policy + UnifiedModel, K: Painter<P>> UnifiedSampler<P, K> {
         }
         segments.push(generation);
         let cut = f64::from(u8::from(state.cut > 0));
-        Rollout::new(Trajectory::new(candidate, segments), sample).with_metric("prompt/cut", cut)
+        Rollout::new(Trajectory::new(candidate, segments), sample)
+            .with_metric("prompt/cut", cut)
+            .with_metric("answer/truncated", truncated)
     }
 }
 

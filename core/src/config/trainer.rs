@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::typed::Problem;
 use super::{Chunk, GenerationRate, ImportanceCap, Overlap};
+use crate::trainer::Sign;
 use crate::{DecayScope, OptimizerConfig, Result};
 
 /// Settings of the training loop. Defaults are those of the Sync-R1 paper's table of hyper-parameters where it has one;
@@ -73,6 +74,9 @@ pub struct TrainerConfig {
     pub max_idle: usize,
     /// Steps between checkpoints; 0 writes one at the end of the run alone. Ours: 10.
     pub checkpoint_every: u64,
+    /// Signs that the run goes wrong on which it ends, with a checkpoint: `"collapsed"`, `"flat"`, `"drifted"`, `"outwitted"`
+    /// ([`Sign`]). Each is warned of in any case. Ours: none.
+    pub stop_when: Vec<Sign>,
     /// Newest checkpoints that are kept, 1 or more. Ours: 2.
     pub keep_last: usize,
     /// Whether the checkpoint with the highest mean reward is kept besides. Ours: true.
@@ -103,6 +107,7 @@ impl Default for TrainerConfig {
             max_non_finite: 3,
             max_idle: 20,
             checkpoint_every: 10,
+            stop_when: Vec::new(),
             keep_last: 2,
             keep_best: true,
         }

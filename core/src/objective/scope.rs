@@ -83,4 +83,7 @@ pub struct Scope {
     pub step_sampling: StepSampling,
     /// The masks of [`ImagePositions::RemaskFinal`].
     pub remask: Remask,
+    /// Whether texts that ended at the sampler's limit are left out ([`Segment::truncated`](crate::Segment::truncated)): nothing of them is
+    /// scored or counted. Rewards and advantages are those of the whole group even so.
+    pub mask_truncated: bool,
 }

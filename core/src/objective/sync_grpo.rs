@@ -96,6 +96,9 @@ pub struct SyncGrpoConfig {
     pub step_sampling: StepSampling,
     /// The masks of `image_positions = "remask_final"`.
     pub remask: Remask,
+    /// Whether texts that ended at the sampler's limit are left out of the loss, so that what was cut off is not learned from (DAPO's
+    /// overlong filtering; `mask_truncated_completions` elsewhere).
+    pub mask_truncated: bool,
 }
 
 impl Default for SyncGrpoConfig {
@@ -115,6 +118,7 @@ impl Default for SyncGrpoConfig {
             denoising_steps: None,
             step_sampling: StepSampling::Uniform,
             remask: Remask::default(),
+            mask_truncated: false,
         }
     }
 }
@@ -314,8 +318,9 @@ impl Objective for SyncGrpo {
     }
 
     fn scope(&self) -> Scope {
-        let SyncGrpoConfig { image_positions, denoising_steps, step_sampling, remask, .. } = self.config;
-        Scope { image_positions, denoising_steps, step_sampling, remask }
+        let SyncGrpoConfig { image_positions, denoising_steps, step_sampling, remask, mask_truncated, .. } =
+            self.config;
+        Scope { image_positions, denoising_steps, step_sampling, remask, mask_truncated }
     }
 
     fn credit(&self) -> Credit {

@@ -16,6 +16,11 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
+    /// The metric that ranks checkpoints, where the evaluation has one.
+    pub(super) fn best(&self) -> Option<&str> {
+        self.best.as_deref()
+    }
+
     /// The metric of a step by which its checkpoint is ranked.
     pub(super) fn rank(&self, metrics: &Metrics) -> Option<f64> {
         metrics.get(match &self.best {

@@ -1,6 +1,7 @@
 //! The loop: one [`Trainer`] composes rollouts, updater and journal, and advances them step by step.
 
 mod evaluation;
+mod health;
 mod observer;
 mod parts;
 mod resume;
@@ -8,6 +9,7 @@ mod spread;
 mod state;
 mod step;
 
+pub use health::Sign;
 pub use observer::Observer;
 pub use parts::Parts;
 pub use state::{Progress, TrainerState};
@@ -16,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use self::evaluation::Evaluation;
+use self::health::Health;
 use self::observer::{Audience, Sees};
 use self::spread::Spreads;
 use crate::checkpoint::Keep;
@@ -87,6 +90,9 @@ pub struct Trainer {
     journal: Option<Journal>,
     audience: Audience,
     spreads: Spreads,
+    health: Health,
+    /// Why the run is to end with the step under way.
+    ending: Option<String>,
     config: TrainerConfig,
     seed: u64,
     /// The rest of the run's config, kept in checkpoints.
@@ -110,6 +116,8 @@ impl Trainer {
             journal: None,
             audience: Audience::default(),
             spreads: Spreads::default(),
+            health: Health::default(),
+            ending: None,
             config,
             seed,
             run_config: serde_json::Value::Null,

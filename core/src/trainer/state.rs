@@ -19,7 +19,7 @@ const LISTED: usize = 4;
 
 /// Keys that may change when a run is resumed: they change how long it lasts, where it writes and how it is watched, not what a
 /// step computes. (A change of `trainer.steps` or `trainer.warmup_steps` stretches the learning-rate schedule from there on.)
-const FREE: [&str; 17] = [
+const FREE: [&str; 18] = [
     "placement",
     "run.name",
     "run.output",
@@ -34,6 +34,7 @@ const FREE: [&str; 17] = [
     "trainer.gate_tolerance",
     "trainer.max_non_finite",
     "trainer.max_idle",
+    "trainer.stop_when",
     "trainer.checkpoint_every",
     "trainer.keep_last",
     "trainer.keep_best",

@@ -113,6 +113,7 @@ fn how_long_a_run_lasts_and_how_it_is_watched_may_change() {
         ("checkpoint_every", json!(1)),
         ("keep_last", json!(9)),
         ("max_idle", json!(0)),
+        ("stop_when", json!(["flat"])),
     ] {
         assert!(now.trainer.get(key).is_some(), "{key} is a key of the trainer");
         now.trainer[key] = value;

@@ -18,7 +18,7 @@ impl Trainer {
     ///
     /// - [`ErrorKind::NonFinite`] after `max_non_finite` steps in a row with non-finite numbers,
     /// - [`ErrorKind::Idle`] after `max_idle` steps in a row with nothing to learn from,
-    /// - [`ErrorKind::Stopped`] when a reward asks for the end.
+    /// - [`ErrorKind::Stopped`] when a reward asks for the end, or on a [sign](super::Sign) that `stop_when` names.
     ///
     /// Files that cannot be written are found before the step begins, if they can be: a folder that is read-only
     /// ([`ErrorKind::Io`]), in use, or of another run ([`ErrorKind::Checkpoint`]). What fails after it, such as a full disk,
@@ -64,6 +64,7 @@ impl Trainer {
                 return Err(error);
             }
         }
+        self.diagnose(&mut report.metrics);
         for observer in &mut self.audience.observers {
             if let Err(error) = observer.metrics(report.step, &mut report.metrics) {
                 self.unwritten = Some(report);
@@ -89,6 +90,9 @@ impl Trainer {
             };
             self.save_ranked(rank)?;
         }
+        if let Some(why) = self.ending.take() {
+            return Err(self.last_words(Error::new(ErrorKind::Stopped, why)));
+        }
         let Progress { idle_in_a_row: idle, .. } = self.progress;
         if self.config.max_idle > 0 && idle >= self.config.max_idle as u64 {
             let why = report.metrics.notes().first().map_or("every answer was empty", String::as_str);
@@ -99,6 +103,18 @@ impl Trainer {
             return Err(self.last_words(Error::new(ErrorKind::Idle, message)));
         }
         Ok(report)
+    }
+
+    /// Warns of signs that the run goes wrong, notes them, and ends it where it is to end on one.
+    fn diagnose(&mut self, metrics: &mut Metrics) {
+        let score = self.evaluation.as_ref().and_then(|evaluation| evaluation.best());
+        for (sign, what) in self.health.see(metrics, score) {
+            tracing::warn!("{what}");
+            if self.config.stop_when.contains(&sign) {
+                self.ending = Some(format!("stopped, as trainer.stop_when says: {what}"));
+            }
+            metrics.note(what);
+        }
     }
 
     fn attempt(&mut self) -> Result<StepReport> {

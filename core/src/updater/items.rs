@@ -26,6 +26,7 @@ pub(super) struct Item<'a> {
 /// is one of whole sequences.
 pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Option<&BatchDraw>) -> Vec<Item<'a>> {
     let scope = objective.scope();
+    let masked = |segment: &Segment| scope.mask_truncated && segment.truncated;
     let whole = objective.needs_sequence_ratio();
     let mut items: Vec<Item<'a>> = Vec::new();
     let mut trajectory = 0;
@@ -34,14 +35,20 @@ pub(super) fn items<'a>(groups: &'a [Group], objective: &dyn Objective, draw: Op
             scored: group
                 .trajectories
                 .iter()
-                .map(|t| t.segments.iter().map(|s| (s.kind, length(s, scope.image_positions))).collect())
+                .map(|t| {
+                    let count = |s: &Segment| if masked(s) { 0 } else { length(s, scope.image_positions) };
+                    t.segments.iter().map(|s| (s.kind, count(s))).collect()
+                })
                 .collect(),
         };
         // Where the item of an answer's segment is.
         let mut answers: BTreeMap<(u64, usize), usize> = BTreeMap::new();
         for (i, (one, advantages)) in group.trajectories.iter().zip(&group.advantages).enumerate() {
             for (s, (segment, &advantage)) in one.segments.iter().zip(advantages).enumerate() {
-                let weight = objective.weight(&shape, i, s) / groups.len() as f64;
+                let weight = match masked(segment) {
+                    true => 0.0,
+                    false => objective.weight(&shape, i, s) / groups.len() as f64,
+                };
                 if segment.steps() == 0 || (weight == 0.0 && !whole) {
                     continue;
                 }
