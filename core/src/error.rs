@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Weights,
     /// A policy, sampler, reward, filter or objective broke its contract.
     Contract,
+    /// A device does not answer.
+    Device,
     /// A reward expert failed, again after its retries.
     Reward,
     /// A reward expert asks for the end of the run: it is not called again.
@@ -95,6 +97,11 @@ impl Error {
     /// [`ErrorKind::Contract`].
     pub fn contract(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Contract, message)
+    }
+
+    /// [`ErrorKind::Device`].
+    pub fn device(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Device, message)
     }
 
     /// [`ErrorKind::Checkpoint`].

@@ -9,8 +9,8 @@ use common::{Faults, STEPS, ToyPolicy, ToySampler, changed, config, listen, part
 use counterpoint::burn::tensor::Device;
 use counterpoint::config::TrainerConfig;
 use counterpoint::{
-    Candidate, Draft, ErrorKind, Learner, LogProbs, Parameters, Parts, Policy, Replay, Result, Rollout, Sampler, Task,
-    Trainer, TypedSampler, serde_json,
+    Candidate, Draft, Error, ErrorKind, Learner, LogProbs, Parameters, Parts, Policy, Replay, Result, Rollout, Sampler,
+    Task, Trainer, TypedSampler, serde_json,
 };
 
 /// What a device does: the number of candidates of each call, and in which calls it is gone.
@@ -18,7 +18,7 @@ use counterpoint::{
 struct Watched {
     drafted: Arc<Mutex<Vec<usize>>>,
     finished: Arc<Mutex<Vec<usize>>>,
-    /// Calls of `draft` and of `finish` that panic, by their number.
+    /// The call of `draft` that panics, and the one of `finish` that gets no answer, by their numbers.
     gone: [Option<usize>; 2],
 }
 
@@ -44,7 +44,9 @@ impl Sampler for OnDevice {
     fn finish(&mut self, policy: &dyn Policy, task: &Task, drafts: Vec<Draft>) -> Result<Vec<Rollout>> {
         let mut calls = self.watched.finished.lock().unwrap_or_else(|e| e.into_inner());
         calls.push(drafts.len());
-        assert_ne!(Some(calls.len() - 1), self.watched.gone[1], "the device is gone");
+        if Some(calls.len() - 1) == self.watched.gone[1] {
+            return Err(Error::device("the device is gone"));
+        }
         self.sampler.finish(policy, task, drafts)
     }
 }

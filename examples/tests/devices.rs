@@ -137,10 +137,32 @@ fn rollouts_go_on_without_a_server_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (well, mut doomed) = (Server::start(), Server::start());
     let placed = format!("placement.rollouts=['{}', '{}']", well.name, doomed.name);
-    let (success, told) = killed(job(folder.path(), &[placed]), &mut doomed);
+    let placed = [placed, "trainer.images_per_answer=1".to_owned()];
+    let (success, told) = killed(job(folder.path(), &placed), &mut doomed);
     assert!(success, "{told}");
     assert!(told.contains("\"event\":\"device_lost\"") && told.contains(&doomed.name), "{told}");
     assert_eq!(told.matches("\"event\":\"step\"").count(), 4, "{told}");
+}
+
+#[test]
+fn updates_on_two_servers_have_the_gradient_of_one_process() {
+    let servers = [Server::start(), Server::start()];
+    let step = |set: &[String]| -> Vec<f64> {
+        let folder = tempfile::tempdir().unwrap();
+        let set = [set, &["trainer.steps=1".to_owned(), "trainer.chunk=2".to_owned()]].concat();
+        let output = job(folder.path(), &set).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let line = lines.lines().find(|line| line.contains("\"event\":\"step\"")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["reward", "loss", "grad_norm/understanding", "grad_norm/generation", "kl"]
+            .map(|name| line[name].as_f64().unwrap())
+            .to_vec()
+    };
+    let placed = format!("placement.updates=['{}', '{}']", servers[0].name, servers[1].name);
+    for (far, here) in step(&[placed]).iter().zip(step(&[])) {
+        assert!((far - here).abs() <= 1e-5 * here.abs().max(1e-3), "{far}, here {here}");
+    }
 }
 
 #[test]

@@ -312,7 +312,7 @@ impl<'a> Batch<'a> {
             }
         }
         let fetched = transaction.try_execute().map_err(|e| {
-            Error::contract("cannot read the sampled image tokens from the device").with_source(e.to_string())
+            Error::device("cannot read the sampled image tokens from the device").with_source(e.to_string())
         })?;
         let mut columns = Vec::with_capacity(fetched.len());
         for data in fetched {

@@ -207,7 +207,7 @@ impl<P: CodeModel> Painter<P> for Raster {
 
 /// Two tables on the host, in one transaction.
 fn read(tables: [Tensor<2>; 2]) -> Result<[Vec<f32>; 2]> {
-    let failed = |e: String| Error::contract("cannot read the sampled codes from the device").with_source(e);
+    let failed = |e: String| Error::device("cannot read the sampled codes from the device").with_source(e);
     let [codes, log_probs] = tables;
     let fetched =
         Transaction::default().register(codes).register(log_probs).try_execute().map_err(|e| failed(e.to_string()))?;

@@ -231,7 +231,7 @@ fn read(
 
 /// Tokens and their log-probabilities on the host.
 fn fetch(tokens: Tensor<2, Int>, log_probs: Tensor<2>) -> Result<(Vec<u32>, Vec<f32>)> {
-    let failed = |e: String| Error::contract("cannot read the sampled text from the device").with_source(e);
+    let failed = |e: String| Error::device("cannot read the sampled text from the device").with_source(e);
     let fetched =
         Transaction::default().register(tokens).register(log_probs).try_execute().map_err(|e| failed(e.to_string()))?;
     let mut fetched = fetched.into_iter();

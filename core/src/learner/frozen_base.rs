@@ -40,7 +40,7 @@ impl Trained {
         let mut values = Vec::new();
         if !walk.samples.is_empty() {
             values = Tensor::cat(walk.samples, 0).try_into_vec_as::<f32>().map_err(|e| {
-                Error::contract("cannot read the frozen parameters from the device").with_source(e.to_string())
+                Error::device("cannot read the frozen parameters from the device").with_source(e.to_string())
             })?;
         }
         for value in values {

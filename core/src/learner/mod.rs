@@ -90,7 +90,7 @@ pub trait Learner: Send {
     /// Inner product of two gradients of its parameters.
     ///
     /// # Errors
-    /// As [`take`](Learner::take); [`ErrorKind::Contract`](crate::ErrorKind::Contract) when they cannot be read from the device.
+    /// As [`take`](Learner::take); [`ErrorKind::Device`](crate::ErrorKind::Device) when they cannot be read from the device.
     fn dot(&self, _a: &GradientsParams, _b: &GradientsParams) -> Result<f64> {
         Err(Error::contract("this learner does not compare gradients; implement `take` and `dot`"))
     }
@@ -98,7 +98,7 @@ pub trait Learner: Send {
     /// L2 norm of the accumulated gradient of each parameter, by its path.
     ///
     /// # Errors
-    /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when they cannot be read from the device.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when they cannot be read from the device.
     fn gradient_norms(&mut self) -> Result<Vec<(String, f64)>>;
 
     /// Multiplies the accumulated gradients by `scale`, takes one optimizer step at rate `lr` and clears them.
@@ -339,7 +339,7 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
             return Ok(0.0);
         }
         let products = Tensor::cat(dot.products, 0).try_into_vec_as::<f32>().map_err(|e| {
-            Error::contract("cannot read a product of gradients from the device").with_source(e.to_string())
+            Error::device("cannot read a product of gradients from the device").with_source(e.to_string())
         })?;
         Ok(products.into_iter().map(f64::from).sum())
     }
@@ -354,7 +354,7 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
             return Ok(Vec::new());
         }
         let squares = Tensor::cat(squares, 0).try_into_vec_as::<f32>().map_err(|e| {
-            Error::contract("cannot read the gradients' norms from the device").with_source(e.to_string())
+            Error::device("cannot read the gradients' norms from the device").with_source(e.to_string())
         })?;
         Ok(paths.into_iter().zip(squares.into_iter().map(|square| f64::from(square).sqrt())).collect())
     }

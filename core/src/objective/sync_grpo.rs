@@ -373,7 +373,7 @@ fn statistics(
     );
     let values = sums
         .try_into_vec_as::<f32>()
-        .map_err(|e| Error::contract("cannot read the loss statistics from the device").with_source(e.to_string()))?;
+        .map_err(|e| Error::device("cannot read the loss statistics from the device").with_source(e.to_string()))?;
     let at = |i: usize| f64::from(values[i]);
     Ok(LossStats {
         count: at(0),

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 
 use super::draw::{Drawing, Underway, expect_count};
 use crate::event::Notice;
-use crate::{Candidate, Draft, Error, Policy, Result, Rollout, Sampler, device};
+use crate::{Candidate, Draft, Error, ErrorKind, Policy, Result, Rollout, Sampler, device};
 
 /// A device that draws.
 pub(crate) struct Lane {
@@ -193,6 +193,7 @@ fn side_by_side<I: Send, T: Send>(
             }));
         }
         let join = |thread: ScopedJoinHandle<'_, Result<Result<Vec<T>>, Lost>>| match thread.join() {
+            Ok(Ok(Err(error))) if error.kind() == ErrorKind::Device => Ok(Err(Lost(format!("{error:#}")))),
             Ok(Ok(drawn)) => drawn.map(Ok),
             Ok(Err(lost)) => Ok(Err(lost)),
             // Everything that could panic is caught.

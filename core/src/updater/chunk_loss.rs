@@ -243,7 +243,7 @@ impl Mean {
         let sum = (values.clone().inner() * scored.clone()).sum();
         let both = Tensor::cat(vec![sum, scored.sum()], 0)
             .try_into_vec_as::<f32>()
-            .map_err(|e| Error::contract("cannot read a chunk's means from the device").with_source(e.to_string()))?;
+            .map_err(|e| Error::device("cannot read a chunk's means from the device").with_source(e.to_string()))?;
         Ok(Self { sum: f64::from(both[0]), count: f64::from(both[1]) })
     }
 

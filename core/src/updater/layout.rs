@@ -61,6 +61,6 @@ pub(super) fn read(scores: &LogProbs, replays: &[Replay<'_>]) -> Result<Vec<Vec<
         .clone()
         .inner()
         .try_into_vec_as::<f32>()
-        .map_err(|e| Error::contract("cannot read log-probabilities from the device").with_source(e.to_string()))?;
+        .map_err(|e| Error::device("cannot read log-probabilities from the device").with_source(e.to_string()))?;
     Ok(replays.iter().zip(values.chunks(layout.width)).map(|(r, row)| row[..r.decisions().len()].to_vec()).collect())
 }

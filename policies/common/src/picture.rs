@@ -38,7 +38,7 @@ pub fn images(pixels: Tensor<4>) -> Result<Vec<RgbImage>> {
     let bytes = ((pixels.permute([0, 2, 3, 1]) + 1.0) * 127.5).clamp(0.0, 255.0);
     let values = bytes
         .try_into_vec_as::<f32>()
-        .map_err(|e| Error::contract("cannot read decoded images from the device").with_source(e.to_string()))?;
+        .map_err(|e| Error::device("cannot read decoded images from the device").with_source(e.to_string()))?;
     values
         .chunks(height * width * 3)
         .map(|image| {

@@ -18,6 +18,6 @@ pub fn to_rows(ids: Tensor<2, Int>) -> Result<Vec<Vec<u32>>> {
     let width = ids.dims()[1].max(1);
     let flat = ids
         .try_into_vec_as::<i64>()
-        .map_err(|e| Error::contract("cannot read token ids from the device").with_source(e.to_string()))?;
+        .map_err(|e| Error::device("cannot read token ids from the device").with_source(e.to_string()))?;
     Ok(flat.chunks(width).map(|row| row.iter().map(|&id| id as u32).collect()).collect())
 }

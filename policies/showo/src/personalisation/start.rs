@@ -83,7 +83,7 @@ pub(super) fn clusters_of(
     let points = embedded
         .reshape([images * length, width])
         .try_into_vec_as::<f32>()
-        .map_err(|e| Error::contract("cannot read embeddings from the device").with_source(e.to_string()))?;
+        .map_err(|e| Error::device("cannot read embeddings from the device").with_source(e.to_string()))?;
     let centres = k_means(&points, width, count, noise);
     Ok(Tensor::from_data(TensorData::new(centres, [count, width]), (&device, dtype)))
 }

@@ -361,5 +361,5 @@ impl<'a> Personalisation<'a> {
 
 fn value(loss: Tensor<1>) -> Result<f64> {
     let read = loss.try_into_scalar::<f32>();
-    Ok(f64::from(read.map_err(|e| Error::contract("cannot read a loss from the device").with_source(e.to_string()))?))
+    Ok(f64::from(read.map_err(|e| Error::device("cannot read a loss from the device").with_source(e.to_string()))?))
 }
