@@ -149,7 +149,7 @@ fn updates_on_two_servers_have_the_gradient_of_one_process() {
     let servers = [Server::start(), Server::start()];
     let step = |set: &[String]| -> Vec<f64> {
         let folder = tempfile::tempdir().unwrap();
-        let more = ["trainer.steps=1", "trainer.chunk=2", "trainer.images_per_answer=2"].map(str::to_owned);
+        let more = ["trainer.steps=1", "trainer.chunk=2", "trainer.images_per_answer=1"].map(str::to_owned);
         let set = [set, &more].concat();
         let output = job(folder.path(), &set).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
