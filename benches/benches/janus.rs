@@ -44,6 +44,9 @@ fn main() -> Result<()> {
     let config = JanusConfig::read(&folder.join("config.json"))?;
     let (model, tokenizer) = config.load(&folder.join("model.safetensors"), Precision::F32, &device)?;
     let mut policy = JanusPolicy::new(config, IDS, model, tokenizer, &device)?;
+    if inputs.codes.iter().any(|codes| codes.len() != policy.codes_per_image()) {
+        return Err(Error::data(format!("inputs.json: expected images of {} codes", policy.codes_per_image())));
+    }
     policy.learner().configure(&OptimizerConfig::default());
     let image = |(i, codes): (usize, &Vec<u32>)| {
         let segment = Segment::text(inputs.prompt.clone(), codes.clone(), vec![0.0; codes.len()]);

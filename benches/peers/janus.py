@@ -21,6 +21,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GROUP, PROMPT, WEIGHT = 8, 24, 5.0
+# Of an image: (192 / 16)^2; transformers takes the side from the vision tower, whatever the tokenizer says.
+CODES = 144
 DECODED = 2
 
 
@@ -35,14 +37,15 @@ def make(folder):
         tie_word_embeddings=False,
     )
     vision = dict(
-        hidden_size=64, num_hidden_layers=1, num_attention_heads=4, image_size=48, patch_size=16, projection_dim=256, depth=2,
-        num_image_tokens=9, mlp_ratio=2.0,
+        hidden_size=64, num_hidden_layers=1, num_attention_heads=4, image_size=192, patch_size=16, projection_dim=256, depth=2,
+        num_image_tokens=CODES, mlp_ratio=2.0,
     )
     vq = dict(
         embed_dim=8, num_embeddings=1024, latent_channels=256, base_channels=128, channel_multiplier=[1, 1, 2, 2, 4], num_res_blocks=2,
         num_patches=12, num_hidden_layers=2, projection_dim=256, image_token_embed_dim=256, double_latent=False,
     )
     config = JanusConfig(text_config=text, vision_config=vision, vq_config=vq, image_token_id=5, tie_word_embeddings=False)
+    assert config.vq_config.num_patches**2 == CODES, "both halves are to write the same number of codes"
     torch.manual_seed(0)
     model = JanusForConditionalGeneration(config).eval()
     model.save_pretrained(folder)
@@ -50,7 +53,7 @@ def make(folder):
     draw = lambda *shape, below: torch.randint(10, below, shape, generator=generator).tolist()
     inputs = {
         "prompt": [1, *draw(PROMPT - 2, below=2048), 6],
-        "codes": draw(GROUP, 144, below=1024),
+        "codes": draw(GROUP, CODES, below=1024),
         "advantages": torch.randn(GROUP, generator=generator).tolist(),
     }
     (Path(folder) / "inputs.json").write_text(json.dumps(inputs))
@@ -75,7 +78,7 @@ class Torch:
         """One code after the other for all of the group, with a cache, as generate() does it."""
         model = self.model.model
         embeds, past = model.get_input_embeddings()(self.rows()), None
-        for _ in range(144):
+        for _ in range(CODES):
             out = model.language_model(inputs_embeds=embeds, past_key_values=past, use_cache=True)
             past = out.past_key_values
             conditional, unconditional = model.generation_head(out.last_hidden_state[:, -1]).chunk(2)
@@ -106,7 +109,7 @@ class Torch:
     @torch.inference_mode()
     def decode(self):
         """Pixels of the first images' codes."""
-        return self.model.model.decode_image_tokens(torch.tensor(self.inputs["codes"][:DECODED]))
+        return self.model.decode_image_tokens(torch.tensor(self.inputs["codes"][:DECODED]))
 
 
 def timed(work, repeats):
