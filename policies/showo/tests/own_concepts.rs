@@ -123,9 +123,15 @@ fn a_prompt_that_does_not_fit_is_cut_and_counted_withheld_or_an_error() {
     };
     let long = "a photo of <mo> in the park, the park, the park, the park, the park, the park.";
     let fits = rollouts("a photo.", Overflow::Error).unwrap().remove(0);
-    assert_eq!((fits.metrics.as_slice(), fits.sample.withheld), (&[("prompt/cut", 0.0)][..], None));
+    assert_eq!(
+        (fits.metrics.as_slice(), fits.sample.withheld),
+        (&[("prompt/cut", 0.0), ("answer/truncated", 1.0)][..], None)
+    );
     let cut = rollouts(long, Overflow::Cut).unwrap().remove(0);
-    assert_eq!((cut.metrics.as_slice(), cut.sample.withheld), (&[("prompt/cut", 1.0)][..], None));
+    assert_eq!(
+        (cut.metrics.as_slice(), cut.sample.withheld),
+        (&[("prompt/cut", 1.0), ("answer/truncated", 1.0)][..], None)
+    );
     let abstained = rollouts(long, Overflow::Abstain).unwrap().remove(0);
     assert!(abstained.sample.withheld.unwrap().contains("do not fit"));
     let error = rollouts(long, Overflow::Error).unwrap_err();
