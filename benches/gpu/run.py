@@ -124,6 +124,8 @@ class Day:
         sets = ["evaluation.kind=none", f"trainer.steps={steps}", f"run.output='{folder}'", *more]
         if self.args.small:
             sets += ["trainer.tasks_per_step=1", "trainer.group_size=2", "trainer.images_per_answer=1", "data.answer_share=0"]
+            # A software driver takes minutes to compile the towers' kernels.
+            sets += ["placement.rewards=flex", "sampler.image.timesteps=2", "objective.denoising_steps=1"]
         command = [self.program("sync_r1"), "--json", "--config", config, "--device", self.args.device]
         for key in sets:
             command += ["--set", key]
@@ -131,7 +133,7 @@ class Day:
 
     def growth(self):
         """Memory over the steps of a run: its slope in MiB per 100 steps after the first quarter."""
-        steps = 12 if self.args.small else 200
+        steps = 4 if self.args.small else 200
         with tempfile.TemporaryDirectory() as folder:
             status, output, seconds, memory = self.call(self.job(folder, steps))
         if status:
@@ -157,7 +159,7 @@ class Day:
         if [len(whole), len(again)] != [4, 4]:
             raise RuntimeError(f"expected 4 steps of each, got {[len(whole), len(again)]}")
         worst = max(relative(a, b) for a, b in zip(whole[2:], again[2:]))
-        return {"largest_relative_difference": worst}
+        return {"largest_relative_difference": worst, **({"failed": f"differs by {worst:.1e}"} if worst > 1e-3 else {})}
 
     def succeed(self, command):
         status, *_ = self.call(command)
