@@ -5,7 +5,7 @@
 //! Of a Show-o OUT is read by Show-o's `Showo.from_pretrained`, its folder `concepts` by UniCTokens' scripts, and all of it by
 //! `model = "OUT"` in a recipe. With `--logits` it also gets what `benches/peers/load_export.py` compares with. Of a Janus it is read by
 //! transformers' `JanusForConditionalGeneration.from_pretrained`, and by `weights = "OUT"`.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use counterpoint::config::RunConfig;
 use counterpoint::file::folder_of;
 use counterpoint::registry::BuildContext;
 use counterpoint::{Error, Learner, Policy as _, Result};
+use counterpoint_examples::status;
 use counterpoint_janus::JanusPolicy;
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::save_tensors;
@@ -60,13 +61,7 @@ impl From<Float> for FloatDType {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {

@@ -50,7 +50,7 @@ struct Args {
     /// Overrides a key of the config, such as `--set run.name=miso`. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     /// Goes on with the newest run of this name.

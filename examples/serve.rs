@@ -3,9 +3,9 @@
 //!     export COUNTERPOINT_REMOTE_TOKEN=$(head -c 24 /dev/urandom | base64)
 //!     cargo run --release --features remote,cuda --example serve -- --device cuda:0 --device cuda:1
 //!
-//! Only clients that present the token get a session. By WebSocket, the default, nothing is encrypted, so it listens to the machine itself: lead a tunnel
-//! to it (`ssh -L 3000:localhost:3000 gpu-machine`). With `--iroh KEYFILE` connections are encrypted and go to the server with that key alone.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! Only clients that present the token get a session. By WebSocket, the default, nothing is encrypted, so it listens to the machine itself: lead
+//! a tunnel to it (`ssh -L 3000:localhost:3000 gpu-machine`). With `--iroh KEYFILE` connections are encrypted and go to the server with that key alone.
+#![allow(clippy::print_stdout)]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use burn::tensor::Device;
 use clap::Parser;
 use counterpoint::device::{TOKEN, named, relays};
 use counterpoint::{Error, Result};
+use counterpoint_examples::status;
 
 #[derive(Parser)]
 #[command(about = "Lends this machine's devices to runs on other machines")]
@@ -35,13 +36,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {

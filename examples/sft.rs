@@ -5,7 +5,7 @@
 //!
 //! learns from the rows of `corl.toml` by the likelihood of their solutions and images and writes OUT, from which `policy.weights` begins. What is
 //! trained is what `[policy]` says; it is not resumed.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use counterpoint::file::folder_of;
 use counterpoint::registry::{BuildContext, settings};
 use counterpoint::{Error, Key, Policy as _, Result, Streams, device};
 use counterpoint_corl::{CorlConfig, CorlTasks, Halves};
-use counterpoint_examples::learn;
+use counterpoint_examples::{learn, status};
 use counterpoint_janus::JanusPolicy;
 
 #[derive(Parser)]
@@ -43,7 +43,7 @@ struct Args {
     /// Seed of the rows' order.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     /// The folder to write.
@@ -51,13 +51,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {

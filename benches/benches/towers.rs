@@ -24,7 +24,7 @@ struct Args {
     /// Folder with config.json, model.safetensors and inputs.safetensors.
     #[arg(long)]
     folder: PathBuf,
-    /// `flex` (CPU) or `cuda:N`.
+    /// `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     #[arg(long, default_value_t)]

@@ -22,7 +22,7 @@ struct Cli {
     /// Where the files are, or are to be written.
     #[arg(long)]
     folder: PathBuf,
-    /// `flex` (CPU) or `cuda:N`.
+    /// `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     /// What the decoder computes in; its file is bf16 in any case.

@@ -104,6 +104,12 @@ impl Error {
         Self::new(ErrorKind::Device, message)
     }
 
+    /// [`ErrorKind::Device`] of a panic, which is how burn tells of a device that is lost: what it said.
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Self::device(text.unwrap_or("a panic without a text"))
+    }
+
     /// [`ErrorKind::Checkpoint`].
     pub fn checkpoint(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Checkpoint, message)

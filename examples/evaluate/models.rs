@@ -27,7 +27,7 @@ pub struct EvaluateArgs {
     /// Seed of what is drawn. Default: each run's own.
     #[arg(long)]
     seed: Option<u64>,
-    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     pub device: String,
     /// Prints nothing but errors and the tables.

@@ -32,7 +32,7 @@ enum What {
     Showo {
         /// Folder with config.json, showo.safetensors, magvitv2.safetensors and expected.safetensors.
         dir: PathBuf,
-        /// Where to compute: `flex` (CPU) or `cuda:N`.
+        /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
         #[arg(long, default_value = "flex")]
         device: String,
         /// What to compute in: `f32`, `bf16` or `f16`. Half precision is held to looser tolerances.
@@ -46,7 +46,7 @@ enum What {
     Janus {
         /// Folder with config.json, model.safetensors and expected.safetensors.
         dir: PathBuf,
-        /// Where to compute: `flex` (CPU) or `cuda:N`.
+        /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
         #[arg(long, default_value = "flex")]
         device: String,
     },
@@ -72,7 +72,7 @@ enum What {
 struct TowerArgs {
     /// Folder with the original's config.json and weights, and expected.safetensors (inputs.* and outputs.*).
     dir: PathBuf,
-    /// Where to compute: `flex` (CPU) or `cuda:N`.
+    /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     /// What matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Half precision is held to looser tolerances.

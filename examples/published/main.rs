@@ -8,7 +8,7 @@
 //!
 //! It shows that data and settings work from start to report before weights are downloaded and a GPU is rented. The model
 //! knows nothing: its words and pictures are noise.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 mod model;
 mod recipe;
@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Parser;
 use counterpoint::{Error, Result};
+use counterpoint_examples::status;
 
 #[derive(Parser)]
 #[command(
@@ -36,13 +37,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {

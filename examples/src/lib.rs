@@ -33,7 +33,7 @@ pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
 pub use signal::stop_on_signals;
-pub use start::start;
+pub use start::{start, status};
 pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.

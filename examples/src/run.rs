@@ -128,13 +128,10 @@ impl Recipe<'_> {
         watch.start(self.config, trainer.progress().step);
         let shown = watch.clone();
         trainer.on_event(move |event| shown.show(event));
-        // Burn panics when a device is lost.
         let outcome = catch_unwind(AssertUnwindSafe(|| trainer.run(self.stop))).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let (steps, text) = (trainer.progress().step, text.unwrap_or("a panic"));
-            Error::contract(format!(
-                "broken off after {steps} steps, which are in a checkpoint (--resume goes on): {text}"
-            ))
+            let steps = trainer.progress().step;
+            Error::panicked(panic.as_ref())
+                .at(format_args!("broken off after {steps} steps, which are in a checkpoint (--resume goes on)"))
         });
         let outcome = outcome.flatten()?;
         watch.finish();

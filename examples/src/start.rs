@@ -7,6 +7,18 @@ use counterpoint::Result;
 
 use crate::{OutputMode, Progress, keep_pages, run_if_child, show_warnings};
 
+/// How a program without a display ends: its error on standard error.
+#[allow(clippy::print_stderr)]
+pub fn status(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Reads the command line, runs the recipe with somebody to talk to, and says its error. Returns at once from a process that was
 /// started for a plugin.
 pub fn start<A: Parser, T: Termination>(

@@ -53,7 +53,7 @@ struct Common {
     /// Folder of config, weights and inputs.
     #[arg(long)]
     folder: PathBuf,
-    /// `flex` (CPU) or `cuda:N`.
+    /// `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
     /// Number format of the decoder.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu as burn_gelu, sigmoid, silu};
 
 use crate::math::{exp, normal_below, sigmoid as logistic};
-use crate::rows::{map_rows, map_rows_with};
+use crate::rows::{map_numbers, map_rows, map_rows_with};
 use crate::tracked::tracked;
 use crate::{is_tracked_here, may_work_on};
 
@@ -58,53 +58,50 @@ impl Activation {
     }
 }
 
+/// `value` of each number where it lies; where gradients flow `slope`, its derivative, is all that is kept for the way back. `elsewhere` of
+/// an x that is elsewhere.
+fn pass<const D: usize>(
+    x: Tensor<D>,
+    value: impl Fn(f32) -> f32 + Sync,
+    slope: impl Fn(f32) -> f32 + Sync,
+    elsewhere: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Tensor<D> {
+    if may_work_on(&x) {
+        return map_numbers(x, value);
+    }
+    if !is_tracked_here(&x) {
+        return elsewhere(x);
+    }
+    let recorded = |x: Tensor<D>| (map_numbers(x.clone(), &value), map_numbers(x, slope));
+    tracked(x.clone(), |x| map_numbers(x, &value), recorded, |gradient, slope| gradient * slope)
+        .unwrap_or_else(|| elsewhere(x))
+}
+
 /// `x Phi(x)` with the error function, on any device, with or without gradients.
 ///
 /// Not burn's where gradients flow: but for its CPU backend, burn 0.22 takes the derivative of the other GELU, of tanh, on the way back, which
 /// is off by up to 1e-3 (docs/upstream.md).
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if may_work_on(&x) {
-        return gelu_here(x);
-    }
-    if is_tracked_here(&x)
-        && let Some(result) = tracked(x.clone(), gelu_here, |x| (gelu_here(x.clone()), gelu_slope(x)), |g, s| g * s)
-    {
-        return result;
-    }
-    match x.is_autodiff() {
+    pass(x, gelu_of, gelu_slope, |x| match x.is_autodiff() {
         false => burn_gelu(x),
         true => {
             let below = (x.clone() * FRAC_1_SQRT_2).erf();
             x * (below * 0.5 + 0.5)
         }
-    }
+    })
 }
 
-fn gelu_here<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                *x *= normal_below(*x);
-            }
-        },
-    )
+#[inline(always)]
+fn gelu_of(x: f32) -> f32 {
+    x * normal_below(x)
 }
 
 /// `Phi(x) + x phi(x)`.
-fn gelu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+#[inline(always)]
+fn gelu_slope(x: f32) -> f32 {
     /// 1 / sqrt(2 pi)
     const DENSITY: f32 = 0.398_942_3;
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                *x = normal_below(*x) + *x * DENSITY * exp(-0.5 * *x * *x);
-            }
-        },
-    )
+    normal_below(x) + x * DENSITY * exp(-0.5 * x * x)
 }
 
 /// `2 u(x)` of [`gelu_tanh`] is `x (LINEAR + CUBIC x^2)`.
@@ -117,15 +114,10 @@ const CUBIC: f32 = 0.044_715 * LINEAR;
 /// It is `x s` with `s = sigmoid(2u)`; where gradients flow the derivative `s (1 + x (1 - s) 2u')` is computed along with the value,
 /// and is all that is kept for the way back.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if may_work_on(&x) {
-        return gelu_tanh_here(x);
-    }
-    if is_tracked_here(&x)
-        && let Some(result) =
-            tracked(x.clone(), gelu_tanh_here, |x| (gelu_tanh_here(x.clone()), slope(x)), |g, s| g * s)
-    {
-        return result;
-    }
+    pass(x, gelu_tanh_of, gelu_tanh_slope, gelu_tanh_by_burn)
+}
+
+fn gelu_tanh_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let gate = |x: &Tensor<D>| sigmoid((x.clone() * x.clone() * CUBIC + LINEAR) * x.clone());
     if !x.is_autodiff() {
         let gate = gate(&x);
@@ -141,30 +133,16 @@ pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     difference * constant(slope) + constant(inner * gate)
 }
 
-fn gelu_tanh_here<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                *x *= logistic(*x * (CUBIC * *x * *x + LINEAR));
-            }
-        },
-    )
+#[inline(always)]
+fn gelu_tanh_of(x: f32) -> f32 {
+    x * logistic(x * (CUBIC * x * x + LINEAR))
 }
 
-fn slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                let square = *x * *x;
-                let gate = logistic(*x * (CUBIC * square + LINEAR));
-                *x = gate * (1.0 + *x * (1.0 - gate) * (3.0 * CUBIC * square + LINEAR));
-            }
-        },
-    )
+#[inline(always)]
+fn gelu_tanh_slope(x: f32) -> f32 {
+    let square = x * x;
+    let gate = logistic(x * (CUBIC * square + LINEAR));
+    gate * (1.0 + x * (1.0 - gate) * (3.0 * CUBIC * square + LINEAR))
 }
 
 /// `x sigmoid(x) y`: the gate of SwiGLU and what it lets through, on any device, with or without gradients.
@@ -181,34 +159,17 @@ pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
             },
         );
     }
-    let gate = is_tracked_here(&x)
-        .then(|| tracked(x.clone(), silu_here, |x| (silu_here(x.clone()), silu_slope(x)), |g, s| g * s))
-        .flatten();
-    gate.unwrap_or_else(|| silu(x)) * y
+    pass(x, silu_of, silu_slope, silu) * y
 }
 
-fn silu_here<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                *x *= logistic(*x);
-            }
-        },
-    )
+#[inline(always)]
+fn silu_of(x: f32) -> f32 {
+    x * logistic(x)
 }
 
 /// `s (1 + x (1 - s))` with `s = sigmoid(x)`.
-fn silu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                let gate = logistic(*x);
-                *x = gate * (1.0 + *x * (1.0 - gate));
-            }
-        },
-    )
+#[inline(always)]
+fn silu_slope(x: f32) -> f32 {
+    let gate = logistic(x);
+    gate * (1.0 + x * (1.0 - gate))
 }

@@ -1,7 +1,6 @@
 //! Log-probabilities of chosen ids, and the entropy of what they were chosen from, without a table of all log-probabilities.
 
 use std::cell::Cell;
-use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::activation::log_softmax;
@@ -9,11 +8,10 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use crate::math::exp;
 use crate::rows::{map_rows, read_rows};
+use crate::softmax::{LANES, largest};
 use crate::tracked::{elsewhere, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
-/// How many sums run side by side.
-const LANES: usize = 32;
 /// Powers of less are nothing in f32, and times an infinity they would be no number.
 const LOWEST: f32 = -104.0;
 
@@ -61,14 +59,8 @@ struct Seen {
 impl Seen {
     #[inline(always)]
     fn of(row: &[f32], chosen: u32) -> Self {
+        let max = largest(row);
         let (whole, rest) = row.as_chunks::<LANES>();
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for chunk in whole {
-            for (max, x) in largest.iter_mut().zip(chunk) {
-                *max = if *x > *max { *x } else { *max };
-            }
-        }
-        let max = largest.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
         // With p = e^(x - max) / sum: -sum(p ln p) = ln sum - sum(p (x - max)). What is not allowed (-inf) adds nothing.
         let (mut sums, mut weighed) = ([0.0; LANES], [0.0; LANES]);
         let mut add = |chunk: &[f32; LANES]| {
@@ -90,17 +82,11 @@ impl Seen {
 }
 
 /// What the way back needs.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Kept {
     logits: Tensor<2>,
     chosen: Arc<Vec<u32>>,
     totals: Vec<f32>,
-}
-
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
-    }
 }
 
 /// `g (1 - p)` where it was chosen, `-g p` elsewhere.

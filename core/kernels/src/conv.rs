@@ -17,13 +17,10 @@ const GATHERED: usize = 1 << 18;
 pub fn conv2d(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let weight = conv.weight.val();
     let plain = conv.groups == 1 && conv.dilation == [1, 1] && weight.dtype() == DType::F32 && !weight.is_tracked();
-    match padding(conv) {
-        Some(padding) if plain && may_work_on(&x) => Gather::of(weight.dims(), conv.stride, padding, x.dims())
-            .map_or_else(
-                || conv.forward(x.clone()),
-                |gather| gather.convolve(weight, conv.bias.as_ref().map(|bias| bias.val()), x.clone()),
-            ),
-        _ => conv.forward(x),
+    let padding = padding(conv).filter(|_| plain && may_work_on(&x));
+    match padding.and_then(|padding| Gather::of(weight.dims(), conv.stride, padding, x.dims())) {
+        Some(gather) => gather.convolve(weight, conv.bias.as_ref().map(|bias| bias.val()), x),
+        None => conv.forward(x),
     }
 }
 

@@ -25,7 +25,20 @@ pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [
     Tensor::from_data(data, (&device, dtype))
 }
 
-/// The same with the row of the same number of `other`, which has the same shape.
+/// `of` of every number of `x`. For vectors `of` is to be `#[inline(always)]`.
+pub(crate) fn map_numbers<const D: usize>(x: Tensor<D>, of: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
+    map_rows(
+        x,
+        #[inline(always)]
+        |_, row| {
+            for x in row {
+                *x = of(*x);
+            }
+        },
+    )
+}
+
+/// [`map_rows`] with the row of the same number of `other`, which has the same shape.
 pub(crate) fn map_rows_with<const D: usize>(
     x: Tensor<D>,
     other: Tensor<D>,

@@ -58,8 +58,9 @@ pub(crate) fn softmax_back(gradient: Tensor<4>, (p, scale): (Tensor<4>, f32)) ->
     )
 }
 
+/// The largest number of a row, minus infinity of none.
 #[inline(always)]
-fn softmax_row(row: &mut [f32], scale: f32) {
+pub(crate) fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = row.as_chunks::<LANES>();
     for chunk in whole {
@@ -67,7 +68,12 @@ fn softmax_row(row: &mut [f32], scale: f32) {
             *max = if *x > *max { *x } else { *max };
         }
     }
-    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+}
+
+#[inline(always)]
+fn softmax_row(row: &mut [f32], scale: f32) {
+    let max = largest(row);
     if max == f32::NEG_INFINITY {
         // Nothing to see: a row of zeros.
         row.fill(0.0);
@@ -94,4 +100,4 @@ fn softmax_row(row: &mut [f32], scale: f32) {
 }
 
 /// How many sums run side by side: two vectors of AVX-512.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;

@@ -1,8 +1,8 @@
 //! Devices that draw side by side, each with a copy of the policy and a sampler of its own.
 //!
 //! Candidates are dealt out by their answers, so that those which share one stay together; as what is drawn for a candidate depends on its key
-//! alone, samples do not depend on how many devices there are. A device that is lost in the middle (its thread panics, as burn does when a
-//! device is gone) draws no more: its candidates are drawn again elsewhere.
+//! alone, samples do not depend on how many devices there are. A device that is lost in the middle (it does not answer, or burn panics) draws no
+//! more: its candidates are drawn again elsewhere.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -18,8 +18,8 @@ use crate::{Candidate, Draft, Error, ErrorKind, Policy, Result, Rollout, Sampler
 pub(crate) struct Lane {
     device: Device,
     sampler: Box<dyn Sampler>,
-    /// Its copy of the policy; none before the first step.
-    policy: Option<Box<dyn Policy>>,
+    /// Its copy of the policy, or why there is none.
+    policy: Result<Box<dyn Policy>>,
     lost: bool,
 }
 
@@ -29,9 +29,6 @@ struct Placed {
     lane: Option<usize>,
     state: Box<dyn Any + Send>,
 }
-
-/// Why a device is lost.
-struct Lost(String);
 
 impl Lane {
     /// One on `device`.
@@ -45,30 +42,32 @@ impl Lane {
                 "placement.rollouts: expected a sampler that remembers nothing from one task to the next, got one that does; leave the key out",
             ));
         }
-        Ok(Self { device, sampler, policy: None, lost: false })
+        Ok(Self { device, sampler, policy: Err(Error::device("no step has begun")), lost: false })
     }
 
     pub(crate) fn into_parts(self) -> (Device, Box<dyn Sampler>) {
         (self.device, self.sampler)
     }
 
-    /// Gives it the parameters of `policy` as they are now.
+    /// Gives it the parameters of `policy` as they are now. A device that does not take them is lost when it is to draw.
     pub(super) fn refresh(&mut self, policy: &dyn Policy) -> Result<()> {
-        if !self.lost {
-            let last = self.policy.take();
-            // Without a copy it is lost when it is to draw, which is told then.
-            self.policy = caught(|| policy.copied(&self.device, last)).ok().transpose()?;
+        if self.lost {
+            return Ok(());
         }
-        Ok(())
+        let last = std::mem::replace(&mut self.policy, Err(Error::device("it took no copy of the policy"))).ok();
+        match caught(|| policy.copied(&self.device, last)) {
+            Err(error) if error.kind() != ErrorKind::Device => Err(error),
+            copied => {
+                self.policy = copied;
+                Ok(())
+            }
+        }
     }
 }
 
-fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Lost> {
-    // What was under way is thrown away with the device.
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Lost(text.unwrap_or("it panicked").to_owned())
-    })
+/// A panic as an error of the device: what was under way is thrown away with it.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
 }
 
 /// Where candidates are drawn: `lanes`, and the policy's own device by `sampler` when there are none, or none is left.
@@ -103,7 +102,7 @@ impl Place<'_> {
                 let drafts = sampler.draft(policy, task, &share, previews)?;
                 expect_count("sampler", "drafts", share.len(), drafts.len())?;
                 Ok(drafts)
-            })?;
+            });
             let Some(drawn) = self.settled(drawn, candidates.len(), at, group)? else { continue };
             let mut drawn: Vec<_> = drawn.into_iter().map(Vec::into_iter).collect();
             let next = |lane: usize| drawn[lane].next().map(|draft| placed(draft, Some(lane)));
@@ -136,7 +135,7 @@ impl Place<'_> {
                 let rollouts = sampler.finish(policy, task, share)?;
                 expect_count("sampler", "rollouts", count, rollouts.len())?;
                 Ok(rollouts)
-            })?;
+            });
             let Some(finished) = self.settled(finished, candidates.len(), at, group)? else {
                 drafts = self.draft(at, group, &candidates, false)?;
                 continue;
@@ -154,10 +153,10 @@ impl Place<'_> {
         }
     }
 
-    /// What the devices drew; none when one of them is lost, which is told.
+    /// What the devices drew; none when one of them is lost, which is told. Another error is that of all.
     fn settled<T>(
         &mut self,
-        drawn: Vec<Result<Vec<T>, Lost>>,
+        drawn: Vec<Result<Vec<T>>>,
         candidates: usize,
         at: &mut Drawing<'_>,
         group: &mut Underway,
@@ -166,8 +165,10 @@ impl Place<'_> {
         for (lane, drawn) in self.lanes.iter_mut().zip(drawn) {
             match drawn {
                 Ok(drawn) => all.push(drawn),
-                Err(Lost(reason)) => {
+                Err(error) if error.kind() != ErrorKind::Device => return Err(error),
+                Err(error) => {
                     (lane.lost, lost) = (true, true);
+                    let reason = format!("{error:#}");
                     group.tell(at, Notice::DeviceLost { device: device::name(&lane.device), candidates, reason })?;
                 }
             }
@@ -176,29 +177,23 @@ impl Place<'_> {
     }
 }
 
-/// Has each lane work on its share, on a thread of its own. An error of a sampler is the error of all.
+/// Has each lane work on its share, on a thread of its own.
 fn side_by_side<I: Send, T: Send>(
     lanes: &mut [Lane],
     shares: Vec<Vec<I>>,
     work: impl Fn(&mut dyn Sampler, &dyn Policy, Vec<I>) -> Result<Vec<T>> + Sync,
-) -> Result<Vec<Result<Vec<T>, Lost>>> {
+) -> Vec<Result<Vec<T>>> {
     let work = &work;
     thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (lane, share) in lanes.iter_mut().zip(shares) {
-            threads.push(scope.spawn(move || match &lane.policy {
-                _ if share.is_empty() => Ok(Ok(Vec::new())),
-                Some(policy) => caught(|| work(lane.sampler.as_mut(), policy.as_ref(), share)),
-                None => Err(Lost("it has no copy of the policy".to_owned())),
+        for (Lane { sampler, policy, .. }, share) in lanes.iter_mut().zip(shares) {
+            threads.push(scope.spawn(move || match policy {
+                _ if share.is_empty() => Ok(Vec::new()),
+                Ok(policy) => caught(|| work(sampler.as_mut(), policy.as_ref(), share)),
+                Err(error) => Err(Error::device(format!("{error:#}"))),
             }));
         }
-        let join = |thread: ScopedJoinHandle<'_, Result<Result<Vec<T>>, Lost>>| match thread.join() {
-            Ok(Ok(Err(error))) if error.kind() == ErrorKind::Device => Ok(Err(Lost(format!("{error:#}")))),
-            Ok(Ok(drawn)) => drawn.map(Ok),
-            Ok(Err(lost)) => Ok(Err(lost)),
-            // Everything that could panic is caught.
-            Err(panic) => resume_unwind(panic),
-        };
+        let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         threads.into_iter().map(join).collect()
     })
 }

@@ -1,13 +1,10 @@
 //! Signs that a run goes wrong while every number is finite.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::streaks::{STEPS, Streaks};
 use crate::metrics::Metrics;
 
-/// Steps in a row after which a sign counts.
-const STEPS: u32 = 10;
 /// Mean entropy below which a half decides nothing any more, in nats.
 const DECIDED: f64 = 0.01;
 /// KL of a decision, in nats, beyond which a half has left its reference.
@@ -26,14 +23,15 @@ pub enum Sign {
     Flat,
     /// A half left its reference: its mean KL per decision was above 1 nat for 10 steps in a row.
     Drifted,
-    /// The reward is outwitted: the evaluation's score (`evaluation.best`) fell below 0.8 of its best while the training reward is higher than it was then.
+    /// The reward is outwitted: the evaluation's score (`evaluation.best`) fell below 0.8 of its best while the training reward is
+    /// higher than it was then.
     Outwitted,
 }
 
-/// Counts signs; of each that is new it says what was seen. A resumed run counts anew.
+/// Counts signs; of each that is new it says what was seen.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    in_a_row: BTreeMap<(Sign, &'static str), u32>,
+    streaks: Streaks,
     /// The best score of the evaluation, and the training reward when it was seen.
     best: Option<(f64, f64)>,
     reward: f64,
@@ -44,33 +42,29 @@ impl Health {
     /// Sees the metrics of a step; `score` names the evaluation's score, higher being better.
     pub(super) fn see(&mut self, metrics: &Metrics, score: Option<&str>) -> Vec<(Sign, String)> {
         let mut signs = Vec::new();
-        let mut count = |sign: Sign, half: &'static str, seen: Option<bool>, what: String| {
-            // A step without the number says nothing.
-            let Some(seen) = seen else { return };
-            let steps = self.in_a_row.entry((sign, half)).or_default();
-            // Beyond `STEPS` for ever: it was told.
-            if *steps <= STEPS {
-                *steps = if seen { *steps + 1 } else { 0 };
-                if *steps == STEPS {
-                    *steps += 1;
-                    signs.push((sign, what));
-                }
+        // A step without the number says nothing.
+        let mut count = |sign: Sign, half: &str, seen: Option<bool>, what: String| {
+            if seen.is_some_and(|seen| self.streaks.completes(&format!("{sign:?}{half}"), seen)) {
+                signs.push((sign, what));
             }
         };
         for half in ["understanding", "generation"] {
             let entropy = metrics.get(&format!("entropy/{half}"));
             let what = format!(
-                "the entropy of {half} was below {DECIDED} nats for {STEPS} steps in a row: it decides nothing any more, and groups have nothing to compare; lower trainer.learning_rate, or raise the temperature or objective.beta"
+                "the entropy of {half} was below {DECIDED} nats for {STEPS} steps in a row: it decides nothing any more, and groups \
+                 have nothing to compare; lower trainer.learning_rate, or raise the temperature or objective.beta"
             );
             count(Sign::Collapsed, half, entropy.map(|entropy| entropy < DECIDED), what);
             let kl = metrics.get(&format!("kl/{half}"));
             let what = format!(
-                "the KL of {half} was above {FAR} nat a decision for {STEPS} steps in a row: it has left its reference; lower trainer.learning_rate or raise objective.beta"
+                "the KL of {half} was above {FAR} nat a decision for {STEPS} steps in a row: it has left its reference; lower \
+                 trainer.learning_rate or raise objective.beta"
             );
             count(Sign::Drifted, half, kl.map(|kl| kl > FAR), what);
         }
         let what = format!(
-            "rewards differed in no group of {STEPS} steps in a row, so that nothing is learned; look at the rewards, or at tasks that are too easy or too hard"
+            "rewards differed in no group of {STEPS} steps in a row, so that nothing is learned; look at \
+              the rewards, or at tasks that are too easy or too hard"
         );
         count(Sign::Flat, "", metrics.get("frac_reward_zero_std").map(|flat| flat >= 1.0), what);
         self.reward = metrics.get("reward").unwrap_or(self.reward);
@@ -89,7 +83,8 @@ impl Health {
         }
         self.outwitted = true;
         let what = format!(
-            "{name} fell from {best:.3} to {score:.3} while the reward rose from {reward:.3} to {:.3}: it is outwitted; go back to the best checkpoint, and mend the reward",
+            "{name} fell from {best:.3} to {score:.3} while the reward rose from {reward:.3} to {:.3}: it is outwitted; \
+             go back to the best checkpoint, and mend the reward",
             self.reward
         );
         Some((Sign::Outwitted, what))

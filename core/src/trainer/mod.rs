@@ -8,6 +8,7 @@ mod resume;
 mod spread;
 mod state;
 mod step;
+mod streaks;
 
 pub use health::Sign;
 pub use observer::Observer;

@@ -1,17 +1,14 @@
 //! Rewards that no longer tell the candidates of a group apart.
 
-use std::collections::BTreeMap;
-
+use super::streaks::{STEPS, Streaks};
 use crate::metrics::{GROUP_STD, Metrics};
 
 /// A spread within groups below this teaches nothing: advantages are differences within a group.
 const SMALL: f64 = 1e-3;
-/// Steps in a row after which it is warned of.
-const STEPS: u32 = 10;
 
-/// Counts, for each reward, the steps in a row in which its spread within groups was small. A resumed run counts anew.
+/// Counts, for each reward, the steps in a row in which its spread within groups was small.
 #[derive(Debug, Default)]
-pub(super) struct Spreads(BTreeMap<String, u32>);
+pub(super) struct Spreads(Streaks);
 
 impl Spreads {
     /// Sees the metrics of a step, and warns of each reward once. A step in which a reward has no spread (no group with two of its
@@ -19,15 +16,7 @@ impl Spreads {
     pub(super) fn see(&mut self, metrics: &Metrics) {
         let spread = |name| str::strip_suffix(str::strip_prefix(name, "rewards/")?, GROUP_STD)?.strip_suffix('/');
         for (reward, std) in metrics.iter().filter_map(|(name, std)| Some((spread(name)?, std))) {
-            let steps = self.0.entry(reward.to_owned()).or_default();
-            match std < SMALL {
-                // Beyond `STEPS` for ever: it was warned of.
-                _ if *steps > STEPS => {}
-                true => *steps += 1,
-                false => *steps = 0,
-            }
-            if *steps == STEPS {
-                *steps += 1;
+            if self.0.completes(reward, std < SMALL) {
                 tracing::warn!(
                     "reward `{reward}`: its values in a group were the same to within {SMALL} for {STEPS} steps in a row \
                      (rewards/{reward}/{GROUP_STD}): it tells the candidates of a group apart no more, so nothing is learned from \

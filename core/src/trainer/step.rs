@@ -37,21 +37,18 @@ impl Trainer {
     fn advance(&mut self) -> Result<StepReport> {
         let memory = self.rollouts.memory();
         self.audience.notes.clear();
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt())).map_err(|panic| {
-            // As after an error, for a caller who goes on.
-            self.rollouts.restore(&memory).map_or_else(|error| Box::new(error.to_string()) as _, |()| panic)
-        });
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt()));
+        if !matches!(attempt, Ok(Ok(_))) {
+            // The groups drawn before the failure do not count either.
+            self.rollouts.restore(&memory)?;
+        }
         let mut report = match attempt.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(report) => report,
-            Err(error) => {
-                // The groups drawn before the failure do not count either.
-                self.rollouts.restore(&memory)?;
-                match error.kind() {
-                    ErrorKind::NonFinite => self.skip(&format!("{error:#}"))?,
-                    ErrorKind::Stopped => return Err(self.last_words(error)),
-                    _ => return Err(error),
-                }
-            }
+            Err(error) => match error.kind() {
+                ErrorKind::NonFinite => self.skip(&format!("{error:#}"))?,
+                ErrorKind::Stopped => return Err(self.last_words(error)),
+                _ => return Err(error),
+            },
         };
         self.audience.notes.drain(..).for_each(|note| report.metrics.note(note));
         self.progress.step += 1;

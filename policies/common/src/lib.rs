@@ -10,3 +10,4 @@ pub mod replay;
 pub mod states;
 pub mod tokens;
 pub mod training;
+pub mod update_devices;

@@ -13,6 +13,7 @@ use counterpoint::{
 };
 use counterpoint_policy_common::lora::{LoraConfig, dropped_out};
 use counterpoint_policy_common::replay::constant;
+use counterpoint_policy_common::update_devices::UpdateDevices;
 use counterpoint_policy_common::{peft, training};
 use counterpoint_weights::Precision;
 
@@ -45,10 +46,7 @@ pub struct JanusPolicy {
     device: Device,
     /// The same with autodiff.
     training_device: Device,
-    /// Devices of the chunks of an update, where they are others.
-    update_devices: Vec<Device>,
-    /// The reference on each of them.
-    references: OnceCell<Vec<Janus>>,
+    update_devices: UpdateDevices<Janus>,
 }
 
 impl JanusPolicy {
@@ -99,8 +97,7 @@ impl JanusPolicy {
             shown: Shown::default(),
             device: device.clone(),
             training_device,
-            update_devices: Vec::new(),
-            references: OnceCell::new(),
+            update_devices: UpdateDevices::default(),
         };
         Ok(policy.training(trained, trainable.clone()))
     }
@@ -120,7 +117,7 @@ impl JanusPolicy {
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
         self.reference = self.reference.stored_in(precision);
-        self.references.take();
+        self.update_devices.forget();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -289,22 +286,13 @@ impl Policy for JanusPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        let places = self.update_devices.replicas(&self.device, training::threads(&self.device), &self.reference);
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
-        match (self.update_devices.is_empty(), training::threads(&self.device)) {
-            (false, _) => {
-                let moved =
-                    || self.update_devices.iter().map(|device| self.reference.clone().to_device(device)).collect();
-                self.update_devices.iter().zip(self.references.get_or_init(moved)).map(boxed).collect()
-            }
-            // It would be the policy itself.
-            (true, 1) => Vec::new(),
-            (true, count) => (0..count).map(|_| (&self.device, &self.reference)).map(boxed).collect(),
-        }
+        places.into_iter().map(boxed).collect()
     }
 
     fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
-        self.update_devices = devices;
-        self.references.take();
+        self.update_devices = UpdateDevices::new(devices);
         Ok(())
     }
 
@@ -336,8 +324,7 @@ impl Policy for JanusPolicy {
             shown: self.shown.clone(),
             device: device.clone(),
             training_device,
-            update_devices: Vec::new(),
-            references: OnceCell::new(),
+            update_devices: UpdateDevices::default(),
         }))
     }
 
@@ -387,8 +374,7 @@ impl Replica for JanusReplica {
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
         let model = &self.current.model;
-        let gradients = gradients(loss, model)?;
-        Ok(if self.home == model.device() { gradients } else { gradients.to_device(&self.home, model) })
+        Ok(gradients(loss, model)?.to_device(&self.home, model))
     }
 }
 

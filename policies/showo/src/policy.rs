@@ -14,6 +14,7 @@ use counterpoint::{
 
 use counterpoint_policy_common::lora::dropped_out;
 use counterpoint_policy_common::replay::constant;
+use counterpoint_policy_common::update_devices::UpdateDevices;
 
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
@@ -44,10 +45,7 @@ pub struct ShowoPolicy {
     device: Device,
     /// The same with autodiff.
     training_device: Device,
-    /// Devices of the chunks of an update, where they are others.
-    update_devices: Vec<Device>,
-    /// The reference on each of them.
-    references: OnceCell<Vec<Showo>>,
+    update_devices: UpdateDevices<Showo>,
 }
 
 /// What is computed once for each state of the parameters.
@@ -107,8 +105,7 @@ impl ShowoPolicy {
             blank: OnceCell::new(),
             device: device.clone(),
             training_device,
-            update_devices: Vec::new(),
-            references: OnceCell::new(),
+            update_devices: UpdateDevices::default(),
         };
         Ok(policy.training(trained, trainable.clone()))
     }
@@ -145,7 +142,7 @@ impl ShowoPolicy {
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
         self.reference = self.reference.stored_in(precision);
-        self.references.take();
+        self.update_devices.forget();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -247,7 +244,7 @@ impl ShowoPolicy {
     /// Replaces the frozen reference.
     pub fn set_reference(&mut self, reference: Showo) {
         self.reference = reference.no_grad().stored_in(self.precision);
-        self.references.take();
+        self.update_devices.forget();
         self.fresh = false;
     }
 
@@ -375,22 +372,13 @@ impl Policy for ShowoPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
+        let places = self.update_devices.replicas(&self.device, self.fast.threads(&self.device), &self.reference);
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
-        match (self.update_devices.is_empty(), self.fast.threads(&self.device)) {
-            (false, _) => {
-                let moved =
-                    || self.update_devices.iter().map(|device| self.reference.clone().to_device(device)).collect();
-                self.update_devices.iter().zip(self.references.get_or_init(moved)).map(boxed).collect()
-            }
-            // It would be the policy itself.
-            (true, 1) => Vec::new(),
-            (true, count) => (0..count).map(|_| (&self.device, &self.reference)).map(boxed).collect(),
-        }
+        places.into_iter().map(boxed).collect()
     }
 
     fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
-        self.update_devices = devices;
-        self.references.take();
+        self.update_devices = UpdateDevices::new(devices);
         Ok(())
     }
 
@@ -422,8 +410,7 @@ impl Policy for ShowoPolicy {
             blank: self.blank.clone(),
             device: device.clone(),
             training_device,
-            update_devices: Vec::new(),
-            references: OnceCell::new(),
+            update_devices: UpdateDevices::default(),
         }))
     }
 
@@ -496,7 +483,7 @@ impl Replica for ShowoReplica {
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
         let gradients = self.tape.gradients(loss, &self.current.model)?;
-        Ok(if self.home == self.device { gradients } else { gradients.to_device(&self.home, &self.current.model) })
+        Ok(gradients.to_device(&self.home, &self.current.model))
     }
 }
 

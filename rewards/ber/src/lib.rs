@@ -53,7 +53,7 @@ pub struct BerConfig {
     /// Most samples of one forward pass, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    /// Where it computes: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name. Default: the run's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What its matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Default: `f32`.

@@ -22,7 +22,7 @@ pub struct CycleConfig {
     /// Most images of one forward pass, and most pairs of images; 1 or more. Default: 16.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    /// Where it computes: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name. Default: the run's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What the matrices of captioner and BERT are stored and multiplied in: `f32`, `bf16` or `f16`. LPIPS computes in f32 always.

@@ -58,7 +58,7 @@ pub struct FerConfig {
     /// it. Default: none, they are kept in memory alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    /// Where it computes: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name. Default: the run's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What FaceNet's matrices are stored and multiplied in: `f32`, `bf16` or `f16`. The detector is f32 in any case: what it

@@ -51,7 +51,7 @@ pub struct TierConfig {
     /// How cosines that crowd are spread: `none`, `centre` or `sum`. Default: `none`, the paper's formula.
     #[serde(default)]
     pub normalise: Normalise,
-    /// Where it computes: `flex` (CPU) or `cuda:N`. Default: the run's device.
+    /// Where it computes: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name. Default: the run's device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What its matrices are stored and multiplied in: `f32`, `bf16` or `f16`. Default: `f32`.
