@@ -1,6 +1,6 @@
 //! How much memory the graph of a chunk takes, counted from what its operations keep for the way back. The counts of values
 //! were fitted to the peak of an update of Show-o (`cargo bench -p counterpoint-benches --bench update_memory`) by burn's operations; the
-//! passes of `counterpoint-kernels` keep less.
+//! passes of `counterpoint-kernels` keep about half of it on the CPU.
 
 use counterpoint_weights::Precision;
 
