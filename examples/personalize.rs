@@ -24,7 +24,8 @@ use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
 use counterpoint::{Error, Journal, Result, StopToken, device, toml};
 use counterpoint_examples::{OutputMode, Progress, RunFolder, report_runs, start, stop_on_signals};
-use counterpoint_report::{Arm, tensorboard};
+use counterpoint_report::Arm;
+use counterpoint_report::tensorboard::EventFile;
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
 use counterpoint_showo::{Concept, ConceptFiles, ConceptTokens, Precision, ShowoPolicy};
 use counterpoint_unictokens::{Concept as PersonalConcept, ConceptSet, Exchange, Picture};
@@ -222,7 +223,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
                 progress.stopped_runs(&format!("{COMMAND} --config {} --resume", args.config.display()));
                 return Ok(());
             };
-            tensorboard::write(&at, started, &history)?;
+            EventFile::new(&at, started, &history)?;
             learned.push(Learned::new(name, *stage, &history));
             arms.push(Arm::new(&what, [history.as_slice()]));
             tokens = Some(rows);

@@ -74,6 +74,15 @@ impl Error {
         self
     }
 
+    /// The same error of a component that calls its section of a config `own`, where that is called `section`.
+    pub(crate) fn of_section(mut self, own: &str, section: &str) -> Self {
+        match self.message.strip_prefix(own).filter(|rest| rest.starts_with(['.', ':'])) {
+            Some(rest) => self.message = format!("{section}{rest}"),
+            None => self = self.at(section),
+        }
+        self
+    }
+
     /// Which kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

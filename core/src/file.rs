@@ -28,6 +28,31 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// The text of the file at `path`, in UTF-8, without the mark that some editors begin it with.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be read; [`ErrorKind::Data`](crate::ErrorKind::Data) when it is in another
+/// encoding.
+pub fn text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
+    decoded(&bytes).map(str::to_owned).map_err(|e| e.at(path.display()))
+}
+
+/// The same of a file's bytes.
+///
+/// # Errors
+/// As [`text`].
+pub fn decoded(bytes: &[u8]) -> Result<&str> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    // By its mark, or by the zeros that it has in ASCII text.
+    if matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..]) {
+        return Err(Error::data("expected text in UTF-8, got UTF-16; save the file as UTF-8"));
+    }
+    std::str::from_utf8(bytes).map_err(|e| {
+        Error::data(format!("expected text in UTF-8, got other bytes from byte {} on; save the file as UTF-8", e.valid_up_to()))
+    })
+}
+
 /// Writes `bytes` to `path` in one go, in place of a file that may be there.
 ///
 /// # Errors
@@ -58,4 +83,19 @@ pub fn atomically(path: &Path, overwrite: bool, write: impl FnOnce(&mut NamedTem
     let moved = if overwrite { new.persist(path) } else { new.persist_noclobber(path) };
     moved.map_err(|e| cannot_write(e.error))?;
     sync(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+
+    #[test]
+    fn text_may_begin_with_a_mark_and_other_encodings_are_named() {
+        for bytes in [&b"a = 1"[..], b"\xEF\xBB\xBFa = 1"] {
+            assert_eq!(decoded(bytes).ok(), Some("a = 1"));
+        }
+        for (bytes, name) in [(&b"\xFF\xFEa\0"[..], "UTF-16"), (b"\0a\0 ", "UTF-16"), (b"caf\xE9", "from byte 3")] {
+            assert!(decoded(bytes).is_err_and(|e| e.to_string().contains(name)), "{name}");
+        }
+    }
 }

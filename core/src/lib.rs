@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod journal;
 mod learner;
+mod order;
 mod policy;
 mod reward;
 mod sample;
@@ -65,6 +66,7 @@ pub use learner::{DecayScope, Learner, ModuleLearner, OptimizerConfig, gradients
 pub use objective::{
     Credit, GroupShape, ImagePositions, Loss, LossStats, Objective, Scope, SyncGrpo, SyncGrpoConfig, Terms,
 };
+pub use order::{FlatTasks, TaskOrder};
 pub use policy::{LogProbs, Parameters, Policy, Replay, Replica};
 pub use reward::{Judges, Reward, Score};
 pub use rollouts::{Drawn, Rollouts};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap;
@@ -228,10 +228,12 @@ impl MetricsLog {
         Ok(lines(path, &text)?.into_iter().map(|(_, line)| (line.step, line.metrics)).collect())
     }
 
-    /// Appends the line of `step`, counted from 0.
+    /// Appends the line of `step`, counted from 0. A file that was removed while it was being written is put back, lines and
+    /// all, which is warned of.
     ///
     /// # Errors
     /// [`ErrorKind::Contract`](crate::ErrorKind::Contract) when a metric has one of the reserved names,
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) when somebody else wrote to the file,
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written, such as on a full disk; it is then as before.
     pub fn append(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
         if let Some(name) = [STEP, NON_FINITE, NOTES].into_iter().find(|name| metrics.get(name).is_some()) {
@@ -239,6 +241,7 @@ impl MetricsLog {
         }
         let mut line = serde_json::to_string(&Line { step, metrics }).map_err(|e| self.cannot_write(e.into()))?;
         line.push('\n');
+        self.find()?;
         if let Err(error) = self.file.write_all(line.as_bytes()) {
             // Half a line that cannot be taken back is passed over by `resume` and `read`.
             let _ = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
@@ -246,6 +249,33 @@ impl MetricsLog {
         }
         self.length += line.len() as u64;
         Ok(())
+    }
+
+    /// Makes sure that the file at the path is the one that is written to.
+    fn find(&mut self) -> Result<()> {
+        let length = match fs::metadata(&self.path) {
+            Ok(about) => about.len(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let mut text = String::new();
+                self.file
+                    .seek(SeekFrom::Start(0))
+                    .and_then(|_| self.file.read_to_string(&mut text))
+                    .map_err(|e| self.cannot_write(e))?;
+                tracing::warn!(file = %self.path.display(), "was removed while it was being written; put back");
+                *self = Self::replace(&self.path, &text)?;
+                self.length
+            }
+            Err(e) => return Err(self.cannot_write(e)),
+        };
+        if length == self.length {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "{}: expected the {} bytes that this run wrote, got {length}: somebody else writes to it; move that file away \
+             and resume the run",
+            self.path.display(),
+            self.length
+        )))
     }
 
     /// Makes what was appended durable. To be called before a checkpoint is committed, so that a log is never behind it.
@@ -263,7 +293,7 @@ impl MetricsLog {
     /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
     fn replace(path: &Path, text: &str) -> Result<Self> {
         file::replace(path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
+        let file = OpenOptions::new().read(true).append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
         Ok(Self { path: path.to_owned(), file, length: text.len() as u64 })
     }
 }
@@ -371,6 +401,22 @@ mod tests {
             assert!(error.to_string().contains("metrics.jsonl:2: damaged line"), "{bad}: {error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_log_that_is_removed_is_put_back_and_one_that_somebody_else_wrote_to_is_said() {
+        let (_dir, path) = file();
+        let mut log = MetricsLog::create(&path).unwrap();
+        run(&mut log, 0..3);
+        fs::remove_file(&path).unwrap();
+        run(&mut log, 3..5);
+        assert_eq!(MetricsLog::read(&path).unwrap(), (0..5).map(|s| (s, step(s))).collect::<Vec<_>>());
+
+        fs::write(&path, "{\"step\":9}\n").unwrap();
+        let error = log.append(5, &step(5)).unwrap_err();
+        assert!(error.kind() == ErrorKind::Data && error.to_string().contains("got 11"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":9}\n", "it is somebody else's");
     }
 
     #[test]

@@ -130,6 +130,10 @@ pub trait Policy: Any + Send {
     /// The parameters and their optimizer.
     fn learner(&mut self) -> &mut dyn Learner;
 
+    /// Hears that [`Parameters::Reference`] is not asked for in this run, as its objective has no use for it: a copy of the parameters that is
+    /// kept for that alone may be given back. Nothing by default.
+    fn drop_reference(&mut self) {}
+
     /// The policy that this one wraps. None by default: it is one itself.
     ///
     /// Samplers find the policy that they draw from inside its wrappers, and what a wrapper does not say itself (the
@@ -238,7 +242,8 @@ pub trait Policy: Any + Send {
         match self.wrapped() {
             Some(policy) => policy.token_states(samples),
             None => Err(Error::contract(format!(
-                "a reward needs the policy's hidden states of images and prompts, and a policy of kind `{}` gives none; leave the                  reward out, or implement `Policy::token_states`",
+                "a reward needs the policy's hidden states of images and prompts, and a policy of kind `{}` gives none; leave the \
+                 reward out, or implement `Policy::token_states`",
                 self.kind()
             ))),
         }

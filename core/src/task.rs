@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use image::RgbImage;
+use serde_json::Value;
 
-use crate::{Result, Streams};
+use crate::{Drawn, Result, Streams};
 
 /// One task: understand (`question`, `image`), then generate from the compound prompt `base_prompt` + answer.
 #[derive(Debug, Clone)]
@@ -87,10 +88,10 @@ impl Task {
     }
 }
 
-/// An endless, stateless sequence of tasks.
+/// An endless sequence of tasks.
 ///
-/// *Contract*: `task(step, cursor, streams)` depends on its arguments alone, so that a resumed run sees the tasks that
-/// the uninterrupted one would have seen; what is drawn at random comes from `streams` keyed by step and cursor.
+/// *Contract*: `task(step, cursor, streams)` depends on its arguments and [`state`](TaskSource::state) alone, so that a resumed run sees the
+/// tasks that the uninterrupted one would have seen; what is drawn at random comes from `streams` keyed by step and cursor.
 /// *Threading*: called from the trainer's thread only.
 ///
 /// ```
@@ -123,6 +124,27 @@ pub trait TaskSource: Send {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) when the task's files cannot be used.
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task>;
+
+    /// Sees what became of a task once all groups of its step are drawn, for sources that choose by it. Nothing by default.
+    ///
+    /// *Contract*: the only thing that changes [`state`](TaskSource::state).
+    fn learned(&mut self, drawn: &Drawn) {
+        let _ = drawn;
+    }
+
+    /// What it has to remember from one step to the next, for checkpoints and for steps that are taken back. Nothing by default.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Restores what [`state`](TaskSource::state) returned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) when the value is not such a state.
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
 
     /// Tasks that stand for all that can be drawn, for checks before the first step: what the policy
     /// ([`Policy::check`](crate::Policy::check)) or a reward ([`Reward::check`](crate::Reward::check)) cannot use is found

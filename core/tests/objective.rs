@@ -261,6 +261,19 @@ fn far_off_log_probs_stay_finite() {
 }
 
 #[test]
+fn a_kl_term_without_weight_needs_no_reference_and_measures_none() {
+    for (kl, beta, needed) in [(Kl::K3, 0.1, true), (Kl::K3, 0.0, false), (Kl::None, 0.1, false)] {
+        let objective = SyncGrpoConfig { kl, beta, ..SyncGrpoConfig::default() }.init().unwrap();
+        assert_eq!(objective.needs_reference(), needed, "{kl:?} {beta}");
+        let mut terms = single(-1.0, -2.0, 1.0);
+        if !needed {
+            terms.reference = None;
+        }
+        assert_eq!(objective.loss(terms).unwrap().stats.kl > 0.0, needed, "{kl:?} {beta}");
+    }
+}
+
+#[test]
 fn a_ratio_beyond_the_limit_keeps_its_gradient_where_it_is_not_clipped() {
     let objective = SyncGrpoConfig { beta: 0.0, ..SyncGrpoConfig::default() }.init().unwrap();
     let gradient = |mut terms: Terms| {

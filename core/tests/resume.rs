@@ -31,6 +31,20 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     assert!(other.0 != first.0 && other.1 != first.1);
 }
 
+#[test]
+fn equal_runs_write_equal_files() {
+    let files = || {
+        let folder = tempfile::tempdir().unwrap();
+        let (parts, config) = stateful();
+        let mut trainer = Trainer::new(parts, config, 7).unwrap().with_folder(folder.path());
+        steps(&mut trainer, 2);
+        trainer.save().unwrap();
+        let dir = folder.path().join("checkpoints/step-000002");
+        ["parameters.bpk", "optimizer.bpk"].map(|file| std::fs::read(dir.join(file)).unwrap())
+    };
+    assert!(files() == files());
+}
+
 fn plain() -> (Parts, TrainerConfig) {
     (parts(), config(9))
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use common::{Faults, ToyPolicy, changed, config, listen, parts, trainer};
 use counterpoint::config::{Chunk, MemoryBudget, TrainerConfig};
 use counterpoint::trainer::Outcome;
@@ -138,6 +138,7 @@ fn chunked_gradients_are_those_of_the_whole_graph() {
 struct Weighed {
     inner: ToyPolicy,
     sizes: Mutex<Vec<usize>>,
+    device: Option<Device>,
 }
 
 impl Policy for Weighed {
@@ -152,6 +153,10 @@ impl Policy for Weighed {
         Some((2 * chunk.len() as u64 + 1) << 20)
     }
 
+    fn device(&self) -> Option<Device> {
+        self.device.clone()
+    }
+
     fn learner(&mut self) -> &mut dyn Learner {
         self.inner.learner()
     }
@@ -163,8 +168,17 @@ fn a_chunk_takes_as_many_replays_as_its_memory_budget_allows() {
     let group = Group::new(0, (0..7).map(answer).collect(), vec![0.5; 7]);
     let objective = SyncGrpoConfig::default().init().unwrap();
     let chunk = |memory_mib| Chunk::Memory(MemoryBudget { memory_mib });
-    for (memory_mib, expected) in [(1, vec![1; 7]), (6, vec![2, 2, 2, 1]), (7, vec![3, 3, 1]), (u64::MAX, vec![7])] {
-        let mut policy = Weighed { inner: ToyPolicy::new(Faults::default()), sizes: Mutex::default() };
+    // On the CPU, where chunks are computed side by side, each has an eighth.
+    let cpu = || Some(Device::flex());
+    for (device, memory_mib, expected) in [
+        (None, 1, vec![1; 7]),
+        (None, 6, vec![2, 2, 2, 1]),
+        (None, 7, vec![3, 3, 1]),
+        (None, u64::MAX, vec![7]),
+        (cpu(), 48, vec![2, 2, 2, 1]),
+        (cpu(), 7, vec![1; 7]),
+    ] {
+        let mut policy = Weighed { inner: ToyPolicy::new(Faults::default()), sizes: Mutex::default(), device };
         accumulate(&mut policy, &objective, std::slice::from_ref(&group), chunk(memory_mib), None).unwrap();
         assert_eq!(*policy.sizes.lock().unwrap(), expected, "{memory_mib} MiB");
     }

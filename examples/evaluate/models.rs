@@ -130,8 +130,10 @@ fn overridden(config: &RunConfig, args: &EvaluateArgs) -> Result<RunConfig> {
 /// The run's folder and the checkpoint that `path` is, or its newest.
 fn found(path: &Path) -> Result<(PathBuf, PathBuf)> {
     if path.join("manifest.json").is_file() {
-        let run = path.parent().and_then(Path::parent).unwrap_or(path);
-        return Ok((run.to_owned(), path.to_owned()));
+        // A bare name has no folders around it.
+        let whole = std::path::absolute(path).map_err(|e| Error::io("cannot find", path, e))?;
+        let run = whole.parent().and_then(Path::parent).unwrap_or(&whole);
+        return Ok((run.to_owned(), whole.clone()));
     }
     match latest(&path.join("checkpoints"))? {
         Some(checkpoint) => Ok((path.to_owned(), checkpoint)),

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Parser;
-use counterpoint::config::RunConfig;
+use counterpoint::config::{RunConfig, located};
 use counterpoint::file::folder_of;
-use counterpoint::{Result, device};
-use counterpoint_plugins::replace_rewards;
+use counterpoint::{Error, Result, device};
+use counterpoint_plugins::{experts, replace_rewards};
 
 use crate::{OutputMode, RunFolder, cores};
 
@@ -69,6 +69,15 @@ impl RecipeArgs {
         let path = self.config.as_deref().unwrap_or(default);
         let mut overrides = [set, &self.set].concat();
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
+        if let Some(folder) = &self.rewards_from {
+            let offered = experts(folder).map_err(|e| e.at("--rewards-from"))?;
+            let written: toml::Table = counterpoint::config::load(path, &[])?;
+            let written = written.get("rewards").and_then(toml::Value::as_table);
+            let without = offered.iter().filter(|name| !written.is_some_and(|rewards| rewards.contains_key(*name)));
+            let without = without.filter(|name| is_weighted_alone(name, &overrides));
+            let rewards: Vec<String> = without.map(|name| format!("rewards.{name}.kind=\"{name}\"")).collect();
+            overrides.splice(0..0, rewards);
+        }
         let mut config = RunConfig::load(path, &overrides)?;
         if let Some(folder) = &self.rewards_from {
             let replaced = replace_rewards(&mut config, folder).map_err(|e| e.at("--rewards-from"))?;
@@ -77,6 +86,11 @@ impl RecipeArgs {
             config = RunConfig::from_toml(&config.to_toml()?, &overrides)?;
         }
         Ok((config, folder_of(path).to_owned()))
+    }
+
+    /// `error` with the line of the config or the `--set` that the key which it names is from.
+    pub fn located(&self, default: &Path, error: Error) -> Error {
+        located(error, self.config.as_deref().unwrap_or(default), &self.set)
     }
 
     /// Whom these options let the recipe talk to.
@@ -156,5 +170,31 @@ impl RecipeArgs {
             OutputMode::Json => command += " --json",
         }
         command
+    }
+}
+
+/// Whether the reward `name` has a weight among `overrides` and nothing else: a plugin that needs no settings.
+fn is_weighted_alone(name: &str, overrides: &[String]) -> bool {
+    let keys = || overrides.iter().filter_map(|set| set.split_once('=')).map(|(key, _)| key.trim());
+    let weighted = |key: &str| key.starts_with("reward_weights.") && key.ends_with(&format!(".{name}"));
+    keys().any(weighted) && !keys().any(|key| key.starts_with(&format!("rewards.{name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_weighted_alone;
+
+    #[test]
+    fn a_reward_with_a_weight_and_no_settings_is_one_all_the_same() {
+        for (set, alone) in [
+            (&["reward_weights.default.sharp=0.1"][..], true),
+            (&["reward_weights.person.sharp = 0.1", "trainer.steps=3"], true),
+            (&["reward_weights.default.sharp=0.1", "rewards.sharp.width=3"], false),
+            (&["reward_weights.default.unsharp=0.1"], false),
+            (&["rewards.sharp.width=3"], false),
+        ] {
+            let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+            assert_eq!(is_weighted_alone("sharp", &set), alone, "{set:?}");
+        }
     }
 }

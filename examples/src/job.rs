@@ -25,7 +25,8 @@ pub fn job(args: &RecipeArgs, default: &Path, example: &str, progress: &Progress
     let (config, base) = args.load(default)?;
     let stop = stop_on_signals(progress)?;
     let job = Job { args, config: &config, base: &base, stop: &stop, example, progress };
-    if args.seeds.is_some() { job.repeated() } else { job.once() }
+    let done = if args.seeds.is_some() { job.repeated() } else { job.once() };
+    done.map_err(|e| args.located(default, e))
 }
 
 struct Job<'a> {

@@ -1,11 +1,9 @@
-//! What a run shows to people: `report.html` and TensorBoard's event files.
-
-use std::time::{Duration, SystemTime};
+//! What a run shows to people: `report.html`.
 
 use burn::tensor::Device;
-use counterpoint::metrics::{Metrics, MetricsLog};
+use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Judged, Result};
-use counterpoint_report::{Answer, Arm, Cell, Gallery, Report, Table, Verdict, machine, tensorboard};
+use counterpoint_report::{Answer, Arm, Cell, Gallery, Report, Table, Verdict, machine};
 use counterpoint_unifybench::{AgreementTable, Cells, HeldOutTable};
 
 use crate::RunFolder;
@@ -38,8 +36,6 @@ pub fn report_run(folder: &RunFolder, device: &Device, before: &[Judged], after:
             ));
         }
     }
-    let started = SystemTime::now().checked_sub(spent(&history)).unwrap_or(SystemTime::UNIX_EPOCH);
-    tensorboard::write(folder.path(), started, &history)?;
     report
         .gallery(gallery(folder, before, after.unwrap_or_default())?)
         .facts(facts(device))
@@ -76,12 +72,6 @@ fn facts(device: &Device) -> Vec<(String, String)> {
 
 fn text(title: &str, cells: &Cells) -> Table {
     cells.rows.iter().fold(Table::new(title, &cells.header), |table, row| table.row(row))
-}
-
-/// Time that the steps took.
-fn spent(history: &[(u64, Metrics)]) -> Duration {
-    let seconds = history.iter().map(|(_, metrics)| metrics.seconds()).sum();
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// The first sample of every task, before and after.

@@ -3,16 +3,20 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::trainer::Outcome;
 use counterpoint::{Error, Event, Journal, Judged, Result, StopToken, Trainer};
+use counterpoint_report::tensorboard::EventFile;
 use counterpoint_unifybench::HeldOutTable;
 
 use crate::{Cell, Progress, RunFolder, Stage, evaluation_sampler, evaluator, loaded, parts, report_run, save_grid};
 
+/// The numbers of each step.
+const METRICS: &str = "metrics.jsonl";
 /// The resolved config.
 const CONFIG: &str = "config.toml";
 /// The weight files that it began from, with their revisions and hashes.
@@ -57,7 +61,7 @@ impl Run {
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when they cannot be read.
     pub fn history(&self) -> Result<Vec<(u64, Metrics)>> {
-        MetricsLog::read(&self.folder.path().join("metrics.jsonl"))
+        MetricsLog::read(&self.folder.path().join(METRICS))
     }
 }
 
@@ -97,6 +101,8 @@ impl Recipe<'_> {
             return Ok(Ended::Completed(Run { folder, before, after }));
         }
 
+        // Models are read, and rewards look at all tasks.
+        let preparing = watch.preparing();
         let parts = parts(self.config, self.base, self.device)?;
         let mut trainer = Trainer::new(parts, self.config.trainer.clone(), self.config.run.seed)?
             .with_run_config(&self.config.to_table()?)?;
@@ -107,6 +113,7 @@ impl Recipe<'_> {
         if let Some(sampler) = evaluation_sampler(self.config, self.base, self.device)? {
             trainer = trainer.with_evaluation_sampler(sampler);
         }
+        drop(preparing);
         let folder = folder.made(self.config)?;
         if let Some(checkpoint) = folder.checkpoint()? {
             trainer = trainer.with_folder(folder.path());
@@ -125,6 +132,7 @@ impl Recipe<'_> {
             }
         }
 
+        trainer.observe(events(&folder, trainer.progress().step)?);
         watch.start(self.config, trainer.progress().step);
         let shown = watch.clone();
         trainer.on_event(move |event| shown.show(event));
@@ -159,6 +167,19 @@ impl Recipe<'_> {
             None => keep(folder, "before", watch.evaluate("before", trainer)?).map(|_| ()),
         }
     }
+}
+
+/// TensorBoard's file of a run with so many steps behind it.
+fn events(folder: &RunFolder, done: u64) -> Result<EventFile> {
+    let mut history = match folder.has(METRICS) {
+        true => MetricsLog::read(&folder.path().join(METRICS))?,
+        false => Vec::new(),
+    };
+    history.retain(|(step, _)| *step < done);
+    let seconds: f64 = history.iter().map(|(_, metrics)| metrics.seconds()).sum();
+    let spent = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let started = SystemTime::now().checked_sub(spent).unwrap_or(SystemTime::UNIX_EPOCH);
+    EventFile::new(folder.path(), started, &history)
 }
 
 /// Keeps an evaluation in the run's folder: its images with prompt and reasoning, and its samples, which go on without images.
@@ -200,6 +221,13 @@ impl Watch {
             _ => None,
         };
         Ok(trainer.evaluate(&mut || stage.iter().for_each(Stage::inc))?.unwrap_or_default())
+    }
+
+    fn preparing(&self) -> Option<Stage> {
+        match self {
+            Self::Run(progress) => Some(progress.stage("preparing", 0)),
+            Self::Count(_) => None,
+        }
     }
 
     fn resumed(&self, checkpoint: &Path, step: u64) {

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use counterpoint::metrics::MetricsLog;
 use counterpoint::{Error, Result};
-use counterpoint_report::{Report, Table, machine, tensorboard};
+use counterpoint_report::tensorboard::EventFile;
+use counterpoint_report::{Report, Table, machine};
 use serde_json::Value;
 
 fn main() -> ExitCode {
@@ -40,7 +41,7 @@ fn write(folder: &Path) -> Result<PathBuf> {
     }
     // The config is written when a run starts.
     let start = fs::metadata(&config).and_then(|m| m.modified()).map_err(|e| Error::io("cannot read", &config, e))?;
-    tensorboard::write(folder, start, &history)?;
+    EventFile::new(folder, start, &history)?;
     let path = folder.join("report.html");
     report.write(&path)?;
     Ok(path)

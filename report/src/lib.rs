@@ -1,11 +1,12 @@
 //! What a run leaves behind for people: a report as one HTML file, and TensorBoard event files.
 //!
 //! [`Report`] gathers a run's metrics, images, tables, config and machine and writes them as one file that opens
-//! offline, on a phone and in dark mode. [`tensorboard::write`] writes the same metrics for TensorBoard.
+//! offline, on a phone and in dark mode. [`tensorboard::EventFile`] has the same metrics for TensorBoard, while the run goes on.
 //!
 //! ```
 //! use counterpoint::metrics::Metrics;
-//! use counterpoint_report::{Report, Table, machine, tensorboard};
+//! use counterpoint_report::tensorboard::EventFile;
+//! use counterpoint_report::{Report, Table, machine};
 //!
 //! # fn main() -> counterpoint::Result<()> {
 //! # let folder = tempfile::tempdir().unwrap();
@@ -19,7 +20,7 @@
 //!     .config("[run]\nseed = 0\n")
 //!     .facts(machine())
 //!     .write(&folder.join("report.html"))?;
-//! tensorboard::write(folder, std::time::SystemTime::now(), &history)?;
+//! EventFile::new(folder, std::time::SystemTime::now(), &history)?;
 //! # Ok(())
 //! # }
 //! ```

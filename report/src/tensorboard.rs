@@ -3,11 +3,14 @@
 //! An event file is a sequence of TFRecords, each a protobuf message `tensorflow.Event`, with the few fields that scalars
 //! need. `tensorboard --logdir runs` then shows all runs.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use counterpoint::metrics::Metrics;
-use counterpoint::{Result, file};
+use counterpoint::{Error, Observer, Result, file};
 use prost::Message;
 
 use crate::series;
@@ -44,39 +47,78 @@ struct Value {
     simple_value: Option<f32>,
 }
 
-/// Writes `folder/events.out.tfevents.counterpoint`, in one go, in place of that of an earlier call, and returns its path.
-/// A step's wall time is `start` plus the seconds of training until its end. Numbers become f32, as in every event file;
-/// those that are not finite are written as they are.
-///
-/// # Errors
-/// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
-pub fn write(folder: &Path, start: SystemTime, history: &[(u64, Metrics)]) -> Result<PathBuf> {
-    let path = folder.join(NAME);
-    file::replace(&path, &encode(start, history))?;
-    Ok(path)
+/// `folder/events.out.tfevents.counterpoint`. As an [`Observer`] it grows with the run that it watches. Numbers become f32, as in every
+/// event file; those that are not finite are written as they are.
+#[derive(Debug)]
+pub struct EventFile {
+    path: PathBuf,
+    file: File,
 }
 
-fn encode(start: SystemTime, history: &[(u64, Metrics)]) -> Vec<u8> {
-    let start = start.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-    let version = Event { wall_time: start, file_version: Some("brain.Event:2".to_owned()), ..Event::default() };
-    let mut bytes = record(&version.encode_to_vec());
-    for ((step, metrics), place) in history.iter().zip(series::places(history)) {
+impl EventFile {
+    /// Writes the steps of `history`, in one go, in place of a file of an earlier call. A step's wall time is `start` plus the seconds of
+    /// training until its end.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
+    pub fn new(folder: &Path, start: SystemTime, history: &[(u64, Metrics)]) -> Result<Self> {
+        let path = folder.join(NAME);
+        let start = since_epoch(start);
+        let version = Event { wall_time: start, file_version: Some("brain.Event:2".to_owned()), ..Event::default() };
+        let steps = history.iter().zip(series::places(history));
+        let steps = steps.map(|((step, metrics), place)| Event::of(start + place.seconds, *step, metrics));
+        let bytes: Vec<u8> = std::iter::once(version).chain(steps).flat_map(|event| record(&event)).collect();
+        file::replace(&path, &bytes)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("cannot write", &path, e))?;
+        Ok(Self { path, file })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends a step that has just ended.
+    ///
+    /// # Errors
+    /// [`Io`](counterpoint::ErrorKind::Io) when the file cannot be written.
+    pub fn append(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
+        let event = Event::of(since_epoch(SystemTime::now()), step, metrics);
+        self.file.write_all(&record(&event)).map_err(|e| Error::io("cannot write", &self.path, e))
+    }
+}
+
+impl Observer for EventFile {
+    fn event(&mut self, event: &counterpoint::Event<'_>) -> Result<ControlFlow<()>> {
+        if let counterpoint::Event::Step(report) = event {
+            self.append(report.step, &report.metrics)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl Event {
+    /// The metrics of a step.
+    fn of(wall_time: f64, step: u64, metrics: &Metrics) -> Self {
         let value = |(name, value): (&str, f64)| Value { tag: name.to_owned(), simple_value: Some(value as f32) };
-        let event = Event {
-            wall_time: start + place.seconds,
-            step: i64::try_from(*step).unwrap_or(i64::MAX),
+        Self {
+            wall_time,
+            step: i64::try_from(step).unwrap_or(i64::MAX),
             file_version: None,
             summary: Some(Summary { values: metrics.iter().map(value).collect() }),
-        };
-        bytes.extend(record(&event.encode_to_vec()));
+        }
     }
-    bytes
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 /// A TFRecord: length, checksum of the length, data, checksum of the data; all little-endian.
-fn record(data: &[u8]) -> Vec<u8> {
+fn record(event: &Event) -> Vec<u8> {
+    let data = event.encode_to_vec();
     let length = (data.len() as u64).to_le_bytes();
-    [&length[..], &masked(&length), data, &masked(data)].concat()
+    [&length[..], &masked(&length), &data, &masked(&data)].concat()
 }
 
 /// CRC-32C, rotated and offset so that the checksum of data with checksums in it is not trivial.

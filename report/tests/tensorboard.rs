@@ -1,10 +1,10 @@
 //! Event files, read back by a reader that shares no code with the writer: its own checksum, its own protobuf.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counterpoint::metrics::Metrics;
-use counterpoint_report::tensorboard;
+use counterpoint_report::tensorboard::EventFile;
 
 /// CRC-32C bit by bit, masked as TFRecords have it.
 fn masked_crc(data: &[u8]) -> u32 {
@@ -90,7 +90,7 @@ fn events_hold_every_metric_of_every_step() {
     );
     let folder = tempfile::tempdir().unwrap();
     let start = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
-    let path = tensorboard::write(folder.path(), start, &history()).unwrap();
+    let path = EventFile::new(folder.path(), start, &history()).unwrap().path().to_owned();
     assert!(path.file_name().unwrap().to_str().unwrap().starts_with("events.out.tfevents."));
 
     let records = records(&std::fs::read(&path).unwrap());
@@ -118,8 +118,24 @@ fn events_hold_every_metric_of_every_step() {
 #[test]
 fn an_empty_history_is_a_valid_file_and_a_second_call_replaces_the_first() {
     let folder = tempfile::tempdir().unwrap();
-    let path = tensorboard::write(folder.path(), UNIX_EPOCH, &history()).unwrap();
-    assert_eq!(tensorboard::write(folder.path(), UNIX_EPOCH, &[]).unwrap(), path);
+    let path = EventFile::new(folder.path(), UNIX_EPOCH, &history()).unwrap().path().to_owned();
+    assert_eq!(EventFile::new(folder.path(), UNIX_EPOCH, &[]).unwrap().path(), path);
     assert_eq!(records(&std::fs::read(&path).unwrap()).len(), 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_step_is_in_the_file_as_soon_as_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second, third] = history().try_into().unwrap();
+    let mut file = EventFile::new(folder.path(), UNIX_EPOCH, &[first]).unwrap();
+    for (n, (step, metrics)) in [second, third].into_iter().enumerate() {
+        let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        file.append(step, &metrics).unwrap();
+        let records = records(&std::fs::read(file.path()).unwrap());
+        assert_eq!(records.len(), n + 3);
+        let event = fields(records.last().unwrap());
+        assert_eq!(one(&event, 2).unwrap(), step.to_le_bytes());
+        assert!((before..before + 60.0).contains(&time(&event)));
+    }
 }

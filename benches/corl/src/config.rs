@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use counterpoint::registry::{TaskSourceEntry, settings};
-use counterpoint::{Result, inventory};
+use counterpoint::{Result, TaskOrder, inventory};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::read;
@@ -30,6 +30,14 @@ pub struct CorlConfig {
     /// How questions are put, `{question}` standing for the question. Default: the question alone.
     #[serde(default = "question")]
     pub question: String,
+    /// `random`, each row drawn anew; `shuffled`, all in a random order and then in another; or `sequential`, as the files have them.
+    /// Default: `random`.
+    #[serde(default)]
+    pub order: TaskOrder,
+    /// Passes a row over after so many groups in a row whose rewards are all equal, in favour of the next row that teaches something; 0 never
+    /// does. Default: 0.
+    #[serde(default)]
+    pub skip_flat: u64,
     /// Class of the tasks, which chooses the weights of rewards. Default: `default`.
     #[serde(default = "class")]
     pub class: String,
@@ -122,6 +130,8 @@ impl CorlConfig {
             halves: Halves::default(),
             columns: Columns::default(),
             question: question(),
+            order: TaskOrder::default(),
+            skip_flat: 0,
             class: class(),
         }
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use counterpoint::file::folder_of;
 use counterpoint::image::RgbImage;
 use counterpoint::{Error, Result};
 use counterpoint_pictures::decode;
@@ -142,7 +143,7 @@ fn row(mut cells: BTreeMap<&str, Cell>, columns: &Columns, halves: Halves, place
 
 fn lines(file: &Path, columns: &Columns, halves: Halves) -> Result<Vec<Row>> {
     let cannot = |e: std::io::Error| Error::data(format!("cannot read {}", file.display())).with_source(e);
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let mut rows = Vec::new();
     for (number, line) in BufReader::new(File::open(file).map_err(cannot)?).lines().enumerate() {
         let line = line.map_err(cannot)?;
@@ -177,7 +178,7 @@ fn parquet(file: &Path, columns: &Columns, halves: Halves) -> Result<Vec<Row>> {
     let (needed, optional) = (columns.needed(halves), columns.optional(halves));
     let found = rows::rows(file, &needed, &optional)
         .map_err(|e| Error::data(format!("cannot use {}", file.display())).with_source(e))?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let mut all = Vec::with_capacity(found.len());
     for (number, cells) in found.iter().enumerate() {
         let cell = |cell: &rows::Cell| match cell {

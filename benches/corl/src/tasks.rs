@@ -1,11 +1,11 @@
 //! Rows as tasks.
 
-use counterpoint::{Error, Key, Result, Streams, Task, TaskSource};
+use counterpoint::{Drawn, Error, FlatTasks, Key, Result, Streams, Task, TaskSource};
 use serde_json::{Map, Value};
 
 use crate::{CorlConfig, Halves, Row};
 
-/// Tasks drawn at random from rows, each with the same chance.
+/// Rows as tasks, drawn at random, each with the same chance, or in another [order](counterpoint::TaskOrder).
 ///
 /// A task asks the question about the real image, and has the prompt as its base prompt; the real image is its reference too. With a
 /// sampler whose `prompt` is `"base"` a candidate is an image for the prompt and an answer to the question, which is CoRL's unified
@@ -15,6 +15,7 @@ use crate::{CorlConfig, Halves, Row};
 pub struct CorlTasks {
     rows: Vec<Row>,
     config: CorlConfig,
+    flat: FlatTasks,
 }
 
 impl CorlTasks {
@@ -31,7 +32,7 @@ impl CorlTasks {
         if rows.is_empty() {
             return Err(Error::data("expected one row or more, got none"));
         }
-        Ok(Self { rows, config: config.clone() })
+        Ok(Self { rows, config: config.clone(), flat: FlatTasks::after(config.skip_flat) })
     }
 
     /// The rows.
@@ -91,10 +92,26 @@ impl CorlTasks {
 
 impl TaskSource for CorlTasks {
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
-        let number = streams.stream(Key::task(step, cursor), "row", 0).below(self.rows.len());
+        let number = match self.config.order.nth(self.rows.len(), cursor, streams) {
+            Some(number) => number,
+            None => streams.stream(Key::task(step, cursor), "row", 0).below(self.rows.len()),
+        };
+        let number = self.flat.pass_over(number, self.rows.len());
         let mut task = self.half_of(number, self.config.halves.at(step))?;
         task.id = number as u64;
         Ok(task)
+    }
+
+    fn learned(&mut self, drawn: &Drawn) {
+        self.flat.saw(drawn.task.id, drawn.flat);
+    }
+
+    fn state(&self) -> Value {
+        self.flat.state()
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        self.flat.restore(state)
     }
 
     /// Every row, without its image, but for the first one, which stands for all.

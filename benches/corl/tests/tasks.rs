@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use counterpoint::registry::{self, BuildContext};
-use counterpoint::{ErrorKind, Streams, TaskSource};
-use counterpoint_corl::{Columns, CorlConfig, Halves};
+use counterpoint::{ErrorKind, FlatTasks, Streams, TaskOrder, TaskSource};
+use counterpoint_corl::{Columns, CorlConfig, CorlTasks, Halves};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -50,6 +50,27 @@ fn halves_that_alternate_are_whole_steps_of_one_half() {
     }
     let both = tasks.survey().unwrap().remove(0);
     assert!(both.generates && both.response.is_none() && both.image.is_some(), "one task stands for both");
+}
+
+#[test]
+fn rows_come_in_order_or_shuffled_and_those_that_teach_nothing_are_passed_over() {
+    let of = |order| CorlConfig { order, skip_flat: 2, ..config("rows.jsonl") }.init(Path::new("")).unwrap();
+    let ids = |tasks: &CorlTasks, cursors: std::ops::Range<u64>| -> Vec<u64> {
+        cursors.map(|cursor| tasks.task(0, cursor, &Streams::new(5)).unwrap().id).collect()
+    };
+    assert_eq!(ids(&of(TaskOrder::Sequential), 0..7), [0, 1, 2, 0, 1, 2, 0]);
+    let shuffled = ids(&of(TaskOrder::Shuffled), 0..30);
+    assert!(shuffled.chunks(3).all(|round| (0..3).all(|id| round.contains(&id))));
+    assert_ne!(shuffled, ids(&of(TaskOrder::Sequential), 0..30));
+
+    let mut flat = FlatTasks::after(2);
+    (0..2).for_each(|_| flat.saw(1, Some(true)));
+    let mut tasks = of(TaskOrder::Sequential);
+    tasks.restore(&flat.state()).unwrap();
+    assert_eq!(ids(&tasks, 0..6), [0, 2, 2, 0, 2, 2]);
+    assert_eq!(tasks.state(), flat.state());
+    let config: CorlConfig = registry::settings("data", &"path = 'x'\norder = 'shuffled'\nskip_flat = 3".parse().unwrap()).unwrap();
+    assert_eq!((config.order, config.skip_flat), (TaskOrder::Shuffled, 3));
 }
 
 #[test]

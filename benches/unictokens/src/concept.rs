@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use counterpoint::file::folder_of;
 use counterpoint::{Error, Result};
 use serde::Deserialize;
 
@@ -212,7 +213,7 @@ fn conditions(file: &Path) -> Result<Vec<String>> {
 /// The images with the questions that `file`, if there is one, has about them; `text_only` questions are not about any.
 fn pictures(paths: Vec<PathBuf>, file: &Path) -> Result<Vec<Picture>> {
     let questions: BTreeMap<String, Vec<Exchange>> = json::read_if_present(file)?.unwrap_or_default();
-    let folder = file.parent().unwrap_or(file);
+    let folder = folder_of(file);
     // An image that is there and not in the list, as train_images.json may have it, is only left out.
     let there = |key: &str| {
         let named = |path: &PathBuf| path.file_stem() == Path::new(key).file_stem();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use counterpoint::registry::{TaskSourceEntry, settings};
-use counterpoint::{Error, ErrorKind, Result, inventory};
+use counterpoint::{Error, ErrorKind, Result, TaskOrder, inventory};
 use serde::{Deserialize, Serialize};
 
 use crate::classes::default_rules;
@@ -37,6 +37,14 @@ pub struct PersonalTasksConfig {
     /// Share of tasks of which the answer alone is asked and nothing is painted, in [0, 1], evenly spread. Paper: 0.
     #[serde(default)]
     pub answer_share: f64,
+    /// `random`, each drawn anew; `shuffled`, all in a random order and then in another; or `sequential`, as the files have them. Default:
+    /// `random`.
+    #[serde(default)]
+    pub order: TaskOrder,
+    /// Passes a task over after so many groups in a row whose rewards are all equal, in favour of the next one of its pathway that teaches
+    /// something; 0 never does. Default: 0.
+    #[serde(default)]
+    pub skip_flat: u64,
     /// How questions and prompts are put.
     #[serde(default)]
     pub wording: Wording,
@@ -55,6 +63,8 @@ impl PersonalTasksConfig {
             concepts: None,
             visual_share: half(),
             answer_share: 0.0,
+            order: TaskOrder::Random,
+            skip_flat: 0,
             wording: Wording::default(),
             classes: default_rules(),
         }
@@ -111,7 +121,8 @@ impl PersonalTasksConfig {
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
         let tasks = new(concepts, self.split, self.visual_share)?;
-        Ok(tasks.with_answer_share(self.answer_share)?.with_wording(self.wording).with_classes(self.classes))
+        let tasks = tasks.with_answer_share(self.answer_share)?.with_order(self.order).without_flat(self.skip_flat);
+        Ok(tasks.with_wording(self.wording).with_classes(self.classes))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use counterpoint::file::decoded;
 use counterpoint::{Error, Result};
 use serde::de::DeserializeOwned;
 
@@ -9,7 +10,8 @@ use serde::de::DeserializeOwned;
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes =
         std::fs::read(path).map_err(|e| Error::data(format!("cannot read {}", path.display())).with_source(e))?;
-    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+    let text = decoded(&bytes).map_err(|e| e.at(path.display()))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let key = e.path().to_string();
         problem(path, &key, e.into_inner())

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use counterpoint::{Error, Key, Result, Stream, Streams, Task, TaskSource};
+use counterpoint::{Drawn, Error, FlatTasks, Key, Result, Stream, Streams, Task, TaskOrder, TaskSource};
 use image::RgbImage;
+use serde_json::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::{class_of, default_rules};
@@ -56,6 +57,8 @@ pub struct PersonalTasks {
     split: Split,
     visual_share: f64,
     answer_share: f64,
+    order: TaskOrder,
+    flat: FlatTasks,
     wording: Wording,
     classes: ClassRules,
 }
@@ -93,7 +96,7 @@ impl PersonalTasks {
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
         let (wording, classes) = (Wording::default(), default_rules());
-        Ok(Self { concepts, split, visual_share, answer_share: 0.0, wording, classes })
+        Ok(Self { concepts, split, visual_share, answer_share: 0.0, order: TaskOrder::Random, flat: FlatTasks::default(), wording, classes })
     }
 
     /// The same, with something for every pathway that is drawn from.
@@ -126,6 +129,18 @@ impl PersonalTasks {
         Ok(self)
     }
 
+    /// The same tasks in another order: each pathway goes through all of its tasks, and pathways take turns by their shares.
+    pub fn with_order(mut self, order: TaskOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// The same without tasks of which so many groups in a row had equal rewards; 0 keeps all.
+    pub fn without_flat(mut self, groups: u64) -> Self {
+        self.flat = FlatTasks::after(groups);
+        self
+    }
+
     /// The same tasks under other rules of which class a concept is.
     pub fn with_classes(mut self, classes: ClassRules) -> Self {
         self.classes = classes;
@@ -150,6 +165,25 @@ impl PersonalTasks {
     /// The concepts that have something for `pathway`.
     fn able(&self, pathway: Pathway) -> impl Iterator<Item = &Known> {
         self.concepts.iter().filter(move |known| self.count(known, pathway) > 0)
+    }
+
+    /// How many tasks a pathway has.
+    fn total(&self, pathway: Pathway) -> usize {
+        self.able(pathway).map(|known| self.count(known, pathway)).sum()
+    }
+
+    /// Number `place` of a pathway's tasks, or the next that is not passed over. Visual tasks are counted on after the textual ones.
+    fn numbered(&self, pathway: Pathway, place: usize) -> Result<Task> {
+        let first = if pathway == Pathway::Visual { self.total(Pathway::Textual) } else { 0 };
+        let place = self.flat.among(first, self.total(pathway), place);
+        let mut index = place;
+        for known in self.able(pathway) {
+            match index.checked_sub(self.count(known, pathway)) {
+                Some(left) => index = left,
+                None => return self.build((first + place) as u64, known, pathway, index),
+            }
+        }
+        Err(Error::data(self.nothing_for(pathway)))
     }
 
     /// How many facts or questions a concept has for `pathway`.
@@ -249,6 +283,12 @@ impl PersonalTasks {
     }
 }
 
+/// Whether place `n` is one of a share that is evenly spread, and how many were so before.
+fn spread(share: f64, n: u64) -> (bool, u64) {
+    let before = |n: u64| (n as f64 * share).floor() as u64;
+    (before(n + 1) > before(n), before(n))
+}
+
 /// The training images of `concept`, one at least.
 pub(crate) fn references(concept: &Concept) -> Result<Vec<Arc<RgbImage>>> {
     if concept.train.is_empty() {
@@ -267,16 +307,39 @@ fn index_of(texts: &mut Vec<String>, text: &str) -> usize {
 
 impl TaskSource for PersonalTasks {
     fn task(&self, step: u64, cursor: u64, streams: &Streams) -> Result<Task> {
-        let mut stream: Stream = streams.stream(Key::task(step, cursor), "data.task", 0);
-        let visual = f64::from(stream.uniform()) < self.visual_share;
-        let pathway = if visual { Pathway::Visual } else { Pathway::Textual };
-        let able: Vec<&Known> = self.able(pathway).collect();
-        let known = able[stream.below(able.len())];
-        let index = stream.below(self.count(known, pathway));
-        let task = self.build(cursor, known, pathway, index)?;
-        // How many there are in the first `n` tasks.
-        let so_far = |n: u64| (n as f64 * self.answer_share).floor();
-        Ok(if so_far(cursor + 1) > so_far(cursor) { task.answer_only() } else { task })
+        let (pathway, place, n) = match self.order {
+            TaskOrder::Random => {
+                let mut stream: Stream = streams.stream(Key::task(step, cursor), "data.task", 0);
+                let visual = f64::from(stream.uniform()) < self.visual_share;
+                let pathway = if visual { Pathway::Visual } else { Pathway::Textual };
+                let able: Vec<&Known> = self.able(pathway).collect();
+                let concept = stream.below(able.len());
+                let before: usize = able[..concept].iter().map(|known| self.count(known, pathway)).sum();
+                (pathway, before + stream.below(self.count(able[concept], pathway)), cursor)
+            }
+            order => {
+                let (pathway, n) = match spread(self.visual_share, cursor) {
+                    (true, before) => (Pathway::Visual, before),
+                    (false, before) => (Pathway::Textual, cursor - before),
+                };
+                let place = order.nth(self.total(pathway), n, streams);
+                (pathway, place.ok_or_else(|| Error::data(self.nothing_for(pathway)))?, n)
+            }
+        };
+        let task = self.numbered(pathway, place)?;
+        Ok(if spread(self.answer_share, n).0 { task.answer_only() } else { task })
+    }
+
+    fn learned(&mut self, drawn: &Drawn) {
+        self.flat.saw(drawn.task.id, drawn.flat);
+    }
+
+    fn state(&self) -> Value {
+        self.flat.state()
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        self.flat.restore(state)
     }
 
     /// Every task of the pathways that are drawn from.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use counterpoint::{Result, Streams, Task, TaskSource};
+use counterpoint::{FlatTasks, Result, Streams, Task, TaskOrder, TaskSource};
 use counterpoint_unictokens::{Concept, ConceptSet, Pathway, PersonalTasks, Split, Wording, concept_of};
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -290,6 +290,44 @@ fn a_share_of_tasks_is_answered_alone_evenly_and_of_every_kind() {
     assert!((50..90).contains(&visual), "{visual} of {alone}");
     assert!(!tasks(1.0).unwrap().task(0, 0, &Streams::new(3)).unwrap().generates);
     assert!(tasks(1.2).err().unwrap().to_string().contains("[0, 1]"));
+}
+
+#[test]
+fn tasks_in_order_are_each_pathways_all_and_those_that_teach_nothing_are_passed_over() {
+    let folder = folder();
+    let tasks = |order| {
+        let tasks = PersonalTasks::new(concepts(&folder), Split::Train, 0.5).unwrap();
+        tasks.with_order(order).with_answer_share(0.5).unwrap().without_flat(1)
+    };
+    let drawn = |tasks: &PersonalTasks, n: u64| -> Vec<Task> {
+        (0..n).map(|cursor| tasks.task(0, cursor, &Streams::new(3)).unwrap()).collect()
+    };
+    let sequential = tasks(TaskOrder::Sequential);
+    let all = |pathway| sequential.all(pathway).unwrap();
+    let (textual, visual) = (all(Pathway::Textual), all(Pathway::Visual));
+    let n = 2 * textual.len().max(visual.len()) as u64;
+    for (pathway, expected) in [(Pathway::Textual, &textual), (Pathway::Visual, &visual)] {
+        let of = |tasks: Vec<Task>| tasks.into_iter().filter(move |task| Pathway::of(task) == Some(pathway));
+        let mut asked = of(drawn(&sequential, n));
+        for expected in expected {
+            let task = asked.next().unwrap();
+            assert!(task.question == expected.question && task.params == expected.params);
+        }
+        // Half of each pathway is answered alone.
+        let (alone, painted): (Vec<_>, Vec<_>) = of(drawn(&sequential, n)).partition(|task| !task.generates);
+        assert!(alone.len().abs_diff(painted.len()) <= 1, "{} {}", alone.len(), painted.len());
+        let ids: HashSet<u64> = of(drawn(&tasks(TaskOrder::Shuffled), n)).map(|task| task.id).take(expected.len()).collect();
+        assert_eq!(ids.len(), expected.len(), "every one once");
+    }
+    for order in [TaskOrder::Random, TaskOrder::Sequential] {
+        let mut tasks = tasks(order);
+        let first = drawn(&tasks, 1).remove(0).id;
+        assert!(drawn(&tasks, 60).iter().filter(|task| task.id == first).count() > 1);
+        let mut flat = FlatTasks::after(1);
+        flat.saw(first, Some(true));
+        tasks.restore(&flat.state()).unwrap();
+        assert!(drawn(&tasks, 60).iter().all(|task| task.id != first), "{order:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A photograph of any size as a square.
 
+use std::borrow::Cow;
+
 use image::RgbImage;
 
 use crate::{Filter, Pixels, resize};
@@ -15,6 +17,22 @@ pub fn fit(image: &RgbImage, side: u32) -> RgbImage {
         return image.clone();
     }
     cut_out(image, side, side, [half_even, half_even])
+}
+
+/// `image` with its long side resized to at most `side` pixels (bilinear, anti-aliased); one that is no larger as it is.
+///
+/// An image without pixels, and `side` 0, give `image` as it is.
+pub fn within(image: &RgbImage, side: u32) -> Cow<'_, RgbImage> {
+    let (width, height) = image.dimensions();
+    let long = width.max(height);
+    if long <= side || side == 0 || width.min(height) == 0 {
+        return Cow::Borrowed(image);
+    }
+    let scaled = |length: u32| (f64::from(length) * f64::from(side) / f64::from(long)).round().max(1.0) as usize;
+    let [w, h] = [scaled(width), scaled(height)];
+    let source = Pixels { bytes: image.as_raw(), width: width as usize, height: height as usize };
+    let bytes = resize(source, [w, h], [0..w, 0..h], Filter::Bilinear).into_owned();
+    RgbImage::from_raw(w as u32, h as u32, bytes).map_or(Cow::Borrowed(image), Cow::Owned)
 }
 
 /// `image` with its short side resized to `short` pixels, of which `side` x `side` are cut out at the place `at`: shares in [0, 1]

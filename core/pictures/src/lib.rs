@@ -1,5 +1,5 @@
 //! Photographs of any size, as models and rewards want them: [`resize`] is Pillow's, bit for bit; [`fit`] makes the square
-//! that a model looks at; [`decode`] reads PNG and JPEG as PIL does.
+//! that a model looks at, [`within`] a smaller copy; [`decode`] reads PNG and JPEG as PIL does.
 
 mod decode;
 mod fit;
@@ -7,6 +7,6 @@ mod jpeg;
 mod resample;
 
 pub use decode::decode;
-pub use fit::{cut, fit};
+pub use fit::{cut, fit, within};
 pub use jpeg::is_cut_off;
 pub use resample::{Filter, Pixels, resize};

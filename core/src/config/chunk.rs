@@ -16,9 +16,9 @@ pub enum Chunk {
 }
 
 /// What the activations of a chunk may take, by the policy's estimate
-/// ([`Policy::chunk_bytes`](crate::Policy::chunk_bytes)), or of all chunks that are computed at once; one replay is always
-/// allowed. Parameters, gradients and optimizer
-/// state come on top.
+/// ([`Policy::chunk_bytes`](crate::Policy::chunk_bytes)), or on the CPU those of all chunks that are computed at once: eight at most, each
+/// with an eighth, however many cores there are, so that a chunk holds the same on every machine. One replay is always
+/// allowed. Parameters, gradients and optimizer state come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryBudget {
@@ -27,16 +27,6 @@ pub struct MemoryBudget {
 }
 
 impl Chunk {
-    /// What is left for each of `count` chunks that are computed at once.
-    pub(crate) fn shared_by(self, count: usize) -> Self {
-        match self {
-            Self::Memory(budget) if count > 1 => {
-                Self::Memory(MemoryBudget { memory_mib: (budget.memory_mib / count as u64).max(1) })
-            }
-            other => other,
-        }
-    }
-
     /// The number that has to be 1 or more.
     pub(crate) fn amount(self) -> u64 {
         match self {

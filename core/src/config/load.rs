@@ -8,7 +8,8 @@ use toml::{Table, Value};
 
 use super::RunConfig;
 use super::typed::{Problem, from_table};
-use crate::{Error, Result};
+use crate::file::text;
+use crate::{Error, ErrorKind, Result};
 
 impl RunConfig {
     /// Reads `path`, applies `overrides` of the form `a.b=c` in their order, and checks the result.
@@ -20,7 +21,7 @@ impl RunConfig {
     /// when it is not TOML, or a key is unknown, missing, of a wrong type or out of range: with the file and line or the
     /// override it came from, the full dotted key, what was expected, what came, and the nearest valid name.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        parse(&read(path)?, &path.display().to_string(), overrides, Self::check)
+        parse(&text(path)?, &path.display().to_string(), overrides, Self::check)
     }
 
     /// As [`load`](Self::load), from TOML text.
@@ -62,11 +63,20 @@ impl RunConfig {
 /// # Errors
 /// As there, but for ranges.
 pub fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T> {
-    parse(&read(path)?, &path.display().to_string(), overrides, |_| Ok(()))
+    parse(&text(path)?, &path.display().to_string(), overrides, |_| Ok(()))
 }
 
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))
+/// `error`, if it is what a component says of its own settings when it is built, with the line of the file at `path` or the
+/// override that the key at its beginning is from.
+pub fn located(error: Error, path: &Path, overrides: &[String]) -> Error {
+    let message = error.to_string();
+    let key = message.split_once(": ").map(|(key, _)| key).filter(|_| error.kind() == ErrorKind::Config);
+    let overrides = overrides.iter().map(|o| Override::parse(o)).collect::<Result<Vec<_>>>();
+    let (Some(key), Ok(text), Ok(overrides)) = (key, text(path), overrides) else { return error };
+    match place(key, &text, &path.display().to_string(), &overrides) {
+        Some(place) => error.at(place),
+        None => error,
+    }
 }
 
 fn parse<T: DeserializeOwned>(
@@ -80,26 +90,59 @@ fn parse<T: DeserializeOwned>(
             e.span().map(|span| format!("{file}:{}", line(text, span.start))).unwrap_or_else(|| file.to_owned());
         Error::config(format!("{place}: not valid TOML: {}", e.message()))
     })?;
-    let overrides = overrides.iter().map(|o| Override::parse(o)).collect::<Result<Vec<_>>>()?;
-    for o in &overrides {
-        o.apply(&mut table)?;
+    let mut overrides = overrides.iter().map(|o| Override::parse(o)).collect::<Result<Vec<_>>>()?;
+    for o in &mut overrides {
+        o.apply(&mut table);
     }
-    let result = from_table::<T>("", &table).and_then(|config| check(&config).map(|()| config));
-    result.map_err(|problem| locate(problem, text, file, &overrides))
+    let mut result = from_table::<T>("", &table);
+    // `--set run.name=2024` names a run, though TOML has a number there.
+    while let Err(problem) = &result
+        && problem.message.starts_with("expected a string")
+        && let Some(o) = overrides.iter_mut().rev().find(|o| o.keys.join(".") == problem.key && !o.value.is_str())
+    {
+        o.value = Value::String(o.word.clone());
+        o.apply(&mut table);
+        result = from_table("", &table);
+    }
+    let result = result.and_then(|config| check(&config).map(|()| config));
+    result.map_err(|problem| {
+        let problem = with_range(problem, table, check);
+        let place = place(&problem.key, text, file, &overrides);
+        Error::from(problem).at(place.as_deref().unwrap_or(file))
+    })
 }
 
-/// The error with the override or the line of the file that it is about.
-fn locate(problem: Problem, text: &str, file: &str, overrides: &[Override]) -> Error {
-    let (line, complete) = key_line(text, &problem.key);
+/// A problem with a negative number, which serde refuses before the check of its range: with what that says of 0.
+fn with_range<T: DeserializeOwned>(
+    mut problem: Problem,
+    mut table: Table,
+    check: impl Fn(&T) -> Result<(), Problem>,
+) -> Problem {
+    let Some(got) = problem.message.strip_prefix("expected an integer of 0 or more, got ") else { return problem };
+    if let Ok(mut zero) = Override::parse(&format!("{}=0", problem.key)) {
+        zero.apply(&mut table);
+        let checked = from_table::<T>("", &table).and_then(|config| check(&config));
+        if let Err(of_zero) = checked
+            && of_zero.key == problem.key
+            && let Some(expected) = of_zero.message.strip_suffix(", got 0")
+        {
+            problem.message = format!("{expected}, got {got}");
+        }
+    }
+    problem
+}
+
+/// The override or the line of the file that sets `key`, or the nearest thing around it.
+fn place(key: &str, text: &str, file: &str, overrides: &[Override]) -> Option<String> {
+    let (line, complete) = key_line(text, key);
     let blamed = overrides.iter().rev().find(|o| {
         let own = o.keys.join(".");
         // It sets the key or a table around it, or it made the key by setting something below.
-        within(&problem.key, &own) || (!complete && within(&own, &problem.key))
+        within(key, &own) || (!complete && within(&own, key)) || o.replaced.as_deref() == Some(key)
     });
     match (blamed, line) {
-        (Some(o), _) => Error::from(problem).at(format_args!("--set {}", o.text)),
-        (None, Some(line)) => Error::from(problem).at(format_args!("{file}:{line}")),
-        (None, None) => Error::from(problem).at(file),
+        (Some(o), _) => Some(format!("--set {}", o.text)),
+        (None, line) => line.map(|line| format!("{file}:{line}")),
     }
 }
 
@@ -113,50 +156,49 @@ struct Override {
     text: String,
     keys: Vec<String>,
     value: Value,
+    /// The value as it was written.
+    word: String,
+    /// What was no table before this set something below it.
+    replaced: Option<String>,
 }
 
 impl Override {
     fn parse(text: &str) -> Result<Self> {
         let bad = |what: &str| Error::config(format!("--set {text}: {what}"));
-        let (key, value) = text.split_once('=').ok_or_else(|| bad("expected key=value, such as trainer.steps=10"))?;
+        let (key, word) = text.split_once('=').ok_or_else(|| bad("expected key=value, such as trainer.steps=10"))?;
         let keys = dotted(key).ok_or_else(|| bad("expected a dotted key before `=`, such as trainer.steps=10"))?;
-        let value = value.trim();
-        if value.is_empty() {
+        let word = word.trim();
+        if word.is_empty() {
             return Err(bad("expected a value after `=`, got nothing; an empty string is \"\""));
         }
-        let value = match value.parse::<Value>() {
+        let value = match word.parse::<Value>() {
             Ok(parsed) => parsed,
             // Brackets and quotes announce TOML; anything else is a bare word.
-            Err(e) if value.starts_with(['[', '{', '"', '\'']) => {
+            Err(e) if word.starts_with(['[', '{', '"', '\'']) => {
                 return Err(bad(&format!("not valid TOML after `=`: {}", e.message())));
             }
-            Err(_) => Value::String(value.to_owned()),
+            Err(_) if word.trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'_') => {
+                return Err(bad("expected an integer of -2^63 to 2^63 - 1 after `=`"));
+            }
+            Err(_) => Value::String(word.to_owned()),
         };
-        Ok(Self { text: text.to_owned(), keys, value })
+        Ok(Self { text: text.to_owned(), keys, value, word: word.to_owned(), replaced: None })
     }
 
-    fn apply(&self, table: &mut Table) -> Result<()> {
+    /// Puts the value in its place; what is in the way and no table gives way.
+    fn apply(&mut self, table: &mut Table) {
+        let Some((last, parents)) = self.keys.split_last() else { return };
         let mut place = table;
-        let (last, parents) = match self.keys.split_last() {
-            Some(split) => split,
-            None => return Ok(()),
-        };
         for (depth, key) in parents.iter().enumerate() {
             let next = place.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
-            place = match next {
-                Value::Table(inner) => inner,
-                other => {
-                    return Err(Error::config(format!(
-                        "--set {}: {} is {} `{other}`, expected a table; nothing can be set below it",
-                        self.text,
-                        self.keys[..=depth].join("."),
-                        other.type_str()
-                    )));
-                }
-            };
+            if !next.is_table() {
+                self.replaced = Some(self.keys[..=depth].join("."));
+                *next = Value::Table(Table::new());
+            }
+            let Value::Table(inner) = next else { return };
+            place = inner;
         }
         place.insert(last.clone(), self.value.clone());
-        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
-use crate::ErrorKind;
-use crate::config::TrainerConfig;
+use crate::config::{Chunk, MemoryBudget, TrainerConfig};
 
 const RUN: &str = r#"[run]
 name = "tiny"
@@ -106,6 +105,29 @@ fn overrides_set_values_of_every_type_and_the_last_one_holds() {
 }
 
 #[test]
+fn an_override_is_a_string_where_one_is_expected_and_a_table_where_it_sets_something_below() {
+    for name in ["nan", "2024", "true", "1e5"] {
+        assert_eq!(load(&[&format!("run.name={name}")]).unwrap().run.name, name);
+    }
+    let config = load(&["trainer.chunk=12", "trainer.chunk.memory_mib=64"]).unwrap();
+    assert_eq!(config.trainer.chunk, Chunk::Memory(MemoryBudget { memory_mib: 64 }));
+}
+
+#[test]
+fn what_a_component_says_of_its_settings_is_found_in_file_and_overrides() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, RUN).unwrap();
+    let overrides = ["rewards.tier.wieghts=1".to_owned()];
+    let at = |message: &str| located(Error::config(message), &path, &overrides).to_string();
+    assert_eq!(at("rewards.tier.wieghts: unknown"), "--set rewards.tier.wieghts=1: rewards.tier.wieghts: unknown");
+    assert_eq!(at("trainer.steps: wrong"), format!("{}:32: trainer.steps: wrong", path.display()));
+    assert_eq!(at("something else: wrong"), "something else: wrong");
+    let data = located(Error::data("trainer.steps: wrong"), &path, &overrides);
+    assert_eq!(data.to_string(), "trainer.steps: wrong", "it is not about the config");
+}
+
+#[test]
 fn a_misspelt_override_is_refused_with_the_nearest_key() {
     let message = refused(RUN, &["trainer.group_sise=3"]);
     assert!(message.starts_with("--set trainer.group_sise=3: trainer.group_sise: unknown key"), "{message}");
@@ -125,7 +147,9 @@ fn a_malformed_override_is_refused() {
         ("run.\nname=3", "--set run.\nname=3: expected a dotted key"),
         ("trainer.steps=", "--set trainer.steps=: expected a value"),
         ("trainer.betas=[0.9", "--set trainer.betas=[0.9: not valid TOML after `=`"),
-        ("run.seed.x=3", "--set run.seed.x=3: run.seed is integer `7`, expected a table"),
+        ("run.seed.x=3", "--set run.seed.x=3: run.seed: expected an integer of 0 or more, got"),
+        ("run.seed=99999999999999999999", "--set run.seed=99999999999999999999: expected an integer of -2^63 to"),
+        ("trainer.steps=-3", "--set trainer.steps=-3: trainer.steps: expected an integer of 1 or more, got integer `-3`"),
         ("trainer.steps=ten", "--set trainer.steps=ten: trainer.steps: expected an integer of 0 or more, got string"),
         ("trainer.steps=0", "--set trainer.steps=0: trainer.steps: expected an integer of 1 or more, got 0"),
         ("trainer=3", "--set trainer=3: trainer: expected a table, got integer `3`"),

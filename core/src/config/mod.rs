@@ -16,7 +16,7 @@ mod typed;
 pub use chunk::{Chunk, MemoryBudget};
 pub use generation_rate::GenerationRate;
 pub use importance::ImportanceCap;
-pub use load::load;
+pub use load::{load, located};
 pub use overlap::Overlap;
 pub use run::{Component, EvaluationSection, FilterSection, NO_EVALUATION, Placement, RunConfig, RunSection};
 pub use trainer::TrainerConfig;

@@ -1,6 +1,7 @@
 //! Parameters, accumulated gradients and the optimizer of a policy.
 
 mod frozen_base;
+mod named;
 
 use std::any::Any;
 use std::path::Path;
@@ -213,6 +214,7 @@ const OPTIMIZERS: [&str; 2] = ["optimizer_understanding.bpk", "optimizer_generat
 impl<M: Module> ModuleLearner<M> {
     /// Takes over a module on an autodiff device.
     pub fn new(module: M) -> Self {
+        let module = named::named(module);
         let settings = OptimizerConfig::default();
         let optimizers = optimizers_of(&module, &settings);
         Self { module, settings, optimizers, gradients: GradientsAccumulator::new(), partial: None }
@@ -406,8 +408,9 @@ impl<M: Module + 'static> Learner for ModuleLearner<M> {
         };
         write(PARAMETERS, record.save(dir.join(PARAMETERS)).map_err(|e| e.to_string()))?;
         let mut optimizers = self.files().iter().zip(&self.optimizers);
-        optimizers
-            .try_for_each(|(file, optimizer)| write(file, optimizer.save(dir.join(file)).map_err(|e| e.to_string())))
+        optimizers.try_for_each(|(file, optimizer)| {
+            write(file, named::save(optimizer, &dir.join(file)).map_err(|e| e.to_string()))
+        })
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {

@@ -79,7 +79,7 @@ pub struct SyncGrpoConfig {
     pub clip_high: f64,
     /// KL estimator.
     pub kl: Kl,
-    /// Weight beta of the KL term; at least 0.
+    /// Weight beta of the KL term; at least 0. At 0 there is none: the reference is never run, and no `kl` measured.
     pub beta: f64,
     /// Weight a_und of reasoning tokens; at least 0.
     pub a_und: f64,
@@ -241,7 +241,7 @@ impl SyncGrpo {
 
     /// KL estimates, `[n, d]`.
     fn kl(&self, terms: &Terms) -> Result<Option<Tensor<2>>> {
-        if self.config.kl == Kl::None {
+        if !self.needs_reference() {
             return Ok(None);
         }
         let reference = terms
@@ -328,7 +328,7 @@ impl Objective for SyncGrpo {
     }
 
     fn needs_reference(&self) -> bool {
-        self.config.kl != Kl::None
+        self.config.kl != Kl::None && self.config.beta > 0.0
     }
 
     fn needs_sequence_ratio(&self) -> bool {

@@ -129,15 +129,15 @@ registry! {
 pub fn named_reward(name: &str, table: &toml::Table, context: &BuildContext) -> Result<Box<dyn Reward>> {
     let mut settings = table.clone();
     let kind = match settings.remove("kind") {
-        None => return reward(name, &settings, context),
+        None => name.to_owned(),
         Some(toml::Value::String(kind)) => kind,
         Some(other) => {
             let message = format!("rewards.{name}.kind: expected a string, got {} `{other}`", other.type_str());
             return Err(Error::config(message));
         }
     };
-    let reward = reward(&kind, &settings, context).map_err(|e| e.at(format!("rewards.{name}")))?;
-    Ok(Box::new(Named { name: name.to_owned(), reward }))
+    let reward = reward(&kind, &settings, context).map_err(|e| e.of_section(&kind, &format!("rewards.{name}")))?;
+    Ok(if kind == name { reward } else { Box::new(Named { name: name.to_owned(), reward }) })
 }
 
 /// A reward under the name that a config gives it.

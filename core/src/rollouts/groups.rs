@@ -56,6 +56,8 @@ impl Rollouts {
             }
             groups.push(group.drawn);
         }
+        // Not before: the next task may have been asked for already, where rewards overlap with rollouts.
+        groups.iter().for_each(|drawn| self.tasks.learned(drawn));
         Ok(groups)
     }
 

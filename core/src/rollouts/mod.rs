@@ -55,6 +55,7 @@ pub(crate) struct Memory {
     pub(crate) filter: Value,
     pub(crate) sampler: Value,
     pub(crate) rewards: BTreeMap<String, Value>,
+    pub(crate) tasks: Value,
 }
 
 impl Rollouts {
@@ -140,12 +141,14 @@ impl Rollouts {
 
     /// What is remembered from one group to the next, for checkpoints and for steps that are taken back.
     pub(crate) fn memory(&self) -> Memory {
-        Memory { filter: self.filter.state(), sampler: self.sampler.state(), rewards: self.rewards.state() }
+        let (filter, sampler, tasks) = (self.filter.state(), self.sampler.state(), self.tasks.state());
+        Memory { filter, sampler, rewards: self.rewards.state(), tasks }
     }
 
     pub(crate) fn restore(&mut self, memory: &Memory) -> Result<()> {
         self.filter.restore(&memory.filter)?;
         self.sampler.restore(&memory.sampler)?;
-        self.rewards.restore(&memory.rewards)
+        self.rewards.restore(&memory.rewards)?;
+        self.tasks.restore(&memory.tasks)
     }
 }

@@ -74,20 +74,21 @@ impl Trainer {
     }
 
     fn load(&mut self, state: &TrainerState, dir: &Path) -> Result<()> {
-        let TrainerState { filter, sampler, rewards, .. } = state.clone();
-        self.rollouts.restore(&Memory { filter, sampler, rewards })?;
+        let TrainerState { filter, sampler, rewards, tasks, .. } = state.clone();
+        self.rollouts.restore(&Memory { filter, sampler, rewards, tasks })?;
         self.updater.load(dir)?;
         self.audience.observers.iter_mut().try_for_each(|observer| observer.load(dir))
     }
 
     fn state(&mut self) -> Result<TrainerState> {
         let unwritable = |e| Error::checkpoint("cannot represent the trainer's settings").with_source(e);
-        let Memory { filter, sampler, rewards } = self.rollouts.memory();
+        let Memory { filter, sampler, rewards, tasks } = self.rollouts.memory();
         Ok(TrainerState {
             seed: self.seed,
             filter,
             sampler,
             rewards,
+            tasks,
             progress: Progress { gated: self.updater.is_gated(), ..self.progress },
             policy: self.updater.policy().kind().to_owned(),
             trainer: serde_json::to_value(&self.config).map_err(unwritable)?,

@@ -75,6 +75,9 @@ pub struct TrainerState {
     /// Those of the rewards that have one, by name.
     #[serde(default)]
     pub rewards: BTreeMap<String, Value>,
+    /// That of the task source.
+    #[serde(default)]
+    pub tasks: Value,
     /// What the trainer counts over the run.
     pub progress: Progress,
     /// What the policy calls its kind.

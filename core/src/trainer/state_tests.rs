@@ -16,6 +16,7 @@ fn state() -> TrainerState {
         seed: u64::MAX,
         filter: json!({ "threshold": 0.1 + 0.2, "momentum": -1.0 / 3.0 * 1e-7 }),
         sampler: json!(null),
+        tasks: json!([[1, 2]]),
         rewards: [("moody".to_owned(), json!([1]))].into(),
         progress: Progress {
             step: 3,

@@ -90,6 +90,9 @@ impl Updater {
 
     /// The same with another objective.
     pub fn with_objective(mut self, objective: Box<dyn Objective>) -> Self {
+        if !objective.needs_reference() {
+            self.policy.drop_reference();
+        }
         self.objective = objective;
         self
     }

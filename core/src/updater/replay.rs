@@ -14,15 +14,19 @@ use super::items::{Item, is_scored, items};
 use super::layout::read;
 use super::remask::scored;
 use super::{BatchDraw, Group};
-use crate::config::Chunk;
+use crate::config::{Chunk, MemoryBudget};
+use crate::device::is_cpu;
 use crate::event::unwatched;
 use crate::{Event, Objective, Parameters, Policy, Replay, Replica, Result, Stream, SyncGrpoConfig, Trajectory, Watch};
+
+/// Chunks that a memory budget is for on the CPU, where they are computed side by side.
+const SHARES: usize = 8;
 
 /// Replays `groups` chunk by chunk and accumulates the gradients of the objective in the policy's learner, the old
 /// log-probabilities being those that were recorded while sampling, or, where images are masked again, the current ones. Stops at the first loss that is not finite.
 ///
 /// Where the policy has replicas, each takes a chunk at a time; their gradients are added in the order of the chunks, so
-/// that results do not depend on how many there are, unless they share a memory budget.
+/// that results do not depend on how many there are.
 ///
 /// Without `draw`, all denoising steps are scored whatever the objective says, and without dropout.
 ///
@@ -113,8 +117,7 @@ impl<'a> Batch<'a> {
         gathered: &mut Gathered,
         watch: Watch<'_>,
     ) -> Result<(Replayed, Vec<Vec<f32>>)> {
-        let mut replicas = policy.replicas();
-        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy, self.told)?;
+        let (mut replicas, chunks) = self.cut(policy, chunk)?;
         let sequence_ratios = match (self.objective.needs_sequence_ratio(), old) {
             (false, _) => None,
             (true, Old::Current { .. }) => Some(vec![0.0; means.len()]),
@@ -160,6 +163,19 @@ impl<'a> Batch<'a> {
         Ok(totals.finish())
     }
 
+    /// The chunks of the items, and those that compute them side by side, if the policy has any.
+    fn cut(&self, policy: &dyn Policy, chunk: Chunk) -> Result<(Vec<Box<dyn Replica>>, Vec<Vec<&Item<'a>>>)> {
+        let mut replicas = policy.replicas();
+        let chunk = match chunk {
+            Chunk::Memory(MemoryBudget { memory_mib }) if policy.device().is_some_and(|d| is_cpu(&d)) => {
+                replicas.truncate(SHARES);
+                Chunk::Memory(MemoryBudget { memory_mib: (memory_mib / SHARES as u64).max(1) })
+            }
+            other => other,
+        };
+        Ok((replicas, chunks(&self.items, chunk, policy, self.told)?))
+    }
+
     fn score(&self, scoring: &Scoring<'_>, chunk: &[&Item<'_>], scorer: &(impl Scorer + ?Sized)) -> Result<ChunkLoss> {
         let current = |replays: &[Replay<'_>]| match &self.noise {
             Some(noise) => scorer.training(replays, noise.clone()),
@@ -176,8 +192,7 @@ impl<'a> Batch<'a> {
     /// Log-probabilities of the decisions of each item as an update scores them: differentiable, though no gradient is taken, and
     /// side by side where the policy has replicas.
     pub(super) fn current_log_probs(&self, policy: &dyn Policy, chunk: Chunk) -> Result<Vec<Vec<f32>>> {
-        let mut replicas = policy.replicas();
-        let chunks = chunks(&self.items, chunk.shared_by(replicas.len()), policy, self.told)?;
+        let (mut replicas, chunks) = self.cut(policy, chunk)?;
         let mut rows = vec![Vec::new(); self.items.len()];
         let mut put = |chunk: &[&Item<'_>], scores: Vec<Vec<f32>>| {
             chunk.iter().zip(scores).for_each(|(item, row)| rows[item.number] = row);

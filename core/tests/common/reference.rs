@@ -140,7 +140,8 @@ impl Recorded {
                 let clipped = if advantage > 0.0 { ratio > high } else { advantage < 0.0 && ratio < low };
                 let surrogate = if clipped { ratio.clamp(low, high) * advantage } else { ratio * advantage };
                 let d = decision.reference - current[decision.place];
-                let (kl, kl_slope) = match c.kl {
+                // Without a weight nothing is measured.
+                let (kl, kl_slope) = match if c.beta > 0.0 { c.kl } else { Kl::None } {
                     Kl::K1 => (-d, 1.0),
                     Kl::K2 => (d * d / 2.0, -d),
                     Kl::K3 => (d.exp() - d - 1.0, 1.0 - d.exp()),

@@ -160,8 +160,14 @@ typedef struct cpt_plugin_v1 {
     uint32_t struct_size; /* sizeof(cpt_plugin_v1) that the plugin was built with */
     /* Minor version 0. */
     uint64_t capabilities; /* CPT_CAP_* */
-    cpt_str manifest;      /* JSON, see docs/src/plugin_abi.md */
-    /* Makes an instance of an expert. On CPT_OK `*instance` is what score and destroy are given; otherwise there is none. */
+    /* JSON: {"abi": {"major": 1, "minor": 1}, "name": "mine", "version": "0.1.0", "experts": [{"name": "sharpness",
+     * "description": "...", "outputs": [{"name": "score", "range": [0, 1]}], "needs": ["image"], "judges": "generation"}]}.
+     * Names: lower case letters, digits, `_`, `-`. range, needs (text, image, reference, face) and judges (understanding,
+     * generation, both) may be left out. docs/src/plugin_abi.md has every rule. */
+    cpt_str manifest;
+    /* Makes an instance of an expert. On CPT_OK `*instance` is what score and destroy are given; otherwise there is none.
+     * Refuse with CPT_ERROR, and say why by host->fail, an expert that the manifest does not list, settings that are no JSON
+     * object or have a key or value that the expert does not know, and a host or setup smaller than minor version 0's. */
     int32_t (*create)(const cpt_host *host, const cpt_setup *setup, void **instance);
     /* Scores a batch. */
     int32_t (*score)(void *instance, const cpt_host *host, const cpt_batch *batch, const cpt_scores *scores);

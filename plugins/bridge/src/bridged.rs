@@ -1,7 +1,7 @@
 //! An expert whose code runs in a child process.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use counterpoint_host::{
 use serde_json::Value;
 
 use crate::BridgeOptions;
+use crate::confine::confined;
 use crate::frame::{Body, encode};
 use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind};
 use crate::process::{Limits, Process};
@@ -59,8 +60,15 @@ impl Bridged {
     /// [`ErrorKind::Create`] when the plugin refuses; [`ErrorKind::Deadline`] when it takes longer than
     /// [`BridgeOptions::startup_timeout_s`]; [`ErrorKind::Version`] for another major version of the protocol;
     /// [`ErrorKind::Died`] and [`ErrorKind::Contract`].
-    pub fn start(mut command: Command, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
+    pub fn start(command: Command, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
+        Self::start_in(command, setup, options, None)
+    }
+
+    /// The same with a folder that a sandbox has to leave open.
+    fn start_in(command: Command, setup: &Setup<'_>, options: BridgeOptions, own: Option<PathBuf>) -> Result<Self> {
         options.check()?;
+        let own: Vec<PathBuf> = own.into_iter().chain([setup.base.to_owned()]).collect();
+        let mut command = confined(command, &options, &own)?;
         let base = setup.base.to_str().ok_or_else(|| {
             Error::new(
                 ErrorKind::Config,
@@ -88,23 +96,26 @@ impl Bridged {
     ///
     /// # Errors
     /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Load`] and its like.
-    pub fn of_library(runner: &Runner, library: &Path, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
+    pub fn of_library(runner: &Runner, library: &Path, setup: &Setup<'_>, mut options: BridgeOptions) -> Result<Self> {
         let mut command = runner.command("serve");
         command.arg(library);
-        Self::start(command, setup, options)
+        let folder = library.parent().unwrap_or(library).to_owned();
+        options.runner.get_or_insert_with(|| runner.clone());
+        Self::start_in(command, setup, options, Some(folder))
     }
 
     /// What the plugin behind `command` says of itself, and its `CPT_CAP_*` bits. Starts a process and ends it.
     ///
     /// # Errors
     /// As those of [`start`](Self::start).
-    pub fn describe(mut command: Command, options: &BridgeOptions) -> Result<(Manifest, u64)> {
+    pub fn describe(command: Command, options: &BridgeOptions) -> Result<(Manifest, u64)> {
         options.check()?;
+        let mut command = confined(command, options, &[])?;
         let mut process = Process::start(&mut command, "", options)?;
         hello(&mut process, &until(options, None))
     }
 
-    /// The plugin's `CPT_CAP_*` bits.
+    /// The expert's `CPT_CAP_*` bits.
     pub fn capabilities(&self) -> u64 {
         self.capabilities
     }
@@ -233,11 +244,11 @@ fn open(
         body_limit: options.body_limit(),
     };
     let created = process.converse(&[&encode(&create, 0)?], &limits, |message, _| match message {
-        FromChild::Created {} => Ok(Some(())),
+        FromChild::Created { capabilities: own } => Ok(Some(own.unwrap_or(capabilities))),
         FromChild::Error { id: None, error, message } => Err(refused(&error, message)),
         other => Err(unexpected("`created` or an error", &other)),
     });
-    in_time(created)?;
+    let capabilities = in_time(created)?;
     Ok((process, manifest, capabilities))
 }
 

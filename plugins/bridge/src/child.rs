@@ -18,6 +18,7 @@ use counterpoint_host::{
 use rustix::process::{Signal, getpgrp, getpid, kill_process, kill_process_group};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
 
+use crate::confine::{CONFINED, become_confined};
 use crate::forward::Forward;
 use crate::frame::{Decoder, Frame, Step, encode};
 use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, WireItem, WireState, error_name, parse};
@@ -33,7 +34,8 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// first in `main`: plugins are then looked at, and with `isolation = "process"` run, in children of this very program.
 ///
 /// The work is in the arguments: `counterpoint-plugin-child probe LIBRARY` prints what the plugin says of itself as one line
-/// of JSON, `counterpoint-plugin-child serve LIBRARY` speaks the bridge's protocol.
+/// of JSON, `counterpoint-plugin-child serve LIBRARY` speaks the bridge's protocol, and `counterpoint-plugin-child confined LIMITS
+/// PROGRAM ARGUMENTS` confines itself and becomes that program.
 pub fn run_if_child() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(CHILD)) {
@@ -50,6 +52,11 @@ pub fn run_if_child() {
 }
 
 fn run(arguments: &[OsString]) -> Result<()> {
+    if let [work, rest @ ..] = arguments
+        && work == CONFINED
+    {
+        return Err(become_confined(rest));
+    }
     let [work, library] = arguments else {
         let message = format!("expected `{CHILD} {PROBE} LIBRARY` or `{CHILD} {SERVE} LIBRARY`, got {arguments:?}");
         return Err(Error::new(ErrorKind::Config, message));
@@ -149,7 +156,7 @@ fn converse(library: &Path, frames: &Receiver<Result<Frame>>, running: &Running,
                     Ok(made) => expert = Some(made),
                     Err(error) => return output.error(None, &error),
                 }
-                output.send(&FromChild::Created {}, &[])?;
+                output.send(&FromChild::Created { capabilities: None }, &[])?;
             }
             ToChild::Score { id, seed, deadline_ns, items } => {
                 let Some(expert) = &mut expert else {

@@ -11,6 +11,7 @@
 
 mod bridged;
 mod child;
+mod confine;
 mod forward;
 pub mod frame;
 #[cfg(test)]
@@ -24,4 +25,4 @@ mod wire;
 
 pub use bridged::Bridged;
 pub use child::run_if_child;
-pub use options::BridgeOptions;
+pub use options::{BridgeOptions, Sandbox};

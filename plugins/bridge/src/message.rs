@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The version of the protocol that is spoken here.
-pub const PROTOCOL: Version = Version { major: 1, minor: 0 };
+pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
 /// A version of the protocol: the major one has to be the same on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +65,11 @@ pub enum Urgent {
 pub enum FromChild {
     /// The first frame.
     Hello { protocol: Version, program: String, manifest: Value, capabilities: u64 },
-    /// The instance is there.
-    Created {},
+    /// The instance is there, and promises more or less than the plugin as a whole.
+    Created {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capabilities: Option<u64>,
+    },
     /// What was asked failed as a whole.
     Error { id: Option<u64>, error: String, message: String },
     /// What became of the items; the values are in the body.
@@ -80,7 +83,7 @@ impl FromChild {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",
-            Self::Created {} => "created",
+            Self::Created { .. } => "created",
             Self::Error { .. } => "error",
             Self::Scores { .. } => "scores",
             Self::Log { .. } => "log",

@@ -1,8 +1,9 @@
 //! How a child process is treated.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use counterpoint_host::{Error, ErrorKind, Result};
+use counterpoint_host::{Error, ErrorKind, Result, Runner};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::BODY_LIMIT;
@@ -28,8 +29,42 @@ pub struct BridgeOptions {
     /// which counts private writable memory (heap, stacks, anonymous mappings), touched or not, and not files, shared memory
     /// or a GPU's. Allocations beyond it fail. Processes that it starts have the same limit each.
     pub memory_mib: Option<u64>,
+    /// Most seconds of a processor's time that it may take in its life, 1 or more; none without it. It is killed then, and started again
+    /// as after any other end. Processes that it starts have the same limit each.
+    pub cpu_s: Option<u64>,
+    /// Most bytes of a file that it writes, in MiB, 1 or more; none without it.
+    pub file_mib: Option<u64>,
+    /// Most files, pipes and sockets that it may have open at once, 16 or more; none without it.
+    pub open_files: Option<u64>,
+    /// Most processes and threads that its user may have, 1 or more, as the kernel counts them: all of that user's, and none of root's. None
+    /// without it.
+    pub processes: Option<u64>,
+    /// Environment variables that it is given besides those that every child has ([`contain`](counterpoint_host::contain)), by name, or a
+    /// family such as `HF_*`. None.
+    pub environment: Vec<String>,
+    /// What of the file system and the network it may use; without it everything that this process may. Linux only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
     /// Largest body of a frame in MiB, 1 to 2^20: the pixels of a call. 4096.
     pub max_frame_mib: u64,
+    /// The program that sets limits and sandbox and then becomes the plugin's. What [`Runner::find`] finds.
+    #[serde(skip)]
+    pub runner: Option<Runner>,
+}
+
+/// What a confined process may use, by the kernel's Landlock (Linux 5.13; its network since 6.7): files of the system to read and run
+/// (`/usr`, `/lib`, `/etc`, `/proc`, `/dev` and their like), the program's own installation, the folder that it starts in and the
+/// plugin's own, and what is named here. No TCP. What it does not keep in: other sockets than TCP's, signals to processes of the same user, and
+/// whatever it had open before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// More files and folders that it may read and run.
+    pub read: Vec<PathBuf>,
+    /// Files and folders that it may read and change.
+    pub write: Vec<PathBuf>,
+    /// Whether it may use TCP.
+    pub network: bool,
 }
 
 impl Default for BridgeOptions {
@@ -42,7 +77,14 @@ impl Default for BridgeOptions {
             backoff_s: 0.1,
             backoff_max_s: 10.0,
             memory_mib: None,
+            cpu_s: None,
+            file_mib: None,
+            open_files: None,
+            processes: None,
+            environment: Vec::new(),
+            sandbox: None,
             max_frame_mib: 4096,
+            runner: None,
         }
     }
 }
@@ -73,9 +115,28 @@ impl BridgeOptions {
                 return Err(Error::new(ErrorKind::Config, format!("{name}: expected 1 to {most}, got {size}")));
             }
         }
-        if self.memory_mib.is_some() && !cfg!(target_os = "linux") {
-            let message = "memory_mib: expected none, as only Linux limits the memory of a process";
+        let limits = [
+            ("cpu_s", self.cpu_s, 1),
+            ("file_mib", self.file_mib, 1),
+            ("open_files", self.open_files, 16),
+            ("processes", self.processes, 1),
+        ];
+        for (name, limit, least) in limits {
+            if let Some(limit) = limit
+                && !(least..=1 << 40).contains(&limit)
+            {
+                return Err(Error::new(ErrorKind::Config, format!("{name}: expected {least} to 2^40, got {limit}")));
+            }
+        }
+        if let Some(name) = self.environment.iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+            let message = format!("environment: expected names of variables, got {name:?}");
             return Err(Error::new(ErrorKind::Config, message));
+        }
+        for (name, asked) in [("memory_mib", self.memory_mib.is_some()), ("sandbox", self.sandbox.is_some())] {
+            if asked && !cfg!(target_os = "linux") {
+                let message = format!("{name}: expected none, as only Linux has it");
+                return Err(Error::new(ErrorKind::Config, message));
+            }
         }
         Ok(())
     }

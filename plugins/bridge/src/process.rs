@@ -55,7 +55,7 @@ impl Process {
     /// Starts `command` as the leader of its own process group.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when it cannot be started or limited, [`ErrorKind::Io`] when there can be no further thread.
+    /// [`ErrorKind::Config`] when it cannot be started, [`ErrorKind::Io`] when there can be no further thread.
     pub fn start(command: &mut Command, expert: &str, options: &BridgeOptions) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = move |doing: &str, e: std::io::Error| {
@@ -76,7 +76,6 @@ impl Process {
         let grace = options.grace();
         // From here on, dropping it ends the process.
         let process = Self { child, pid, stdin: Some(stdin), stdout, stderr, decoder, grace, expert, ended: false };
-        limit_memory(pid, options.memory_mib).map_err(|e| failed("limit the memory of", e.into()))?;
         process.prepare_pipes().map_err(|e| failed("prepare the pipes of", e.into()))?;
         Ok(process)
     }
@@ -278,17 +277,4 @@ fn end(child: &mut Child, pid: Pid) -> Option<ExitStatus> {
     let _gone = kill_process_group(pid, Signal::KILL);
     let _gone = child.kill();
     child.wait().ok()
-}
-
-#[cfg(target_os = "linux")]
-fn limit_memory(pid: Pid, mib: Option<u64>) -> rustix::io::Result<()> {
-    use rustix::process::{Resource, Rlimit, prlimit};
-    let Some(mib) = mib else { return Ok(()) };
-    let limit = Some(mib << 20);
-    prlimit(Some(pid), Resource::Data, Rlimit { current: limit, maximum: limit }).map(|_before| ())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn limit_memory(_: Pid, _: Option<u64>) -> rustix::io::Result<()> {
-    Ok(())
 }

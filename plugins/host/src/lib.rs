@@ -9,6 +9,7 @@
 
 mod context;
 mod discover;
+mod environment;
 mod error;
 mod expert;
 mod fp_mode;
@@ -29,6 +30,7 @@ mod statistics;
 mod table;
 
 pub use discover::{Found, discover};
+pub use environment::contain;
 pub use error::{Error, ErrorKind, Result};
 pub use expert::{Call, Expert, Scores, State};
 pub use instance::Setup;

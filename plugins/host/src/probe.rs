@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Library, Manifest, Result, Runner};
+use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, contain};
 
 /// The work of a child that looks at a plugin: `probe PATH`.
 pub const PROBE: &str = "probe";
@@ -46,6 +46,7 @@ pub fn probe(runner: &Runner, path: &Path, timeout: Duration) -> Result<Probed> 
     let mut command = runner.command(PROBE);
     // Its standard input stays open as long as somebody waits for the answer.
     command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    contain(&mut command, &[]);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let not_started =

@@ -23,5 +23,5 @@ pub use config::{Isolation, PluginConfig};
 pub use counterpoint_bridge::{BridgeOptions, run_if_child};
 pub use counterpoint_host::Statistics;
 pub use failure::OnFailure;
-pub use replace::replace_rewards;
+pub use replace::{experts, replace_rewards};
 pub use reward::PluginReward;

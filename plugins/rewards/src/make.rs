@@ -101,7 +101,11 @@ impl Maker {
 
     fn start(&self, isolated: bool) -> counterpoint_host::Result<Made> {
         let setup = Setup { expert: &self.expert, settings: &self.settings, base: &self.base };
-        let options = self.config.process.clone();
+        let mut options = self.config.process.clone();
+        if let Some(sandbox) = &mut options.sandbox {
+            // As all paths of a config.
+            sandbox.read.iter_mut().chain(&mut sandbox.write).for_each(|path| *path = self.base.join(&*path));
+        }
         let bridged = match &self.source {
             Source::Command(program, folder) => {
                 self.verify()?;

@@ -9,6 +9,15 @@ use toml::{Table, Value};
 
 use crate::make::engine;
 
+/// The names of the experts that the plugins in `folder` have.
+///
+/// # Errors
+/// [`ErrorKind::Config`](counterpoint::ErrorKind::Config) when the folder cannot be searched.
+pub fn experts(folder: &Path) -> Result<Vec<String>> {
+    let plugins = discover(folder).map_err(engine)?;
+    Ok(plugins.iter().flat_map(|plugin| plugin.experts().map(|expert| expert.name.clone())).collect())
+}
+
 /// Changes `config` so that every reward whose kind is the name of an expert in `folder` is given by that plugin, its settings
 /// unchanged. Returns the names of the rewards that changed.
 ///

@@ -1,7 +1,7 @@
 /*
  * How near the mean brightness of an image is to a target. C11, and C++17 as it is.
  *
- *     cc -std=c11 -O2 -fPIC -fvisibility=hidden -shared -I plugins/abi/include plugins/template/c/brightness.c -o libbrightness.so
+ *     cc -std=c11 -O2 -fPIC -fvisibility=hidden -shared -I plugins/abi/include plugins/template/c/brightness.c -o libbrightness.so -lm
  */
 #include "counterpoint_plugin.h"
 

@@ -7,11 +7,8 @@ from counterpoint_reward import reward
 class Brightness:
     """How near the mean brightness of an image is to a target."""
 
-    def __init__(self, settings, base):
-        unknown = set(settings) - {"target"}
-        if unknown:
-            raise ValueError(f"expected no other setting than target, got {sorted(unknown)}")
-        self.target = float(settings.get("target", 0.5))  # 0 (black) to 1 (white)
+    def __init__(self, *, target=0.5):
+        self.target = float(target)  # 0 (black) to 1 (white)
         if not 0 <= self.target <= 1:
             raise ValueError(f"expected a target of 0 to 1, got {self.target}")
 

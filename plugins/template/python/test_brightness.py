@@ -15,8 +15,8 @@ class BrightnessTest(unittest.TestCase):
         self.assertEqual(score(Brightness, [grey(255), grey(0)], settings={"target": 1.0}), [1.0, 0.0])
 
     def test_a_setting_that_makes_no_sense_is_refused(self):
-        for settings in [{"target": 2.0}, {"traget": 0.5}]:
-            with self.assertRaises(ValueError):
+        for settings, error in [({"target": 2.0}, ValueError), ({"traget": 0.5}, TypeError)]:
+            with self.assertRaises(error):
                 score(Brightness, [grey(0)], settings=settings)
 
 

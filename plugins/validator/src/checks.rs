@@ -63,6 +63,7 @@ pub const ALL: &[Check] = &[
     behaviour("embedded-nul", "texts that contain NULs harm nothing", items::embedded_nul),
     raw("invalid-utf8", "texts that are not UTF-8 fail or are scored, and change no other item", items::invalid_utf8),
     behaviour("small-images", "images of 1x1 and of one row or column harm nothing", images::small),
+    behaviour("plain-images", "images of one colour, of two and of a gradient have finite scores", images::plain),
     behaviour("image-strides", "padded rows and pixels change no score", images::strides),
     raw("unknown-format", "a pixel format that is not known fails its item", images::unknown_format),
     raw("read-only-inputs", "what the host passes is not written to", memory::read_only_inputs),

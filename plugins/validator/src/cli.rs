@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::checks::{ALL, Check};
 use crate::job::{Target, Verdict};
-use crate::{install, session};
+use crate::{Finding, install, session};
 
 /// Checks a reward plugin, each check in a child process with a time limit.
 ///
@@ -105,22 +106,44 @@ fn try_run(options: &Options, out: &mut impl Write) -> Result<ExitCode, String> 
         return Ok(ExitCode::SUCCESS);
     }
     let target = match &options.plugin {
+        Some(path) if path.extension().is_some_and(|ending| ending == "py") => {
+            let path = path.display();
+            return Err(format!(
+                "expected a shared library, got the Python file {path}; check what it serves with \
+                 `counterpoint-validator [OPTIONS] -- python3 -m counterpoint_reward {path}`"
+            ));
+        }
         Some(path) => Target::Library(path.canonicalize().map_err(|e| format!("cannot find {}: {e}", path.display()))?),
         None => Target::Command(options.command.clone()),
     };
     let before = install::Source::of(&target);
-    let report = session::check(&target, options, |finding| if options.json { Ok(()) } else { finding.print(out) })
-        .map_err(broken)?;
+    let mut reasons: HashMap<String, &str> = HashMap::new();
+    let print = |finding: &Finding| {
+        let same = match &finding.verdict {
+            Verdict::Fail(reason) => {
+                let same = reasons.get(reason).copied();
+                reasons.entry(reason.clone()).or_insert(finding.check);
+                same
+            }
+            _ => None,
+        };
+        if options.json { Ok(()) } else { finding.print(out, same) }
+    };
+    let report = session::check(&target, options, print).map_err(broken)?;
     if options.json {
         let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
         writeln!(out, "{text}").map_err(broken)?;
     } else {
         writeln!(out, "{}", report.summary()).map_err(broken)?;
     }
+    let installs = options.sidecar || options.install.is_some();
     if report.findings.iter().any(|f| matches!(f.verdict, Verdict::Fail(_))) {
-        return Ok(ExitCode::from(1));
+        return match installs {
+            true => Err("nothing was written: not every check passed".to_owned()),
+            false => Ok(ExitCode::from(1)),
+        };
     }
-    if options.sidecar || options.install.is_some() {
+    if installs {
         let manifest = report.manifest.as_ref().ok_or("the plugin has not said what it is")?;
         let to = before?.install(options.install.as_deref(), manifest)?;
         if !options.json {

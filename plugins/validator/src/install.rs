@@ -78,15 +78,28 @@ fn file_among(words: &[String]) -> Option<usize> {
 }
 
 /// Word `i` of a command, made absolute if it is a path from the working directory: the sidecar's command starts in the
-/// sidecar's folder. A program without a slash is looked up in PATH, and the word after `-m` is a Python module.
+/// sidecar's folder. A program without a slash is looked up in PATH, now if it is one of a Python environment, which a run need
+/// not be in; and the word after `-m` is a Python module.
 fn from_anywhere(words: &[String], i: usize) -> Result<String, String> {
     let (word, path) = (&words[i], Path::new(&words[i]));
-    let is_path = if i == 0 { word.contains('/') } else { words[i - 1] != "-m" };
-    if !is_path || path.is_absolute() || !path.exists() {
-        return Ok(word.clone());
-    }
+    let is_program = i == 0 && !word.contains('/');
+    let is_path = !is_program && (i == 0 || words[i - 1] != "-m");
+    let path = match is_program.then(|| of_environment(word)).flatten() {
+        Some(program) => program,
+        None if is_path && path.is_relative() && path.exists() => path.to_owned(),
+        None => return Ok(word.clone()),
+    };
     let path = std::path::absolute(path).map_err(|e| format!("cannot find {word}: {e}"))?;
     path.into_os_string().into_string().map_err(|path| format!("expected a path of UTF-8, got {}", path.display()))
+}
+
+/// Where a program of PATH is, if that is in an environment of Python's `venv` or of conda.
+fn of_environment(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folder = std::env::split_paths(&path).find(|folder| folder.join(program).is_file())?;
+    let environment = folder.parent()?;
+    let marks = ["pyvenv.cfg", "conda-meta"];
+    marks.iter().any(|mark| environment.join(mark).exists()).then(|| folder.join(program))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A plugin loaded into this process: its table, as it is.
 #![allow(unsafe_code)]
 
+use std::error::Error as _;
 use std::mem::{MaybeUninit, size_of};
 use std::path::Path;
 use std::ptr;
@@ -33,17 +34,22 @@ pub(crate) struct Table {
     pub manifest: Manifest,
 }
 
+/// An error with what the system says of it, such as the name of a symbol that is not there.
+fn words(error: &libloading::Error) -> String {
+    std::iter::successors(error.source(), |e| (*e).source()).fold(error.to_string(), |said, e| format!("{said}: {e}"))
+}
+
 impl Loaded {
     /// Loads the library at `path` and finds its symbol.
     pub fn open(path: &Path) -> Result<Self, String> {
         step("while loading");
         // SAFETY: the library's constructors run here. That they do no harm cannot be known; this is a process of its own.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|e| format!("the system cannot load it: {e}"))?;
+            .map_err(|e| format!("the system cannot load it: {}", words(&e)))?;
         step("while looking for the symbol");
         // SAFETY: the contract gives this symbol this type.
         let symbol = unsafe { library.get::<cpt_plugin_v1_get>(SYMBOL.as_bytes()) };
-        let getter = *symbol.map_err(|e| format!("it exports no {SYMBOL}: {e}"))?;
+        let getter = *symbol.map_err(|e| format!("it exports no {SYMBOL}: {}", words(&e)))?;
         std::mem::forget(library);
         Ok(Self { getter })
     }

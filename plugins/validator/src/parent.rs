@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use counterpoint_host::Manifest;
+use counterpoint_host::{Manifest, contain};
 
 use crate::child::CHILD;
 use crate::progress::Line;
@@ -48,7 +48,9 @@ fn try_run(job: &Job) -> io::Result<(Verdict, Option<Manifest>)> {
     let path = |name: &str| folder.path().join(name);
     let job = Job { answer: path("answer"), ..job.clone() };
     File::create(&job.answer)?;
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    contain(&mut command, &[]);
+    let mut child = command
         .args([CHILD, &serde_json::to_string(&job)?])
         .stdin(Stdio::null())
         .stdout(File::create(path("stdout"))?)

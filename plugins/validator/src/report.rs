@@ -33,27 +33,32 @@ pub struct Report {
 }
 
 impl Finding {
-    /// Writes a line of the table.
+    /// Writes a line of the table; `same` is an earlier check that failed for the same reason.
     ///
     /// # Errors
     /// The writer's.
-    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn print(&self, out: &mut impl Write, same: Option<&str>) -> io::Result<()> {
         let (verdict, detail) = match &self.verdict {
             Verdict::Pass(detail) => ("pass", detail),
             Verdict::Fail(reason) => ("FAIL", reason),
             Verdict::Skipped(reason) => ("skipped", reason),
         };
         let expert = self.expert.as_deref().unwrap_or("-");
-        // Of a traceback the end says what happened; --json has it all.
-        let mut lines = detail.trim().lines();
-        let detail = match (lines.next().unwrap_or_default(), lines.next_back()) {
-            (first, Some(last)) => format!("{first} [...] {}", last.trim()),
-            (first, None) => first.to_owned(),
-        };
+        let detail = same.map_or_else(|| brief(detail), |check| format!("as `{check}`"));
         let line = format!("{:<18} {expert:<16} {verdict:<8} {:>7.2} s  {detail}", self.check, self.seconds);
         writeln!(out, "{}", line.trim_end())?;
         out.flush()
     }
+}
+
+/// A reason in a line: of a traceback its last call in a file and its end, which say where and what; --json has it all.
+fn brief(detail: &str) -> String {
+    let mut lines = detail.trim().lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let Some(last) = lines.next_back() else { return first.to_owned() };
+    // As Python writes it: `File "brightness.py", line 12, in score`.
+    let place = lines.rev().find_map(|line| line.strip_prefix("File ")).map_or(String::new(), |at| format!(" ({at})"));
+    format!("{first} [...] {last}{place}")
 }
 
 impl Report {

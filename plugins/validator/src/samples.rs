@@ -54,6 +54,16 @@ impl Picture {
         let shade = random.below(160);
         let value = |i: usize, random: &mut Random| (shade + random.below(64) + (i % (3 * width)) as u64 % 32) as u8;
         let bytes: Vec<u8> = (0..width * height * 3).map(|i| value(i, &mut random)).collect();
+        Self::packed(width, height, float, bytes)
+    }
+
+    /// A packed image that is as light as `shade` says of column and row.
+    pub fn drawn(width: usize, height: usize, float: bool, shade: impl Fn(usize, usize) -> u8) -> Self {
+        let bytes = (0..width * height * 3).map(|i| shade(i / 3 % width, i / 3 / width)).collect();
+        Self::packed(width, height, float, bytes)
+    }
+
+    fn packed(width: usize, height: usize, float: bool, bytes: Vec<u8>) -> Self {
         let channels = if float {
             Channels::F32(bytes.iter().map(|b| f32::from(*b) / 255.0).collect())
         } else {

@@ -1,7 +1,6 @@
 //! All checks of a plugin, one after the other.
 
 use std::io;
-use std::path::Path;
 
 use crate::checks::{ALL, Check};
 use crate::parent::{Ended, run};
@@ -70,7 +69,7 @@ pub fn check(
 fn job(target: &Target, options: &Options) -> Job {
     let here = std::env::current_dir().unwrap_or_default();
     let beside = match target {
-        Target::Library(path) => path.parent().map(Path::to_owned),
+        Target::Library(path) => path.parent().map(|folder| here.join(folder)),
         Target::Command(_) => None,
     };
     let base = options.base.as_ref().map(|base| here.join(base)).or(beside).unwrap_or(here);

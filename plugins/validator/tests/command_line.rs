@@ -46,6 +46,9 @@ fn mistakes_on_the_command_line_are_told_from_failures() {
     let output = run(["there/is/no/such.so"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot find there/is/no/such.so"));
+    let output = run(["brightness.py"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("-- python3 -m counterpoint_reward brightness.py"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -79,6 +82,7 @@ fn a_plugin_that_failed_is_not_installed() {
     let library = build("nan", folder.path());
     let output = run(["--install", to.to_str().unwrap(), library.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nothing was written"), "{}", text(&output.stderr));
     assert!(!to.exists());
     assert!(!run(["--sidecar", library.to_str().unwrap()]).status.success());
     assert!(!Sidecar::path(&library).exists());

@@ -68,13 +68,55 @@ fn a_reward_that_reads_a_file_is_installed_and_starts_in_its_new_folder() {
 }
 
 #[test]
+fn a_reward_that_was_checked_in_an_environment_is_started_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    if arguments("good", GOOD, folder.path()).is_none() {
+        return;
+    }
+    let environment = folder.path().join("environment");
+    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&environment).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let bin = environment.join("bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let output = Command::new(PROGRAM)
+        .args("--sidecar -- python3 -B -m counterpoint_reward good.py".split(' '))
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../bridge/python"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let command = Sidecar::read(&folder.path().join("good.py")).unwrap().command.unwrap();
+    assert_eq!(command[0], bin.join("python3").to_str().unwrap());
+}
+
+#[test]
+fn what_fails_every_check_is_said_once_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = GOOD.replace("return [1 / (1 + len(item.response)) for item in batch]", "return [1 / 0 for item in batch]");
+    let Some(arguments) = arguments("divides", &text, folder.path()) else { return };
+    let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.matches("ZeroDivisionError: division by zero").count(), 1, "{said}");
+    assert!(said.contains("divides.py\", line 6, in score)") || said.contains("divides.py\", line 6, in short"), "{said}");
+    assert!(said.contains("as `many-items`"), "{said}");
+}
+
+#[test]
 fn bad_rewards_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let score = "return [1 / (1 + len(item.response)) for item in batch]";
     each(
         &[
             ("syntax_error", "hello", "SyntaxError", "return [1 / (".to_owned()),
-            ("raises", "many-items", "ZeroDivisionError", "return [1 / 0 for item in batch]".into()),
+            ("raises", "many-items", "ZeroDivisionError: division by zero", "return [1 / 0 for item in batch]".into()),
+            (
+                "contrast",
+                "plain-images",
+                "an image that is black: expected a finite",
+                "import numpy; return [float(i.image.std()) / float(i.image.std()) if i.has_image else 0 for i in batch]"
+                    .into(),
+            ),
             ("one_score", "many-items", "expected", "return [0.5]".into()),
             ("nan", "range", "NaN", "return [float('nan')] * len(batch)".into()),
             ("out_of_range", "range", "in the declared range 0 to 1", "return [-1] * len(batch)".into()),

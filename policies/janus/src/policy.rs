@@ -13,7 +13,7 @@ use counterpoint::{
 };
 use counterpoint_policy_common::lora::{LoraConfig, dropped_out};
 use counterpoint_policy_common::replay::constant;
-use counterpoint_policy_common::update_devices::UpdateDevices;
+use counterpoint_policy_common::update_devices::{UpdateDevices, no_reference};
 use counterpoint_policy_common::{peft, training};
 use counterpoint_weights::Precision;
 
@@ -36,7 +36,8 @@ pub struct JanusPolicy {
     trainable: Trainable,
     precision: Precision,
     learner: ModuleLearner<Janus>,
-    reference: Janus,
+    /// None once it was given back.
+    reference: Option<Janus>,
     /// Whether the model is still the reference: nobody had the chance to change either.
     fresh: bool,
     /// The model without gradients, until the parameters change.
@@ -90,7 +91,7 @@ impl JanusPolicy {
             trainable: Trainable::All,
             precision,
             learner: ModuleLearner::new(trained.clone()),
-            reference,
+            reference: Some(reference),
             fresh: true,
             scored: OnceCell::new(),
             tokenizer,
@@ -116,7 +117,7 @@ impl JanusPolicy {
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
-        self.reference = self.reference.stored_in(precision);
+        self.reference = self.reference.map(|reference| reference.stored_in(precision));
         self.update_devices.forget();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
@@ -141,10 +142,10 @@ impl JanusPolicy {
 
     /// The model as it is now, as `trainable` builds on it.
     fn base(&self, trainable: &Trainable) -> Janus {
-        match (trainable.keeps_base(), self.fresh) {
+        match (trainable.keeps_base(), &self.reference) {
             (false, _) => self.merged().stored_in(Precision::F32).computing_in(self.precision),
-            (true, true) => self.reference.clone(),
-            (true, false) => self.merged().stored_in(self.precision),
+            (true, Some(reference)) if self.fresh => reference.clone(),
+            (true, _) => self.merged().stored_in(self.precision),
         }
     }
 
@@ -242,13 +243,20 @@ impl JanusPolicy {
         self.shown.add(pixels)
     }
 
-    pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
-        let model = match parameters {
-            Parameters::Current => self.learner.module().clone(),
-            Parameters::Detached => self.scored(),
-            Parameters::Reference => self.referring(&self.reference, &self.device),
-        };
-        self.scorer_of(model)
+    fn scorer(&self, parameters: Parameters) -> Result<Scorer> {
+        match parameters {
+            Parameters::Current => Ok(self.scorer_of(self.learner.module().clone())),
+            Parameters::Detached => Ok(self.detached()),
+            Parameters::Reference => {
+                let reference = self.reference.as_ref().ok_or_else(no_reference)?;
+                Ok(self.scorer_of(self.referring(reference, &self.device)))
+            }
+        }
+    }
+
+    /// What samples and states are drawn from.
+    pub(crate) fn detached(&self) -> Scorer {
+        self.scorer_of(self.scored())
     }
 
     /// The reference, which is on `device`. In half precision it goes the way of the parameters under training, operation by operation: what
@@ -271,7 +279,7 @@ impl Policy for JanusPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        let scores = scored(&self.scorer(parameters), chunk)?;
+        let scores = scored(&self.scorer(parameters)?, chunk)?;
         Ok(if parameters == Parameters::Reference { constant(scores) } else { scores })
     }
 
@@ -286,9 +294,17 @@ impl Policy for JanusPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        let places = self.update_devices.replicas(&self.device, training::threads(&self.device), &self.reference);
+        let places = self.update_devices.replicas(&self.device, training::threads(&self.device), self.reference.as_ref());
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
         places.into_iter().map(boxed).collect()
+    }
+
+    fn drop_reference(&mut self) {
+        // The base of adapters is there anyway.
+        if !self.trainable.keeps_base() {
+            self.reference = None;
+            self.update_devices.forget();
+        }
     }
 
     fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
@@ -316,7 +332,7 @@ impl Policy for JanusPolicy {
             trainable: self.trainable.clone(),
             precision: self.precision,
             learner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
-            reference: model.clone(),
+            reference: None,
             fresh: false,
             scored: OnceCell::from(model),
             tokenizer: last.map_or_else(|| self.tokenizer.clone().to_device(device), |last| last.tokenizer),
@@ -338,12 +354,12 @@ impl Policy for JanusPolicy {
 }
 
 impl JanusPolicy {
-    fn replica(&self, device: &Device, reference: &Janus) -> JanusReplica {
+    fn replica(&self, device: &Device, reference: Option<&Janus>) -> JanusReplica {
         // Shares the values of the parameters, where they are on this device, and has a graph of its own.
         let current = self.learner.module().clone().fork(&device.clone().autodiff());
         JanusReplica {
             current: self.scorer_of(current),
-            reference: self.scorer_of(self.referring(reference, device)),
+            reference: reference.map(|reference| self.scorer_of(self.referring(reference, device))),
             home: self.device.clone(),
             dropout: self.trainable.dropout(),
         }
@@ -353,7 +369,7 @@ impl JanusPolicy {
 /// A [`JanusPolicy`] for one thread.
 struct JanusReplica {
     current: Scorer,
-    reference: Scorer,
+    reference: Option<Scorer>,
     /// Where its gradients are wanted.
     home: Device,
     dropout: f64,
@@ -363,7 +379,7 @@ impl Replica for JanusReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
             Parameters::Current => scored(&self.current, chunk),
-            Parameters::Reference => scored(&self.reference, chunk).map(constant),
+            Parameters::Reference => scored(self.reference.as_ref().ok_or_else(no_reference)?, chunk).map(constant),
             Parameters::Detached => scored(&self.current.with(self.current.model.valid()), chunk),
         }
     }

@@ -58,7 +58,7 @@ impl TextModel for JanusPolicy {
         let Some((&image, question)) = context.split_first().filter(|(_, question)| !question.is_empty()) else {
             return Err(Error::contract("expected an image's number and a question, got less"));
         };
-        let scorer = self.scorer(counterpoint::Parameters::Detached);
+        let scorer = self.detached();
         let features = scorer.read(if image > 0 { std::slice::from_ref(&image) } else { &[] })?;
         let images = features.map(|features| (features, &[0][..]));
         let embedded = scorer.model.embed_text(&[question.to_vec()], images)?;

@@ -1,7 +1,7 @@
 //! What the model makes of an image and a prompt that it reads together.
 
 use burn::tensor::Tensor;
-use counterpoint::{Error, Parameters, Result, Sample, TokenStates};
+use counterpoint::{Error, Result, Sample, TokenStates};
 use counterpoint_policy_common::states::states;
 
 use crate::picture::seen;
@@ -20,7 +20,7 @@ pub(crate) fn token_states(policy: &JanusPolicy, samples: &[Sample]) -> Result<V
             None => Err(Error::contract("expected samples with an image, got one without")),
         })
         .collect::<Result<Vec<_>>>()?;
-    let (model, embeddings) = (policy.scorer(Parameters::Detached).model, policy.config().image_embeddings());
+    let (model, embeddings) = (policy.detached().model, policy.config().image_embeddings());
     let end = |row: &[u32]| row.iter().position(|id| *id == ids.eoi).unwrap_or(row.len());
     let read = |numbers: &[usize]| {
         let sequences: Vec<Vec<u32>> = numbers.iter().map(|&i| rows[i].clone()).collect();

@@ -14,7 +14,7 @@ use counterpoint::{
 
 use counterpoint_policy_common::lora::dropped_out;
 use counterpoint_policy_common::replay::constant;
-use counterpoint_policy_common::update_devices::UpdateDevices;
+use counterpoint_policy_common::update_devices::{UpdateDevices, no_reference};
 
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
@@ -34,7 +34,8 @@ pub struct ShowoPolicy {
     precision: Precision,
     trainable: Trainable,
     learner: ShowoLearner,
-    reference: Showo,
+    /// None once it was given back.
+    reference: Option<Showo>,
     /// Whether the decoder is still the reference: nobody had the chance to change either.
     fresh: bool,
     /// What holds until the parameters change.
@@ -97,7 +98,7 @@ impl ShowoPolicy {
             precision,
             trainable: Trainable::All,
             learner: ShowoLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
-            reference,
+            reference: Some(reference),
             fresh: true,
             rollouts: OnceCell::new(),
             text,
@@ -141,7 +142,7 @@ impl ShowoPolicy {
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
     pub fn with_precision(mut self, precision: Precision) -> Result<Self> {
         self.precision = precision;
-        self.reference = self.reference.stored_in(precision);
+        self.reference = self.reference.map(|reference| reference.stored_in(precision));
         self.update_devices.forget();
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
@@ -187,11 +188,11 @@ impl ShowoPolicy {
 
     /// The decoder as it is now, as `trainable` builds on it.
     pub(crate) fn base(&self, trainable: &Trainable) -> Showo {
-        match (trainable.keeps_base(), self.fresh) {
+        match (trainable.keeps_base(), &self.reference) {
             // Parameters that are trained keep all their bits.
             (false, _) => self.merged().stored_in(Precision::F32).computing_in(self.precision),
-            (true, true) => self.reference.clone(),
-            (true, false) => self.merged().stored_in(self.precision),
+            (true, Some(reference)) if self.fresh => reference.clone(),
+            (true, _) => self.merged().stored_in(self.precision),
         }
     }
 
@@ -243,7 +244,7 @@ impl ShowoPolicy {
 
     /// Replaces the frozen reference.
     pub fn set_reference(&mut self, reference: Showo) {
-        self.reference = reference.no_grad().stored_in(self.precision);
+        self.reference = Some(reference.no_grad().stored_in(self.precision));
         self.update_devices.forget();
         self.fresh = false;
     }
@@ -279,25 +280,33 @@ impl ShowoPolicy {
     }
 
     /// What scores under `weights`.
-    pub(crate) fn scorer(&self, parameters: Parameters) -> Scorer {
-        let (model, device) = match parameters {
-            Parameters::Current => {
-                let model = self.learner.inner.module().clone().with_tape(self.learner.tape.clone());
-                (model, self.training_device.clone())
+    ///
+    /// # Errors
+    /// For a reference that was given back.
+    pub(crate) fn scorer(&self, parameters: Parameters) -> Result<Scorer> {
+        match parameters {
+            Parameters::Current => Ok(self.current()),
+            Parameters::Detached => Ok(self.detached()),
+            Parameters::Reference => {
+                let reference = self.reference.as_ref().ok_or_else(no_reference)?;
+                Ok(self.reference_scorer_of(reference, &self.device))
             }
-            Parameters::Detached => return self.rollouts().scorer.clone(),
-            Parameters::Reference => return self.reference_scorer(),
-        };
-        self.scorer_of(model, device)
+        }
     }
 
-    /// The reference. In half precision it goes the way of the parameters under training, operation by operation: where
+    fn current(&self) -> Scorer {
+        let model = self.learner.inner.module().clone().with_tape(self.learner.tape.clone());
+        self.scorer_of(model, self.training_device.clone())
+    }
+
+    /// What samples and previews are drawn from.
+    pub(crate) fn detached(&self) -> Scorer {
+        self.rollouts().scorer.clone()
+    }
+
+    /// The reference on a device. In half precision it goes the way of the parameters under training, operation by operation: where
     /// gradients flow burn computes norms, softmax and attention by other kernels, and what these round otherwise would
     /// be a divergence between equal parameters.
-    fn reference_scorer(&self) -> Scorer {
-        self.reference_scorer_of(&self.reference, &self.device)
-    }
-
     fn reference_scorer_of(&self, reference: &Showo, device: &Device) -> Scorer {
         match self.half_precision() {
             true => {
@@ -343,7 +352,7 @@ impl Policy for ShowoPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        let scorer = self.scorer(parameters);
+        let scorer = self.scorer(parameters)?;
         match parameters {
             Parameters::Current => recorded(chunk, &scorer, &self.learner.tape, 0.0),
             Parameters::Detached => scored(chunk, &scorer),
@@ -353,7 +362,7 @@ impl Policy for ShowoPolicy {
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
-        let mut scorer = self.scorer(Parameters::Current);
+        let mut scorer = self.current();
         let dropout = self.trainable.dropout();
         scorer.model = dropped_out(scorer.model, dropout, noise);
         recorded(chunk, &scorer, &self.learner.tape, dropout)
@@ -372,9 +381,17 @@ impl Policy for ShowoPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        let places = self.update_devices.replicas(&self.device, self.fast.threads(&self.device), &self.reference);
+        let places = self.update_devices.replicas(&self.device, self.fast.threads(&self.device), self.reference.as_ref());
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
         places.into_iter().map(boxed).collect()
+    }
+
+    fn drop_reference(&mut self) {
+        // The base of adapters and concept tokens is there anyway.
+        if !self.trainable.keeps_base() {
+            self.reference = None;
+            self.update_devices.forget();
+        }
     }
 
     fn update_on(&mut self, devices: Vec<Device>) -> Result<()> {
@@ -402,7 +419,7 @@ impl Policy for ShowoPolicy {
                 inner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
                 tape: Tape::default(),
             },
-            reference: model,
+            reference: None,
             fresh: false,
             rollouts: OnceCell::from(Rollouts { scorer, empty_prompt: OnceCell::new() }),
             text: self.text.clone(),
@@ -435,8 +452,8 @@ impl Policy for ShowoPolicy {
 }
 
 impl ShowoPolicy {
-    fn replica(&self, device: &Device, reference: &Showo) -> ShowoReplica {
-        let mut current = self.scorer(Parameters::Current);
+    fn replica(&self, device: &Device, reference: Option<&Showo>) -> ShowoReplica {
+        let mut current = self.current();
         // Shares the values of the parameters, where they are on this device, and has a graph of its own.
         let tape = if self.learner.tape.is_on() { Tape::new() } else { Tape::default() };
         current.device = device.clone().autodiff();
@@ -444,7 +461,7 @@ impl ShowoPolicy {
         ShowoReplica {
             current,
             tape,
-            reference: self.reference_scorer_of(reference, device),
+            reference: reference.map(|reference| self.reference_scorer_of(reference, device)),
             device: device.clone(),
             home: self.device.clone(),
             dropout: self.trainable.dropout(),
@@ -456,7 +473,7 @@ impl ShowoPolicy {
 struct ShowoReplica {
     current: Scorer,
     tape: Tape,
-    reference: Scorer,
+    reference: Option<Scorer>,
     /// Without autodiff.
     device: Device,
     /// Where its gradients are wanted.
@@ -468,10 +485,10 @@ impl Replica for ShowoReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
             Parameters::Current => recorded(chunk, &self.current, &self.tape, 0.0),
-            Parameters::Reference => scored(chunk, &self.reference).map(constant),
+            Parameters::Reference => scored(chunk, self.reference.as_ref().ok_or_else(no_reference)?).map(constant),
             Parameters::Detached => {
                 let model = self.current.model.valid();
-                scored(chunk, &Scorer { model, device: self.device.clone(), ..self.reference.clone() })
+                scored(chunk, &Scorer { model, device: self.device.clone(), ..self.current.clone() })
             }
         }
     }

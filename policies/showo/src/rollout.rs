@@ -1,7 +1,7 @@
 //! Show-o as the samplers see it: text continuation and masked image prediction on the current parameters.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use counterpoint::{Parameters, Result, Task};
+use counterpoint::{Result, Task};
 use counterpoint_samplers::{ImageModel, ImageScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
@@ -29,7 +29,7 @@ impl TextModel for ShowoPolicy {
     type Cache = TextCache;
 
     fn prefill(&self, context: &[u32], copies: usize) -> Result<(TextCache, Tensor<2>)> {
-        let scorer = self.scorer(Parameters::Detached);
+        let scorer = self.detached();
         let rows = [context.to_vec()];
         let allowed = Allowed::mmu(&scorer.config, &rows)?.tensor(&scorer.device);
         let ids = tokens::to_tensor(&rows, &scorer.device);
@@ -94,7 +94,7 @@ impl ImageModel for ShowoPolicy {
     }
 
     fn prepare(&self, prompts: &[&[u32]], guidance: f32) -> Result<ImagePrompts> {
-        let scorer = self.scorer(Parameters::Detached);
+        let scorer = self.detached();
         match scorer.fast.prefix_cache {
             true => ImagePrompts::cached(scorer, prompts, guidance, Some(self.empty_prompt()?)),
             false => ImagePrompts::plain(scorer, prompts, guidance),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use counterpoint::{Error, Parameters, Result, Sample, TokenStates};
+use counterpoint::{Error, Result, Sample, TokenStates};
 use counterpoint_policy_common::states::states;
 use image::RgbImage;
 
@@ -21,7 +21,7 @@ pub(crate) fn token_states(policy: &ShowoPolicy, samples: &[Sample]) -> Result<V
         prompting::mmu_prompt(config, codes, &policy.text_tokenizer()?.encode_question(&sample.prompt)?)
     };
     let rows = samples.iter().zip(&codes).map(prompt).collect::<Result<Vec<_>>>()?;
-    let scorer = policy.scorer(Parameters::Detached);
+    let scorer = policy.detached();
     let read = |numbers: &[usize]| {
         let sequences: Vec<Vec<u32>> = numbers.iter().map(|&i| rows[i].clone()).collect();
         let allowed = Allowed::mmu(config, &sequences)?.tensor(&scorer.device);

@@ -67,6 +67,15 @@ fn the_reference_and_the_frozen_part_are_one_copy() {
         let chunk = [Replay { trajectory: &trajectory, segment: 0, steps: 0..2 }];
         let scores = |weights| floats(policy.log_probs(&chunk, weights).unwrap().log_probs);
         assert_ne!(scores(Parameters::Reference), scores(Parameters::Detached));
+        // A run without a KL term gives back what is kept for it alone.
+        policy.drop_reference();
+        let refused = policy.log_probs(&chunk, Parameters::Reference).err();
+        assert_eq!(refused.is_some(), trainable == Trainable::All, "{refused:?}");
+        for replica in policy.replicas() {
+            let detached = replica.log_probs(&chunk, Parameters::Detached).unwrap();
+            assert!(replica.log_probs(&chunk, Parameters::Reference).is_err() == refused.is_some());
+            assert_eq!(detached.log_probs.dims(), [1, 2]);
+        }
     }
     let [lora, concept, all] = grown[..] else { panic!() };
     // All: trained parameters beside the reference, gradients on the way, two moments.

@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use burn::tensor::TensorData;
 use counterpoint::{Error, Result};
@@ -89,16 +89,26 @@ pub struct EmbeddingCache {
     fingerprint: Fingerprint,
     folder: Option<PathBuf>,
     known: HashMap<Hash, Option<Arc<[f32]>>>,
+    /// Images that are still there, by address: their pixels need not be looked at again.
+    seen: HashMap<usize, Seen>,
+}
+
+/// An image that cannot have changed as long as it is there.
+#[derive(Debug)]
+struct Seen {
+    image: Weak<RgbImage>,
+    embedding: Option<Arc<[f32]>>,
 }
 
 impl EmbeddingCache {
     /// A cache in memory, and in `folder` where one is given; it is made when the first embedding is kept. Several processes
     /// may share a folder.
     pub fn new(fingerprint: Fingerprint, folder: Option<PathBuf>) -> Self {
-        Self { fingerprint, folder, known: HashMap::new() }
+        Self { fingerprint, folder, known: HashMap::new(), seen: HashMap::new() }
     }
 
-    /// The embeddings of `images`, of which many may be the same one: its pixels are then looked at once.
+    /// The embeddings of `images`, of which many may be the same one: its pixels are then looked at once, and not again in later
+    /// calls as long as somebody holds it.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -107,11 +117,20 @@ impl EmbeddingCache {
         images: impl IntoIterator<Item = &'a Arc<RgbImage>>,
         embed: impl Fn(&RgbImage) -> Result<Option<Vec<f32>>>,
     ) -> Result<Embedded> {
+        self.seen.retain(|_, seen| seen.image.strong_count() > 0);
         let mut found = HashMap::new();
         for image in images {
-            if let Entry::Vacant(vacant) = found.entry(Arc::as_ptr(image)) {
-                vacant.insert(self.get(image, &embed)?);
-            }
+            let Entry::Vacant(vacant) = found.entry(Arc::as_ptr(image)) else { continue };
+            let embedding = match self.seen.get(&address(image)) {
+                Some(seen) => seen.embedding.clone(),
+                None => {
+                    let embedding = self.get(image, &embed)?;
+                    let seen = Seen { image: Arc::downgrade(image), embedding: embedding.clone() };
+                    self.seen.insert(address(image), seen);
+                    embedding
+                }
+            };
+            vacant.insert(embedding);
         }
         Ok(Embedded(found))
     }
@@ -149,6 +168,11 @@ impl EmbeddingCache {
         self.known.insert(hash, found.clone());
         Ok(found)
     }
+}
+
+/// Nothing else is there as long as somebody, if only weakly, refers to the image.
+fn address(image: &Arc<RgbImage>) -> usize {
+    Arc::as_ptr(image).addr()
 }
 
 /// Embeddings of the images of one call, whose samples share them.
@@ -219,6 +243,23 @@ mod tests {
         ask(&mut cache, &RgbImage::new(2, 3), &mut calls);
         ask(&mut cache, &RgbImage::from_pixel(3, 2, image::Rgb([0, 0, 1])), &mut calls);
         assert_eq!(calls, 4);
+    }
+
+    #[test]
+    fn an_image_that_somebody_holds_is_looked_at_once() {
+        let mut cache = EmbeddingCache::new(Fingerprint::in_memory(), None);
+        let mut width = |image: &Arc<RgbImage>| {
+            let all = cache.all([image], |image| Ok(Some(vec![image.width() as f32]))).unwrap();
+            (all.of(image).unwrap()[0], cache.seen.len())
+        };
+        let held = Arc::new(RgbImage::new(3, 2));
+        for round in 0..20 {
+            // Others come and go, at addresses that are used again.
+            let other = Arc::new(RgbImage::new(round + 1, 2));
+            assert_eq!(width(&other).0, (round + 1) as f32);
+            assert_eq!(width(&held).0, 3.0);
+        }
+        assert_eq!(width(&held).1, 1, "nothing is kept of those that are gone");
     }
 
     #[test]

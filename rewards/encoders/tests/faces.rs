@@ -31,6 +31,29 @@ fn mtcnn_finds_and_cuts_the_face_of_a_photograph() {
 }
 
 #[test]
+fn faces_of_a_large_image_are_found_in_a_smaller_copy_and_lie_in_the_image() {
+    let golden = Golden::open("mtcnn");
+    let image = golden.image("inputs.image");
+    let load = || MtcnnConfig::load(&folder("mtcnn"), &Device::flex()).unwrap();
+    let (width, height) = image.dimensions();
+    let side = width.max(height) as usize;
+    let large = image::imageops::resize(&image, 3 * width, 3 * height, image::imageops::FilterType::Triangle);
+    let bounded = load().with_max_side(side).unwrap();
+    let (expected, found) = (load().detect(&image), bounded.detect(&large));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        for (a, b) in found.corners.iter().zip(expected.corners) {
+            assert!((a / 3.0 - b).abs() < 3.0, "{found:?} {expected:?}");
+        }
+        assert!((found.landmarks[0][0] / 3.0 - expected.landmarks[0][0]).abs() < 3.0);
+        // The picture of the face has the image's own pixels.
+        let cut = bounded.cut(&large, found).unwrap();
+        assert!(cut.width() > 2 * load().cut(&image, expected).unwrap().width());
+    }
+    assert!(load().with_max_side(5).unwrap_err().to_string().contains("at least the 20 pixels"));
+}
+
+#[test]
 fn facenet_gives_the_originals_vectors_folded_or_not() {
     let golden = Golden::open("facenet");
     let tower = FaceNetConfig::load(&folder("facenet"), &Device::flex()).unwrap();

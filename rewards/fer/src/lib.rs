@@ -51,6 +51,10 @@ pub struct FerConfig {
     /// of facenet-pytorch. References are cut alike. Default: what the detector's `config.json` says, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<usize>,
+    /// Longest side in pixels in which faces are looked for, of images and references ([`MtcnnConfig::max_side`]): time and memory
+    /// grow with its square. Default: what the detector's `config.json` says, else 1600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_side: Option<usize>,
     /// Most faces of one forward pass of FaceNet, 1 or more. Default: 64.
     #[serde(default = "batch")]
     pub batch: usize,
@@ -91,6 +95,7 @@ impl FerConfig {
             weights: weights.into(),
             no_face: NoFace::default(),
             margin: None,
+            max_side: None,
             batch: batch(),
             cache: None,
             device: None,
@@ -110,6 +115,9 @@ impl FerConfig {
         let mut detector = MtcnnConfig::load(&self.detector, &device)?;
         if let Some(margin) = self.margin {
             detector = detector.with_margin(margin).map_err(|e| e.at("fer: margin"))?;
+        }
+        if let Some(max_side) = self.max_side {
+            detector = detector.with_max_side(max_side).map_err(|e| e.at("fer: max_side"))?;
         }
         let tower = FaceEmbedder::load(&self.weights, self.dtype, &device)?;
         let fingerprint = match self.cache {

@@ -8,7 +8,9 @@ from math import nan
 class _Without:
     """In the place of a score."""
 
-    def __init__(self, why=""):
+    why: str
+
+    def __init__(self, why: str = ""):
         self.why = str(why)
 
     def __eq__(self, other):

@@ -1,6 +1,7 @@
 """Serves the rewards of a file to a run."""
 
 import atexit
+import importlib
 import importlib.util
 import os
 import queue
@@ -16,7 +17,7 @@ from .answer import Wrong, states_and_values
 from .batch import Batch, Cancelled, Item
 from .frames import Reader, Writer
 
-PROTOCOL = {"major": 1, "minor": 0}
+PROTOCOL = {"major": 1, "minor": 1}
 # Seconds that a call has to notice that the host is gone.
 LAST_CALL = 1.0
 
@@ -85,27 +86,33 @@ class Frames(threading.Thread):
         return self.ended or self._cancelled == call
 
 
-def serve(path, arguments=()):
-    """Runs the file at `path`, with `arguments` in sys.argv, and serves what it decorated. Returns the exit status."""
+def serve(what, arguments=()):
+    """Runs the file `what`, or imports `MODULE:NAME[,NAME]`, with `arguments` in sys.argv, and serves its rewards. Returns the
+    exit status.
+    """
     given, taken = take_streams()
     writer, frames = Writer(taken), Frames(given)
     # Before the file is run: that may hang, and the host may go meanwhile.
     frames.start()
     atexit.register(frames.kill_group)
-    path = Path(path).resolve()
-    sys.argv = [str(path), *arguments]
-    sys.path.insert(0, str(path.parent))
+    module, colon, names = what.partition(":")
+    is_module = bool(colon) and not Path(what).exists()
+    name = module if is_module else Path(what).stem
+    sys.argv = [what, *arguments]
     try:
-        module = _load(path)
-        manifest, capabilities = experts.manifest(path.stem, str(getattr(module, "__version__", "0")))
+        loaded = importlib.import_module(module) if is_module else _load(Path(what).resolve())
+        experts.collect(loaded, names.split(",") if is_module else ())
+        manifest, capabilities = experts.manifest(name, str(getattr(loaded, "__version__", "0")))
     except BaseException as error:
-        writer.send("error", id=None, error="load", message=f"{path}: {_words(error)}")
+        writer.send("error", id=None, error="load", message=f"{what}: {_words(error)}")
         return 1
     writer.send("hello", protocol=PROTOCOL, program="counterpoint_reward", manifest=manifest, capabilities=capabilities)
     return _Session(writer, frames).run()
 
 
 def _load(path):
+    sys.argv[0] = str(path)
+    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None:
         raise ImportError("expected a Python file, whose name ends in .py")
@@ -143,27 +150,24 @@ class _Session:
             del header, body
 
     def _create(self, header):
-        self._settings, self._base = header["settings"], header["base"]
         self._expert = experts.named(header["expert"])
         try:
             if self._expert is None:
                 raise LookupError(f"expected a reward of this file, got {header['expert']!r}")
-            self._score = self._expert.create(self._settings, self._base)
+            self._score = self._expert.create(header["settings"], header["base"])
         except BaseException as error:
             self._writer.send("error", id=None, error="create", message=_words(error))
             return False
-        self._writer.send("created")
+        self._writer.send("created", capabilities=self._expert.capabilities)
         return True
 
     def _answer(self, header, body):
         call = header["id"]
         deadline = header.get("deadline_ns")
         batch = Batch(
-            [Item(item, body) for item in header["items"]],
+            [Item(item, body, self._expert.images) for item in header["items"]],
             seed=header["seed"],
             deadline=None if deadline is None else deadline / 1e9,
-            settings=self._settings,
-            base=self._base,
             cancelled=lambda: self._frames.cancelled(call),
         )
         try:

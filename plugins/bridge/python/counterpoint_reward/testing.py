@@ -7,6 +7,8 @@
 """
 
 import json
+from collections.abc import Callable, Iterable
+from typing import Any, Optional, Union
 
 from . import experts
 from .answer import Abstain, Fail, states_and_values
@@ -15,7 +17,15 @@ from .batch import Batch, Item
 __all__ = ["batch", "item", "score"]
 
 
-def item(prompt="", response="", class_name="", params=None, candidate=0, image=None, references=()):
+def item(
+    prompt: str = "",
+    response: str = "",
+    class_name: str = "",
+    params: Any = None,
+    candidate: int = 0,
+    image: Any = None,
+    references: Iterable[Any] = (),
+) -> Item:
     """An item; `params` is anything that JSON has, images are numpy arrays as `Item` says."""
     body = bytearray()
     wire = {
@@ -30,19 +40,27 @@ def item(prompt="", response="", class_name="", params=None, candidate=0, image=
     return Item(wire, body)
 
 
-def batch(items, seed=0, settings=None, base=".", deadline=None, cancelled=False):
+def batch(items: Iterable[Item], seed: int = 0, deadline: Optional[float] = None, cancelled: bool = False) -> Batch:
     """A batch, whose call should have ended long ago if `cancelled`."""
-    return Batch(items, seed, deadline, settings, base, lambda: cancelled)
+    return Batch(items, seed, deadline, lambda: cancelled)
 
 
-def score(scorer, items, seed=0, settings=None, base=".", deadline=None, cancelled=False):
-    """Calls what @reward decorated, and checks its answer and ranges as a run does.
+def score(
+    scorer: Callable[..., Any],
+    items: Iterable[Item],
+    seed: int = 0,
+    settings: Optional[dict[str, Any]] = None,
+    base: str = ".",
+    deadline: Optional[float] = None,
+    cancelled: bool = False,
+) -> list[Union[float, list[float], Abstain, Fail]]:
+    """Calls what @reward decorated, or any function that a run could call, and checks answer and ranges as a run does.
 
     For each item a number (a list of them for a reward with `outputs`), an `Abstain` or a `Fail`.
     """
     expert = experts.find(scorer)
-    given = batch(items, seed, settings, base, deadline, cancelled)
-    answer = expert.create(given.settings, base)(given)
+    given = batch([Item(item._wire, item._body, expert.images) for item in items], seed, deadline, cancelled)
+    answer = expert.create(settings or {}, base)(given)
     states, values = states_and_values(answer, len(given), expert.outputs)
     n = expert.outputs
     return [_result(expert, state, values[i * n : (i + 1) * n].tolist()) for i, state in enumerate(states)]

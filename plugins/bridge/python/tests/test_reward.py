@@ -79,12 +79,12 @@ class Rewards(unittest.TestCase):
     def test_a_class_has_settings_and_a_batch_has_everything_else(self):
         @reward(range=(0, 10))
         class Weighted:
-            def __init__(self, settings, base):
-                self.weight = settings["weight"]
+            def __init__(self, base, *, weight):
+                self.weight = weight
                 self.base = base
 
             def score(self, batch):
-                assert batch.settings == {"weight": 2} and batch.base == self.base == "/here"
+                assert self.base == "/here"
                 assert (batch.seed, batch.deadline, batch.cancelled()) == (7, 1.5, False)
                 return [self.weight * (item.params["n"] + item.candidate) for item in batch]
 
@@ -93,6 +93,12 @@ class Rewards(unittest.TestCase):
         self.assertEqual(scores[:2], [2.0, 6.0])
         self.assertIsInstance(scores[2], Fail)
         self.assertIn("0.0 to 10.0, got 18.0", scores[2].why)
+        for settings, message in [
+            ({"wieght": 2}, "unknown setting `wieght`; did you mean `weight`\\? .known: `weight`"),
+            ({}, "`weight` is missing"),
+        ]:
+            with self.assertRaisesRegex(TypeError, message):
+                score(Weighted, items, settings=settings)
 
     def test_items(self):
         only = item("p", "r", "person")

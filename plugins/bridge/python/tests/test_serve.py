@@ -28,15 +28,19 @@ def frame(body_size, **header):
 
 class Serve(unittest.TestCase):
     def setUp(self):
+        self.start(REWARD)
+
+    def start(self, text, what="names.py"):
+        """Serves `what` from a folder with a file `names.py` of this text."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        file = Path(folder.name, "names.py")
-        file.write_text(REWARD)
+        Path(folder.name, "names.py").write_text(text)
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "counterpoint_reward", str(file)],
+            [sys.executable, "-m", "counterpoint_reward", what],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=folder.name,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         )
         self.addCleanup(self.end)
@@ -83,6 +87,29 @@ class Serve(unittest.TestCase):
             answer = self.take()
             self.assertIn("caf?", answer)
             self.assertNotIn("ud", answer.split("caf?")[1])
+
+    def test_each_reward_has_its_own_promises(self):
+        self.end()
+        self.start(
+            "from counterpoint_reward import reward\n"
+            "@reward(deterministic=True, batch_invariant=True)\ndef sure(batch): return []\n"
+            "@reward(batch_invariant=True)\ndef drawn(batch): return []\n"
+        )
+        self.assertEqual(json.loads(self.take())["capabilities"], 4)
+        self.send(kind="create", expert="sure", settings={}, base=".", body_limit=0)
+        self.assertEqual(json.loads(self.take()), {"kind": "created", "capabilities": 6})
+
+    def test_a_function_of_a_module_needs_neither_file_nor_decorator(self):
+        theirs = "def length(completions, **kwargs): return [len(c) for c in completions]\ndef other(completions): return []\n"
+        for what, names in [("names:length", ["length"]), ("names.py", ["length", "other"])]:
+            self.end()
+            self.start(theirs, what)
+            hello = json.loads(self.take())
+            self.assertEqual([expert["name"] for expert in hello["manifest"]["experts"]], names)
+            self.assertEqual(hello["manifest"]["name"], "names")
+        self.end()
+        self.start(theirs, "names:longest")
+        self.assertIn("has no attribute 'longest'", json.loads(self.take())["message"])
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ if os.environ.get("MOODY_LOAD"):
 
 
 @reward(range=(-1e10, 1e10), judges="understanding")
-def moody(batch):
+def moody(batch, *, weight=1):
     """Does what the response says."""
-    return [_one(batch, item) for item in batch]
+    return [_one(batch, item, weight) for item in batch]
 
 
-def _one(batch, item):
+def _one(batch, item, weight):
     word = item.response
     if word == "abstain":
         return Abstain("not my thing")
@@ -61,7 +61,7 @@ def _one(batch, item):
     if word == "text":
         return "0.5"
     params = item.params or {}
-    return batch.settings.get("weight", 1) * (len(item.prompt) + params.get("n", 0) + item.candidate * 1e-3)
+    return weight * (len(item.prompt) + params.get("n", 0) + item.candidate * 1e-3)
 
 
 @reward
@@ -71,8 +71,8 @@ def too_few(batch):
 
 @reward(outputs={"mean": (0, 1), "sum": None}, needs=["image"])
 class Images:
-    def __init__(self, settings, base):
-        if settings.get("refuse"):
+    def __init__(self, *, refuse=False):
+        if refuse:
             raise RuntimeError("refused, as asked")
         import numpy
 

@@ -43,7 +43,13 @@ pub fn runner() -> Runner {
 
 /// Options that make a test quick.
 pub fn quick() -> BridgeOptions {
-    BridgeOptions { grace_s: 1.0, backoff_s: 0.01, startup_timeout_s: 20.0, ..BridgeOptions::default() }
+    BridgeOptions {
+        grace_s: 1.0,
+        backoff_s: 0.01,
+        startup_timeout_s: 20.0,
+        runner: Some(runner()),
+        ..BridgeOptions::default()
+    }
 }
 
 pub fn setup<'a>(expert: &'a str, settings: &'a Value) -> Setup<'a> {

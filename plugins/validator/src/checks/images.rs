@@ -3,9 +3,10 @@
 use counterpoint_abi::CPT_VALUE;
 
 use super::compare::{compare, compare_others};
+use super::invariance::Seen;
 use crate::instance::Raw;
 use crate::job::pass;
-use crate::samples::Picture;
+use crate::samples::{Picture, Sample};
 use crate::subject::{Call, Scorer, Subject};
 use crate::{Job, Outcome};
 
@@ -19,6 +20,30 @@ pub(super) fn small(subject: &dyn Subject) -> Outcome {
         sample.references = sample.references.iter().map(|_| picture(99)).collect();
     }
     pass(subject.start()?.score(&samples, &Call::default())?.summary())
+}
+
+/// Where contrast, variance or the norm of a gradient is 0, what divides by it shows.
+pub(super) fn plain(subject: &dyn Subject) -> Outcome {
+    let plain: [(&str, fn(usize, usize) -> u8); 6] = [
+        ("black", |_, _| 0),
+        ("white", |_, _| 255),
+        ("grey", |_, _| 128),
+        ("of two colours", |x, _| if x < 12 { 40 } else { 200 }),
+        ("of one line", |_, y| if y == 7 { 255 } else { 0 }),
+        ("a gradient", |x, y| (5 * x + 5 * y) as u8),
+    ];
+    let samples: Vec<Sample> = (0..2 * plain.len())
+        .map(|i| {
+            let picture = Picture::drawn(24, 24, i >= plain.len(), plain[i % plain.len()].1);
+            let sample = subject.kit().sample(i);
+            let references = sample.references.iter().map(|_| picture.clone()).collect();
+            Sample { image: Some(picture), references, ..sample }
+        })
+        .collect();
+    let answers = subject.start()?.score(&samples, &Call::default())?;
+    let mut seen = Seen::of(subject);
+    seen.add(&answers, |i| format!("an image that is {}", plain[i % plain.len()].0))?;
+    pass(if answers.scored() > 0 { seen.summary() } else { answers.summary() })
 }
 
 pub(super) fn strides(subject: &dyn Subject) -> Outcome {

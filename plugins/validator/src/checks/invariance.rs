@@ -1,13 +1,13 @@
 //! What scores may and may not depend on.
 
 use counterpoint_abi::{CPT_CAP_DETERMINISTIC, CPT_VALUE};
-use counterpoint_host::Judges;
+use counterpoint_host::{Judges, Output};
 
 use super::compare::{BOTH, compare, compare_others, incomparable};
 use crate::Outcome;
 use crate::job::{pass, skip};
 use crate::samples::Sample;
-use crate::subject::{Call, Subject, status};
+use crate::subject::{Answers, Call, Subject, status};
 
 pub(super) fn deterministic(subject: &dyn Subject) -> Outcome {
     let samples = subject.kit().samples(7);
@@ -106,32 +106,59 @@ pub(super) fn judges(subject: &dyn Subject) -> Outcome {
 }
 
 pub(super) fn range(subject: &dyn Subject) -> Outcome {
-    let outputs = &subject.manifest().outputs;
     let mut expert = subject.start()?;
-    let mut seen = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs.len()];
+    let mut seen = Seen::of(subject);
     for seed in 0..3 {
         let answers = expert.score(&subject.kit().samples(24), &Call { seed, ..Call::default() })?;
+        seen.add(&answers, |i| format!("item {i}"))?;
+        if let Some(reason) = answers.why_none() {
+            return skip(reason);
+        }
+    }
+    pass(seen.summary())
+}
+
+/// What an expert's values came to.
+pub(super) struct Seen<'a> {
+    outputs: &'a [Output],
+    /// Least and greatest of each output.
+    ends: Vec<(f64, f64)>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn of(subject: &'a dyn Subject) -> Self {
+        let outputs = &subject.manifest().outputs;
+        Self { outputs, ends: vec![(f64::INFINITY, f64::NEG_INFINITY); outputs.len()] }
+    }
+
+    /// Takes in these answers, of items that are called so.
+    ///
+    /// # Errors
+    /// The first value that is not finite or not in its range.
+    pub(super) fn add(&mut self, answers: &Answers, name: impl Fn(usize) -> String) -> Result<(), String> {
         // The bridge puts a failure in the place of what is outside.
         for (i, reason) in &answers.reasons {
             let refused =
                 |name: &str| [format!("expected a finite `{name}`"), format!("expected `{name}` in the declared")];
-            if outputs.iter().flat_map(|o| refused(&o.name)).any(|words| reason.starts_with(&words)) {
-                return Err(format!("item {i}: {reason}"));
+            if self.outputs.iter().flat_map(|o| refused(&o.name)).any(|words| reason.starts_with(&words)) {
+                return Err(format!("{}: {reason}", name(*i as usize)));
             }
         }
-        if let Some(reason) = answers.why_none() {
-            return skip(reason);
-        }
         for i in (0..answers.status.len()).filter(|i| answers.status[*i] == CPT_VALUE) {
-            for ((value, output), seen) in answers.values(i).iter().zip(outputs).zip(&mut seen) {
+            for ((value, output), seen) in answers.values(i).iter().zip(self.outputs).zip(&mut self.ends) {
                 if let Some(reason) = output.refuse(*value) {
-                    return Err(format!("item {i}: {reason}"));
+                    return Err(format!("{}: {reason}", name(i)));
                 }
                 *seen = (seen.0.min(*value), seen.1.max(*value));
             }
         }
+        Ok(())
     }
-    let seen: Vec<String> =
-        outputs.iter().zip(seen).map(|(o, (least, greatest))| format!("{} {least} to {greatest}", o.name)).collect();
-    pass(format!("seen: {}", seen.join(", ")))
+
+    pub(super) fn summary(&self) -> String {
+        let ends = self.outputs.iter().zip(&self.ends);
+        let ends: Vec<String> =
+            ends.map(|(o, (least, greatest))| format!("{} {least} to {greatest}", o.name)).collect();
+        format!("seen: {}", ends.join(", "))
+    }
 }

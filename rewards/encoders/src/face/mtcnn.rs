@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use counterpoint::{Error, Result};
+use counterpoint_pictures::within;
 use image::RgbImage;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
@@ -36,6 +37,16 @@ pub struct Face {
 }
 
 impl Face {
+    /// The same in an image so many times as wide and as high.
+    fn scaled(self, x: f32, y: f32) -> Self {
+        let [left, top, right, bottom] = self.corners;
+        Self {
+            corners: [left * x, top * y, right * x, bottom * y],
+            landmarks: self.landmarks.map(|[a, b]| [a * x, b * y]),
+            ..self
+        }
+    }
+
     fn area(&self) -> f32 {
         let [left, top, right, bottom] = self.corners;
         (right - left) * (bottom - top)
@@ -72,8 +83,34 @@ impl Mtcnn {
         Ok(self)
     }
 
+    /// The same detector, which looks for faces in at most `max_side` pixels ([`MtcnnConfig::max_side`]).
+    ///
+    /// # Errors
+    /// When no face would fit in.
+    pub fn with_max_side(mut self, max_side: usize) -> Result<Self> {
+        let least = self.config.min_face_size;
+        if max_side < least {
+            return Err(Error::config(format!(
+                "mtcnn: expected a max_side of at least the {least} pixels of a face (min_face_size), got {max_side}"
+            )));
+        }
+        self.config.max_side = max_side;
+        Ok(self)
+    }
+
     /// All faces of `image`, in the order that the settings ask for. What comes out depends on this image alone.
     pub fn detect(&self, image: &RgbImage) -> Vec<Face> {
+        let smaller = within(image, u32::try_from(self.config.max_side).unwrap_or(u32::MAX));
+        let faces = self.detect_in(&smaller);
+        if smaller.dimensions() == image.dimensions() {
+            return faces;
+        }
+        let times = |whole: u32, part: u32| (f64::from(whole) / f64::from(part)) as f32;
+        let [x, y] = [times(image.width(), smaller.width()), times(image.height(), smaller.height())];
+        faces.into_iter().map(|face| face.scaled(x, y)).collect()
+    }
+
+    fn detect_in(&self, image: &RgbImage) -> Vec<Face> {
         let proposed = self.propose(image);
         let refined = self.refine(image, proposed);
         let mut faces: Vec<Face> = self

@@ -31,6 +31,9 @@ pub struct MtcnnConfig {
     pub select_largest: bool,
     /// Whether [`Mtcnn::crops`] gives all faces or the first.
     pub keep_all: bool,
+    /// Longest side in pixels in which faces are looked for; of a larger image a smaller copy is looked at, and faces below
+    /// `min_face_size` there are not seen. What is cut out has the pixels of the image itself. The original has no limit.
+    pub max_side: usize,
 }
 
 impl Default for MtcnnConfig {
@@ -44,6 +47,7 @@ impl Default for MtcnnConfig {
             post_process: true,
             select_largest: true,
             keep_all: false,
+            max_side: 1600,
         }
     }
 }
@@ -78,6 +82,12 @@ impl MtcnnConfig {
         }
         if self.min_face_size == 0 {
             return wrong("expected min_face_size above 0, got 0".into());
+        }
+        if self.max_side < self.min_face_size {
+            return wrong(format!(
+                "expected max_side of at least min_face_size ({}), got {}",
+                self.min_face_size, self.max_side
+            ));
         }
         if !(self.factor > 0.0 && self.factor < 1.0) {
             return wrong(format!("expected factor between 0 and 1, got {}", self.factor));
