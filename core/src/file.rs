@@ -49,7 +49,10 @@ pub fn decoded(bytes: &[u8]) -> Result<&str> {
         return Err(Error::data("expected text in UTF-8, got UTF-16; save the file as UTF-8"));
     }
     std::str::from_utf8(bytes).map_err(|e| {
-        Error::data(format!("expected text in UTF-8, got other bytes from byte {} on; save the file as UTF-8", e.valid_up_to()))
+        Error::data(format!(
+            "expected text in UTF-8, got other bytes from byte {} on; save the file as UTF-8",
+            e.valid_up_to()
+        ))
     })
 }
 

@@ -293,7 +293,8 @@ impl MetricsLog {
     /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
     fn replace(path: &Path, text: &str) -> Result<Self> {
         file::replace(path, text.as_bytes())?;
-        let file = OpenOptions::new().read(true).append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
+        let file =
+            OpenOptions::new().read(true).append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
         Ok(Self { path: path.to_owned(), file, length: text.len() as u64 })
     }
 }

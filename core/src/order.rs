@@ -115,7 +115,8 @@ impl FlatTasks {
             Value::Null => Some(Vec::new()),
             state => serde_json::from_value(state.clone()).ok(),
         };
-        let expected = || Error::checkpoint(format!("tasks: expected pairs of a task and a number of groups, got {state}"));
+        let expected =
+            || Error::checkpoint(format!("tasks: expected pairs of a task and a number of groups, got {state}"));
         self.streaks = streaks.ok_or_else(expected)?.into_iter().collect();
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use likelihood::learn;
 pub use log::show_warnings;
 pub use pages::keep_pages;
 pub use parallel::{cores, parallel};
-pub use progress::{Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
+pub use progress::{Delay, Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};

@@ -13,7 +13,9 @@ use counterpoint::{Error, Event, Journal, Judged, Result, StopToken, Trainer};
 use counterpoint_report::tensorboard::EventFile;
 use counterpoint_unifybench::HeldOutTable;
 
-use crate::{Cell, Progress, RunFolder, Stage, evaluation_sampler, evaluator, loaded, parts, report_run, save_grid};
+use crate::{
+    Cell, Delay, Progress, RunFolder, Stage, evaluation_sampler, evaluator, loaded, parts, report_run, save_grid,
+};
 
 /// The numbers of each step.
 const METRICS: &str = "metrics.jsonl";
@@ -223,9 +225,9 @@ impl Watch {
         Ok(trainer.evaluate(&mut || stage.iter().for_each(Stage::inc))?.unwrap_or_default())
     }
 
-    fn preparing(&self) -> Option<Stage> {
+    fn preparing(&self) -> Option<Delay> {
         match self {
-            Self::Run(progress) => Some(progress.stage("preparing", 0)),
+            Self::Run(progress) => Some(progress.delayed("preparing")),
             Self::Count(_) => None,
         }
     }

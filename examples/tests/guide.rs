@@ -247,12 +247,30 @@ fn listings_are_neither_ignored_nor_only_compiled() {
         let path = entry.unwrap().path();
         let chapter = std::fs::read_to_string(&path).unwrap();
         // The template's own tests compile and run it.
-        let template = "```rust,ignore\n{{#include ../../plugins/template/rust/src/lib.rs}}\n```";
+        let template = "<!-- the file plugins/template/rust/src/lib.rs -->\n```rust,ignore\n";
         let chapter = chapter.replace(template, "");
         for attribute in ["```rust,", "```ignore", "```no_run", "```should_panic"] {
             assert!(!chapter.contains(attribute), "{}: {attribute}", path.display());
         }
     }
+}
+
+#[test]
+fn listings_of_files_are_the_files() {
+    let mut listed = 0;
+    for entry in std::fs::read_dir(root().join("docs/src")).unwrap() {
+        let path = entry.unwrap().path();
+        let chapter = std::fs::read_to_string(&path).unwrap();
+        assert!(!chapter.contains("{{#include"), "{}: nobody sees it who reads the file", path.display());
+        for listing in chapter.split("<!-- the file ").skip(1) {
+            let (file, rest) = listing.split_once(" -->\n```").unwrap();
+            let text = rest.split_once('\n').unwrap().1.split_once("\n```\n").unwrap().0;
+            let there = std::fs::read_to_string(root().join(file)).unwrap();
+            assert!(there.trim_end() == text, "{}: {file} is another now", path.display());
+            listed += 1;
+        }
+    }
+    assert_eq!(listed, 5);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Parser;
 use counterpoint::StepReport;
@@ -462,6 +463,18 @@ fn the_options_exclude_each_other_and_are_kept_on_resume() {
     assert!(!parse(&[]).unwrap().resume_command("sync_r1").contains("quiet"));
 }
 
+#[test]
+fn what_takes_longer_than_two_seconds_is_shown_and_what_is_short_is_not() {
+    let (progress, _, err) = display(OutputMode::People);
+    drop(progress.delayed("short"));
+    let long = progress.delayed("long");
+    std::thread::sleep(Duration::from_millis(2500));
+    drop(long);
+    let said = err.text();
+    assert!(!said.contains("short") && said.starts_with("long: ..."), "{said}");
+    assert!(said.contains("long: done in 0.") || said.contains("long: done in 1."), "{said}");
+}
+
 /// The example that cargo builds along with the tests.
 fn sync_r1(args: &[&str]) -> Output {
     example(args).output().unwrap()
@@ -526,7 +539,9 @@ fn a_real_run_says_everything_in_json() {
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let objects = objects(std::str::from_utf8(&output.stdout).unwrap());
-    let mut events: Vec<&str> = objects.iter().map(|o| o["event"].as_str().unwrap()).collect();
+    // Where it takes longer than two seconds to load the models, that is said first.
+    let told = objects.iter().filter(|o| o["name"] != "preparing");
+    let mut events: Vec<&str> = told.map(|o| o["event"].as_str().unwrap()).collect();
     events.dedup();
     let refused = events.iter().position(|event| *event == "attempts_exhausted").map(|place| events.remove(place));
     // One concept uses one table of reward weights; the other is said to be unused.

@@ -69,7 +69,8 @@ fn rows_come_in_order_or_shuffled_and_those_that_teach_nothing_are_passed_over()
     tasks.restore(&flat.state()).unwrap();
     assert_eq!(ids(&tasks, 0..6), [0, 2, 2, 0, 2, 2]);
     assert_eq!(tasks.state(), flat.state());
-    let config: CorlConfig = registry::settings("data", &"path = 'x'\norder = 'shuffled'\nskip_flat = 3".parse().unwrap()).unwrap();
+    let config: CorlConfig =
+        registry::settings("data", &"path = 'x'\norder = 'shuffled'\nskip_flat = 3".parse().unwrap()).unwrap();
     assert_eq!((config.order, config.skip_flat), (TaskOrder::Shuffled, 3));
 }
 

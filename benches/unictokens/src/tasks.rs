@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use counterpoint::{Drawn, Error, FlatTasks, Key, Result, Stream, Streams, Task, TaskOrder, TaskSource};
 use image::RgbImage;
-use serde_json::Value;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::classes::{class_of, default_rules};
 use crate::pathway::{CONCEPT, PATHWAY};
@@ -96,7 +96,16 @@ impl PersonalTasks {
         };
         let concepts = concepts.into_iter().map(know).collect::<Result<Vec<_>>>()?;
         let (wording, classes) = (Wording::default(), default_rules());
-        Ok(Self { concepts, split, visual_share, answer_share: 0.0, order: TaskOrder::Random, flat: FlatTasks::default(), wording, classes })
+        Ok(Self {
+            concepts,
+            split,
+            visual_share,
+            answer_share: 0.0,
+            order: TaskOrder::Random,
+            flat: FlatTasks::default(),
+            wording,
+            classes,
+        })
     }
 
     /// The same, with something for every pathway that is drawn from.

@@ -149,7 +149,10 @@ fn a_malformed_override_is_refused() {
         ("trainer.betas=[0.9", "--set trainer.betas=[0.9: not valid TOML after `=`"),
         ("run.seed.x=3", "--set run.seed.x=3: run.seed: expected an integer of 0 or more, got"),
         ("run.seed=99999999999999999999", "--set run.seed=99999999999999999999: expected an integer of -2^63 to"),
-        ("trainer.steps=-3", "--set trainer.steps=-3: trainer.steps: expected an integer of 1 or more, got integer `-3`"),
+        (
+            "trainer.steps=-3",
+            "--set trainer.steps=-3: trainer.steps: expected an integer of 1 or more, got integer `-3`",
+        ),
         ("trainer.steps=ten", "--set trainer.steps=ten: trainer.steps: expected an integer of 0 or more, got string"),
         ("trainer.steps=0", "--set trainer.steps=0: trainer.steps: expected an integer of 1 or more, got 0"),
         ("trainer=3", "--set trainer=3: trainer: expected a table, got integer `3`"),

@@ -14,7 +14,7 @@ mod terminal;
 pub use look::Look;
 pub use memory::Memory;
 pub use sparkline::sparkline;
-pub use stage::Stage;
+pub use stage::{Delay, Stage};
 
 use std::fmt;
 use std::io::{self, Write};
@@ -138,6 +138,11 @@ impl Progress {
     /// Shows work apart from the steps, `len` items of it (0: nobody knows), until the handle is dropped.
     pub fn stage(&self, name: &str, len: u64) -> Stage {
         Stage::new(self.clone(), name, len)
+    }
+
+    /// The same without a count, of work that is usually short: shown once it has taken two seconds.
+    pub fn delayed(&self, name: &'static str) -> Delay {
+        Delay::new(self.clone(), name)
     }
 
     /// Takes away what is drawn for the steps.

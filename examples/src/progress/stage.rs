@@ -1,9 +1,14 @@
 //! Work apart from the steps, such as an evaluation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Progress;
+
+/// Time after which work that is usually short is shown.
+const SHOWN: Duration = Duration::from_secs(2);
 
 /// Shows work apart from the steps; made by [`Progress::stage`], over when it is dropped.
 #[derive(Debug)]
@@ -13,6 +18,37 @@ pub struct Stage {
     done: AtomicU64,
     len: u64,
     started: Instant,
+}
+
+/// Work that becomes a [`Stage`] when it takes longer than [`SHOWN`]; over when it is dropped.
+#[derive(Debug)]
+pub struct Delay {
+    done: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Delay {
+    pub(super) fn new(progress: Progress, name: &'static str) -> Self {
+        let (done, waits) = channel();
+        let show = move || {
+            if waits.recv_timeout(SHOWN) == Err(RecvTimeoutError::Timeout) {
+                let _shown = progress.stage(name, 0);
+                let _until = waits.recv();
+            }
+        };
+        // Without a thread nothing is shown.
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(show).ok();
+        Self { done: Some(done), thread }
+    }
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        drop(self.done.take());
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
 }
 
 /// How far a stage is.

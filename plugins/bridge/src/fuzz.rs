@@ -86,7 +86,9 @@ fn examples() -> Vec<Vec<u8>> {
     let error = FromChild::Error { id: None, error: "call".to_owned(), message: "m".to_owned() };
     let log = FromChild::Log { level: "warn".to_owned(), message: "m".to_owned() };
     let mut all = vec![score, encode(&create, 0).unwrap(), answer];
-    all.extend([hello, FromChild::Created { capabilities: Some(2) }, error, log].map(|message| encode(&message, 0).unwrap()));
+    all.extend(
+        [hello, FromChild::Created { capabilities: Some(2) }, error, log].map(|message| encode(&message, 0).unwrap()),
+    );
     all.extend([ToChild::Cancel { id: 3 }, ToChild::Bye {}].map(|message| encode(&message, 0).unwrap()));
     all
 }

@@ -102,7 +102,7 @@ fn bad_starts_are_told_apart() {
     let refused = json!({"kind": "error", "id": null, "error": "load", "message": "no such file"});
     let cases: &[(&[u8], &str, ErrorKind, &str)] = &[
         (b"Hello, I am a program that prints\n", LISTENS, ErrorKind::Contract, "Hello, I am"),
-        (&frame(&other, &[]), LISTENS, ErrorKind::Version, "expected version 1.0 of the bridge's protocol, got 2.0"),
+        (&frame(&other, &[]), LISTENS, ErrorKind::Version, "expected version 1.1 of the bridge's protocol, got 2.0"),
         (&frame(&nothing, &[]), LISTENS, ErrorKind::Manifest, "1 or more"),
         (&frame(&refused, &[]), LISTENS, ErrorKind::Load, "no such file"),
         (&frame(&json!({"kind": "created"}), &[]), LISTENS, ErrorKind::Contract, "expected `hello`"),

@@ -55,13 +55,8 @@ fn tokens_of_the_environment_are_not_passed_on() {
 fn memory_processor_files_and_disk_are_limited() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    let limits = BridgeOptions {
-        memory_mib: Some(256),
-        cpu_s: Some(3),
-        file_mib: Some(4),
-        open_files: Some(32),
-        ..quick()
-    };
+    let limits =
+        BridgeOptions { memory_mib: Some(256), cpu_s: Some(3), file_mib: Some(4), open_files: Some(32), ..quick() };
     let Some(mut expert) = hostile(limits) else { return };
     assert!(refused(&mut expert, "allocate").contains("MemoryError"));
     assert!(refused(&mut expert, "open").contains("Too many open files"));
@@ -96,7 +91,10 @@ fn a_sandbox_has_files_and_no_network_but_what_is_named() {
         assert!(refused(&mut expert, &response).contains("PermissionError"), "{response}");
     }
     let online = Sandbox { network: true, ..sandbox };
-    assert_eq!(value(&mut hostile(BridgeOptions { sandbox: Some(online), ..quick() }).unwrap(), &format!("connect {port}")), 1.0);
+    assert_eq!(
+        value(&mut hostile(BridgeOptions { sandbox: Some(online), ..quick() }).unwrap(), &format!("connect {port}")),
+        1.0
+    );
     // Without a sandbox it may what this process may.
     let mut free = hostile(quick()).unwrap();
     assert_eq!(value(&mut free, &format!("read {}", secret.display())), 6.0);

@@ -48,7 +48,11 @@ fn mistakes_on_the_command_line_are_told_from_failures() {
     assert!(text(&output.stderr).contains("cannot find there/is/no/such.so"));
     let output = run(["brightness.py"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("-- python3 -m counterpoint_reward brightness.py"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("-- python3 -m counterpoint_reward brightness.py"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

@@ -294,7 +294,8 @@ impl Policy for JanusPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        let places = self.update_devices.replicas(&self.device, training::threads(&self.device), self.reference.as_ref());
+        let places =
+            self.update_devices.replicas(&self.device, training::threads(&self.device), self.reference.as_ref());
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
         places.into_iter().map(boxed).collect()
     }

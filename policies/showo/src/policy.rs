@@ -381,7 +381,8 @@ impl Policy for ShowoPolicy {
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
-        let places = self.update_devices.replicas(&self.device, self.fast.threads(&self.device), self.reference.as_ref());
+        let places =
+            self.update_devices.replicas(&self.device, self.fast.threads(&self.device), self.reference.as_ref());
         let boxed = |(device, reference)| Box::new(self.replica(device, reference)) as Box<dyn Replica>;
         places.into_iter().map(boxed).collect()
     }
