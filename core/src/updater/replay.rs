@@ -65,6 +65,8 @@ pub(crate) fn log_probs(policy: &dyn Policy, trajectories: Vec<Trajectory>, chun
     Ok(Batch::new(&objective, &group, None, &told)?.log_probs(policy, chunk)?.concat())
 }
 
+type Replicas = Vec<Box<dyn Replica>>;
+
 /// One of the updates from a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
@@ -164,7 +166,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The chunks of the items, and those that compute them side by side, if the policy has any.
-    fn cut(&self, policy: &dyn Policy, chunk: Chunk) -> Result<(Vec<Box<dyn Replica>>, Vec<Vec<&Item<'a>>>)> {
+    fn cut(&self, policy: &dyn Policy, chunk: Chunk) -> Result<(Replicas, Vec<Vec<&Item<'a>>>)> {
         let mut replicas = policy.replicas();
         let chunk = match chunk {
             Chunk::Memory(MemoryBudget { memory_mib }) if policy.device().is_some_and(|d| is_cpu(&d)) => {

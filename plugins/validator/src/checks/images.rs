@@ -22,9 +22,12 @@ pub(super) fn small(subject: &dyn Subject) -> Outcome {
     pass(subject.start()?.score(&samples, &Call::default())?.summary())
 }
 
+/// How light a pixel is, by column and row.
+type Shade = fn(usize, usize) -> u8;
+
 /// Where contrast, variance or the norm of a gradient is 0, what divides by it shows.
 pub(super) fn plain(subject: &dyn Subject) -> Outcome {
-    let plain: [(&str, fn(usize, usize) -> u8); 6] = [
+    let plain: [(&str, Shade); 6] = [
         ("black", |_, _| 0),
         ("white", |_, _| 255),
         ("grey", |_, _| 128),
