@@ -153,7 +153,7 @@ fn a_malformed_override_is_refused() {
             "trainer.steps=-3",
             "--set trainer.steps=-3: trainer.steps: expected an integer of 1 or more, got integer `-3`",
         ),
-        ("trainer.steps=ten", "--set trainer.steps=ten: trainer.steps: expected an integer of 0 or more, got string"),
+        ("trainer.steps=ten", "--set trainer.steps=ten: trainer.steps: expected an integer of 1 or more, got string"),
         ("trainer.steps=0", "--set trainer.steps=0: trainer.steps: expected an integer of 1 or more, got 0"),
         ("trainer=3", "--set trainer=3: trainer: expected a table, got integer `3`"),
     ] {
