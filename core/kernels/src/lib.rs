@@ -5,13 +5,14 @@
 //! operations up to rounding.
 //!
 //! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu`], [`gelu_tanh`], [`silu_gate`],
-//! [`conv2d`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they are burn's operations.
+//! [`conv2d`], [`linear`], [`adapted`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they are burn's operations.
 //! The others are for tensors that [`may_work_on`] accepts.
 
 mod activation;
 mod attention;
 mod chosen;
 mod conv;
+mod linear;
 mod math;
 mod norm;
 mod rotary;
@@ -23,6 +24,7 @@ pub use activation::{Activation, gelu, gelu_tanh, silu_gate};
 pub use attention::Mask;
 pub use chosen::chosen_log_probs;
 pub use conv::conv2d;
+pub use linear::{adapted, linear};
 pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};

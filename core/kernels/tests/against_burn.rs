@@ -9,8 +9,8 @@ use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, chosen_log_probs, conv2d, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm, rms_norm,
-    silu_gate,
+    Mask, Rotation, adapted, chosen_log_probs, conv2d, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm,
+    linear, rms_norm, silu_gate,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -344,6 +344,76 @@ fn a_query_that_may_attend_nothing_gets_nothing() {
         if device.is_autodiff() {
             let gradients = y.sum().backward();
             assert_eq!(q.grad(&gradients).unwrap().abs().max().into_scalar::<f32>(), 0.0);
+        }
+    }
+}
+
+#[test]
+fn products_with_a_matrix_that_is_not_trained() {
+    for device in devices() {
+        for (shape, to) in [([1, 1, 1], 1), ([2, 3, 5], 7), ([3, 1, 33], 20), ([2, 100, 200], 210)] {
+            let weight = random([shape[2], to], &device) / (shape[2] as f32).sqrt();
+            // As a file of PyTorch has it: a view of the rows that are columns here.
+            let turned = (random([to, shape[2]], &device) / (shape[2] as f32).sqrt()).transpose();
+            let bias = random([to], &device);
+            for (weight, bias) in [(weight.clone(), Some(bias)), (weight, None), (turned, None)] {
+                let [ours, burns] = [linear, burn::tensor::module::linear].map(|linear| {
+                    let (weight, bias) = (weight.clone(), bias.clone());
+                    move |x: Tensor<3>| linear(x, weight.clone(), bias.clone())
+                });
+                compare(&device, shape, "linear", &ours, &burns);
+                // What is not contiguous.
+                compare(&device, shape, "of a view", |x| ours(x.swap_dims(0, 1)), |x| burns(x.swap_dims(0, 1)));
+            }
+        }
+        // One that is trained is burn's.
+        if device.is_autodiff() {
+            let weight = random([4, 3], &device).require_grad();
+            let gradients = linear(random([2, 4], &device), weight.clone(), None).sum().backward();
+            assert!(weight.grad(&gradients).is_some());
+        }
+    }
+}
+
+#[test]
+fn products_under_an_adapter_have_the_gradients_of_its_factors() {
+    for device in devices() {
+        for (shape, to, rank) in [([1, 1, 1], 1, 1), ([2, 3, 5], 7, 2), ([2, 100, 200], 210, 4)] {
+            let weight = random([shape[2], to], &device) / (shape[2] as f32).sqrt();
+            let bias = random([to], &device);
+            let values = |shape: [usize; 2]| random(shape, &device) / (shape[0] as f32).sqrt();
+            let (down, up) = (values([shape[2], rank]).inner(), values([rank, to]).inner());
+            let run = |ours: bool| {
+                let on = |x: Tensor<2>| Tensor::<2>::from_data(x.into_data(), &device);
+                let x = Tensor::<3>::from_data(random(shape, &device).inner().into_data(), &device);
+                if !device.is_autodiff() {
+                    return (forward(ours, x, &weight, &bias, [on(down.clone()), on(up.clone())]), Vec::new());
+                }
+                let (x, a, b) = (x.require_grad(), on(down.clone()).require_grad(), on(up.clone()).require_grad());
+                let y = forward(ours, x.clone(), &weight, &bias, [a.clone(), b.clone()]);
+                let gradients = (y.clone() * y.clone().detach().sin()).sum().backward();
+                let flat = |x: Tensor<2>| x.reshape([-1]);
+                let of_x: Tensor<1> = x.grad(&gradients).unwrap().reshape([-1]);
+                (y.inner(), vec![of_x, flat(a.grad(&gradients).unwrap()), flat(b.grad(&gradients).unwrap())])
+            };
+            let ((ours, own), (burns, theirs)) = (run(true), run(false));
+            close(ours, burns, "adapted");
+            for (i, (own, theirs)) in own.into_iter().zip(theirs).enumerate() {
+                // Sums of thousands of numbers: to the size of the largest.
+                let scale = theirs.clone().abs().max().into_scalar::<f32>().max(1.0);
+                close(own / scale, theirs / scale, &format!("gradient {i} of rank {rank}"));
+            }
+        }
+    }
+}
+
+fn forward(ours: bool, x: Tensor<3>, weight: &Tensor<2>, bias: &Tensor<1>, [a, b]: [Tensor<2>; 2]) -> Tensor<3> {
+    use burn::tensor::module;
+    match ours {
+        true => adapted(x, weight.clone(), Some(bias.clone()), [a, b], 0.7),
+        false => {
+            let low = module::linear(x.clone(), a, None) * 0.7;
+            module::linear(x, weight.clone(), Some(bias.clone())) + module::linear(low, b, None)
         }
     }
 }

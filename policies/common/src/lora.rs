@@ -6,9 +6,9 @@
 
 use burn::module::{LoraAdapter, Module, ModuleMapper, Param, Reparameterizer};
 use burn::nn::Linear;
-use burn::tensor::module::linear;
 use burn::tensor::{DType, Tensor, TensorData};
 use counterpoint::{Error, Key, Result, Stream, Streams};
+use counterpoint_kernels::{adapted, linear};
 use counterpoint_weights::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -177,10 +177,8 @@ pub fn project<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     let dtype = x.dtype();
     let bias = layer.bias.as_ref().map(|bias| bias.val().cast(dtype));
     let Some(adapter) = layer.weight.adapter() else { return linear(x, layer.weight.val().cast(dtype), bias) };
-    // Scaled where it is narrow.
-    let low = linear(x.clone(), adapter.a.val().cast(dtype), None) * adapter.scale;
-    let adapted = linear(low, adapter.b.val().cast(dtype), None);
-    linear(x, layer.weight.base().cast(dtype), bias) + adapted
+    let factors = [&adapter.a, &adapter.b].map(|factor| factor.val().cast(dtype));
+    adapted(x, layer.weight.base().cast(dtype), bias, factors, adapter.scale)
 }
 
 /// Scores of a vocabulary: `layer`, which has no adapter, on `x`, in f32, with the weights that a model in `precision` has.

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::module::linear;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::Mask;
+use counterpoint_kernels::{Mask, linear};
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load, save_safetensors};
 
 use crate::cache::KvCache;
