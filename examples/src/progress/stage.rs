@@ -20,7 +20,7 @@ pub struct Stage {
     started: Instant,
 }
 
-/// Work that becomes a [`Stage`] when it takes longer than [`SHOWN`]; over when it is dropped.
+/// Work that becomes a [`Stage`] when it takes longer than two seconds; over when it is dropped.
 #[derive(Debug)]
 pub struct Delay {
     done: Option<Sender<()>>,
