@@ -173,7 +173,8 @@ impl Recipe<'_> {
 
 /// TensorBoard's file of a run with so many steps behind it.
 fn events(folder: &RunFolder, done: u64) -> Result<EventFile> {
-    let mut history = match folder.has(METRICS) {
+    // What is there without a step behind it is another run's, and is put aside.
+    let mut history = match done > 0 && folder.has(METRICS) {
         true => MetricsLog::read(&folder.path().join(METRICS))?,
         false => Vec::new(),
     };

@@ -2,8 +2,6 @@
 //! copies it to memory that is aligned otherwise and adds the bias in a pass of its own; here the product is added to a bias that is there already.
 #![allow(unsafe_code)]
 
-use std::fmt;
-
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
@@ -71,17 +69,17 @@ fn product<const D: usize>(x: Tensor<D>, weight: &Tensor<2>, bias: Option<Tensor
     let mut shape = x.dims();
     let from = std::mem::replace(&mut shape[D - 1], weight.dims()[1]);
     let rows = shape[..D - 1].iter().product();
-    flat_product(x.reshape([rows, from]), weight, bias).reshape(shape)
+    flat_product(x.reshape([rows, from]), weight, bias, 1.0).reshape(shape)
 }
 
-/// The same of a matrix, which may be a view of another one.
-fn flat_product(x: Tensor<2>, weight: &Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+/// `scale x W + b` of a matrix, which may be a view of another one.
+fn flat_product(x: Tensor<2>, weight: &Tensor<2>, bias: Option<Tensor<1>>, scale: f32) -> Tensor<2> {
     let (device, shape) = (x.device(), [x.dims()[0], weight.dims()[1]]);
     let (mut into, begun) = match bias {
         Some(bias) => (repeated(&bias.into_data(), shape[0]), true),
         None => (vec![0.0; shape[0] * shape[1]], false),
     };
-    add_product(&mut into, begun, x, weight, 1.0);
+    add_product(&mut into, begun, x, weight, scale);
     Tensor::from_data(TensorData::new(into, shape), (&device, DType::F32))
 }
 
@@ -148,21 +146,13 @@ struct Kept {
 
 impl Kept {
     fn of(x: Tensor<2>, weight: Tensor<2>, [a, b]: [Tensor<2>; 2], scale: f32) -> Self {
-        let low = flat_product(x.clone(), &a, None);
+        let low = flat_product(x.clone(), &a, None, 1.0);
         Self { x, weight, a, b, low, scale }
     }
 
     fn result(&self, bias: Option<Tensor<1>>) -> Tensor<2> {
-        let base = flat_product(self.x.clone(), &self.weight, bias);
+        let base = flat_product(self.x.clone(), &self.weight, bias, 1.0);
         plus(base, self.low.clone(), &self.b, self.scale)
-    }
-
-    /// `scale x W`.
-    fn scaled(&self, x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-        let (device, shape) = (x.device(), [x.dims()[0], weight.dims()[1]]);
-        let mut into = vec![0.0; shape[0] * shape[1]];
-        add_product(&mut into, false, x, weight, self.scale);
-        Tensor::from_data(TensorData::new(into, shape), (&device, DType::F32))
     }
 }
 
@@ -198,13 +188,8 @@ fn record(
     Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
 }
 
+#[derive(Debug)]
 struct WayBack;
-
-impl fmt::Debug for WayBack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WayBack")
-    }
-}
 
 impl Backward<Flex, 3> for WayBack {
     type State = Kept;
@@ -214,17 +199,17 @@ impl Backward<Flex, 3> for WayBack {
         let Ops { parents: [of_x, of_a, of_b], node, state: kept } = ops;
         let gradient = Tensor::<2>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
         let primitive = |x: Tensor<2>| x.try_into_primitive::<Flex>().unwrap_or_else(|_| elsewhere());
-        let high = kept.scaled(gradient.clone(), &kept.b.clone().transpose());
+        let high = flat_product(gradient.clone(), &kept.b.clone().transpose(), None, kept.scale);
         if let Some(node) = of_b {
-            let of_b = kept.scaled(kept.low.clone().transpose(), &gradient);
+            let of_b = flat_product(kept.low.clone().transpose(), &gradient, None, kept.scale);
             gradients.register::<Flex>(node.id, primitive(of_b));
         }
         if let Some(node) = of_a {
-            let of_a = flat_product(kept.x.clone().transpose(), &high, None);
+            let of_a = flat_product(kept.x.clone().transpose(), &high, None, 1.0);
             gradients.register::<Flex>(node.id, primitive(of_a));
         }
         if let Some(node) = of_x {
-            let of_x = flat_product(gradient, &kept.weight.clone().transpose(), None);
+            let of_x = flat_product(gradient, &kept.weight.clone().transpose(), None, 1.0);
             let of_x = plus(of_x, high, &kept.a.clone().transpose(), 1.0);
             gradients.register::<Flex>(node.id, primitive(of_x));
         }

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use counterpoint_host::{Error, ErrorKind, Result, Runner, contain};
+use counterpoint_host::{Error, ErrorKind, Result, Runner, contain, in_path};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,7 @@ pub(crate) fn confined(mut command: Command, options: &BridgeOptions, folders: &
 fn installation(command: &Command) -> Vec<PathBuf> {
     let program = Path::new(command.get_program());
     let called = match program.components().count() {
-        1 => std::env::var_os("PATH")
-            .and_then(|path| std::env::split_paths(&path).map(|folder| folder.join(program)).find(|at| at.is_file())),
+        1 => in_path(program),
         _ => Some(command.get_current_dir().unwrap_or(Path::new(".")).join(program)),
     };
     let prefix = |path: &Path| path.parent()?.parent().filter(|prefix| prefix.parent().is_some()).map(Path::to_owned);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is passed on, besides the families below.
@@ -55,6 +56,12 @@ pub fn contain(command: &mut Command, more: &[String]) {
             command.env_remove(name);
         }
     }
+}
+
+/// Where the program called so is among the folders of PATH.
+pub fn in_path(program: impl AsRef<Path>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(&program)).find(|program| program.is_file())
 }
 
 fn is_passed_on(name: &str, more: &[String]) -> bool {

@@ -30,7 +30,7 @@ mod statistics;
 mod table;
 
 pub use discover::{Found, discover};
-pub use environment::contain;
+pub use environment::{contain, in_path};
 pub use error::{Error, ErrorKind, Result};
 pub use expert::{Call, Expert, Scores, State};
 pub use instance::Setup;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use counterpoint_host::{Manifest, Sidecar};
+use counterpoint_host::{Manifest, Sidecar, in_path};
 use tempfile::NamedTempFile;
 
 use crate::Target;
@@ -95,11 +95,10 @@ fn from_anywhere(words: &[String], i: usize) -> Result<String, String> {
 
 /// Where a program of PATH is, if that is in an environment of Python's `venv` or of conda.
 fn of_environment(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let folder = std::env::split_paths(&path).find(|folder| folder.join(program).is_file())?;
-    let environment = folder.parent()?;
+    let program = in_path(program)?;
+    let environment = program.parent()?.parent()?;
     let marks = ["pyvenv.cfg", "conda-meta"];
-    marks.iter().any(|mark| environment.join(mark).exists()).then(|| folder.join(program))
+    marks.iter().any(|mark| environment.join(mark).exists()).then_some(program.clone())
 }
 
 #[cfg(test)]
