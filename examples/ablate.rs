@@ -16,12 +16,14 @@ use counterpoint_examples::{
 };
 use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
-use counterpoint_unifybench::{AblationTable, Arm, Cells};
+use counterpoint_unifybench::{AblationTable, Arm, Cells, GeneralisationTable, Without};
 use serde::Deserialize;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 const ARMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ablate.toml");
 const AVERAGES: &str = "mean over the steps of a run; mean and standard deviation over seeds";
+const LEFT_OUT: &str = "tasks about what a training went without (data.without), and all others; p of the paired t-test over seeds, \
+                        Holm's correction over both trainings";
 /// Seeds when `--seeds` says nothing.
 const SEEDS: u64 = 5;
 
@@ -31,7 +33,7 @@ const SEEDS: u64 = 5;
 struct Plan {
     /// The folder in `runs/` that gets the tables.
     name: String,
-    /// Keys that all arms change, the full recipe included.
+    /// Keys that all arms change, the full recipe included; `{seed}` stands for the run's seed.
     budget: Vec<String>,
     /// Metrics of the steps to be shown besides, averaged over a run, such as `signal/generation`.
     #[serde(default)]
@@ -47,6 +49,7 @@ struct Variant {
     id: String,
     /// Its name in tables.
     name: String,
+    /// `{seed}` stands for the run's seed.
     set: Vec<String>,
 }
 
@@ -78,12 +81,14 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     let folder = args.folder(&recipe)?;
     let seeds = args.seeds(&recipe, SEEDS);
 
-    let mut planned = Vec::new();
+    let mut planned: Vec<Planned> = Vec::new();
     for variant in &variants {
-        let set: Vec<String> = plan.budget.iter().chain(&variant.set).cloned().collect();
-        let (config, _) = args.load_with(Path::new(RECIPE), &set).map_err(|e| e.at(&variant.name))?;
-        for &seed in &seeds {
-            planned.push(one(&config, &variant.id, seed, &folder)?);
+        for (i, &seed) in seeds.iter().enumerate() {
+            let set = plan.budget.iter().chain(&variant.set).map(|set| set.replace("{seed}", &seed.to_string()));
+            let (config, _) =
+                args.load_with(Path::new(RECIPE), &set.collect::<Vec<_>>()).map_err(|e| e.at(&variant.name))?;
+            let one = one(config, &variant.id, seed, &folder, planned.get(i))?;
+            planned.push(one);
         }
     }
 
@@ -97,7 +102,8 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
         return Ok(());
     };
 
-    let table = table(&variants, &runs, seeds.len())?;
+    let arms = Arms::of(&variants, &planned, &runs, seeds.len())?;
+    let table = arms.table()?;
     folder.write("ablation.md", &table.to_string())?;
     folder.write("ablation.csv", &table.to_csv()?)?;
     folder.write_json("ablation.json", &table)?;
@@ -113,6 +119,14 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
         folder.write("metrics.md", &metrics.to_string())?;
         progress.table(&metrics, AVERAGES);
         tables.push(("Metrics of the steps", metrics, AVERAGES));
+    }
+    let without = without(&planned, seeds.len());
+    if without.iter().any(|words| !words.is_empty()) {
+        let table = arms.generalisation(&without)?;
+        folder.write("generalisation.md", &table.to_string())?;
+        folder.write_json("generalisation.json", &table)?;
+        progress.table(&table, LEFT_OUT);
+        tables.push(("Generalisation", table.cells(), LEFT_OUT));
     }
     report_runs(&folder, &device, &recipe.to_toml()?, curves(&variants, &runs, seeds.len())?, &tables, Vec::new())?;
     progress.table(&table, &caption);
@@ -143,28 +157,81 @@ impl Plan {
     }
 }
 
-/// One arm on one seed, in `runs/<plan>/<arm>/seed-<n>/`.
-fn one(config: &RunConfig, arm: &str, seed: u64, folder: &RunFolder) -> Result<Planned> {
-    let mut config = config.clone();
+/// One arm on one seed, in `runs/<plan>/<arm>/seed-<n>/`. Where it begins as the full recipe does, the evaluation before training is
+/// that one's.
+fn one(mut config: RunConfig, arm: &str, seed: u64, folder: &RunFolder, full: Option<&Planned>) -> Result<Planned> {
     config.run.seed = seed;
     config.run.name = format!("{arm}-seed-{seed}");
-    let place = |arm: &str| RunFolder::at(folder.path().join(arm).join(format!("seed-{seed}")));
-    // Nothing is trained yet: the evaluation before training is that of the full recipe.
-    Ok(Planned { config, folder: place(arm)?, before: Some(place("full")?) })
+    let folder = RunFolder::at(folder.path().join(arm).join(format!("seed-{seed}")))?;
+    let before = full.filter(|full| model(&full.config) == model(&config)).map(|full| full.folder.clone());
+    Ok(Planned { config, folder, before })
 }
 
-/// `runs`, variant by variant and seed by seed, against the first variant; and what no training gives.
-fn table(variants: &[Variant], runs: &[Run], seeds: usize) -> Result<AblationTable> {
-    let of_arms: Vec<&[Run]> = runs.chunks(seeds).collect();
-    let samples: Vec<Vec<&[Judged]>> =
-        of_arms.iter().map(|runs| runs.iter().map(|run| run.after.as_slice()).collect()).collect();
-    let untrained: Vec<&[Judged]> = of_arms[0].iter().map(|run| run.before.as_slice()).collect();
-    let mut arms = vec![Arm { name: "no training", runs: &untrained, seconds: 0.0 }];
-    for ((variant, samples), runs) in variants.iter().zip(&samples).zip(&of_arms) {
-        arms.push(Arm { name: &variant.name, runs: samples, seconds: seconds(runs)? });
+/// What a policy is before anything of it is trained.
+fn model(config: &RunConfig) -> toml::Table {
+    let mut settings = config.policy.settings.clone();
+    settings.remove("trainable");
+    settings
+}
+
+/// What the training of each variant went without (`data.without`), variant by variant.
+fn without(planned: &[Planned], seeds: usize) -> Vec<Vec<String>> {
+    let words = |of_variant: &[Planned]| {
+        let words = of_variant[0].config.data.settings.get("without").and_then(|words| words.as_array().cloned());
+        words.unwrap_or_default().iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    planned.chunks(seeds).map(words).collect()
+}
+
+/// What the models of each variant make of the held-out half, and what they do before training.
+struct Arms<'a> {
+    /// Name, samples seed by seed, seconds: of the full recipe, then of those that begin otherwise.
+    untrained: Vec<(String, Vec<&'a [Judged]>, f64)>,
+    trained: Vec<(String, Vec<&'a [Judged]>, f64)>,
+}
+
+impl<'a> Arms<'a> {
+    /// Of `runs`, variant by variant and seed by seed; the first variant is the full recipe.
+    fn of(variants: &[Variant], planned: &[Planned], runs: &'a [Run], seeds: usize) -> Result<Self> {
+        let (mut untrained, mut trained) = (Vec::new(), Vec::new());
+        for (i, (variant, runs)) in variants.iter().zip(runs.chunks(seeds)).enumerate() {
+            let before = || runs.iter().map(|run| run.before.as_slice()).collect();
+            match planned[i * seeds].before {
+                _ if i == 0 => untrained.push(("no training".to_owned(), before(), 0.0)),
+                None => untrained.push((format!("{}, no training", variant.name), before(), 0.0)),
+                Some(_) => {}
+            }
+            let after = runs.iter().map(|run| run.after.as_slice()).collect();
+            trained.push((variant.name.clone(), after, seconds(runs)?));
+        }
+        Ok(Self { untrained, trained })
     }
-    let full = arms.remove(1);
-    AblationTable::of(full, &arms)
+
+    fn untrained(&self) -> Vec<Arm<'_>> {
+        arms(&self.untrained)
+    }
+
+    fn trained(&self) -> Vec<Arm<'_>> {
+        arms(&self.trained)
+    }
+
+    /// Each against the full recipe, and so what no training gives.
+    fn table(&self) -> Result<AblationTable> {
+        let trained = self.trained();
+        AblationTable::of(trained[0], &[&self.untrained(), &trained[1..]].concat())
+    }
+
+    /// Tasks about what the variants went without (`without`, variant by variant), apart from the rest.
+    fn generalisation(&self, without: &[Vec<String>]) -> Result<GeneralisationTable> {
+        let trained = self.trained();
+        let arms = without.iter().zip(&trained).filter(|(words, _)| !words.is_empty());
+        let arms: Vec<Without<'_>> = arms.map(|(words, arm)| Without { words, arm: *arm }).collect();
+        GeneralisationTable::of(self.untrained()[0], trained[0], &arms)
+    }
+}
+
+fn arms<'a>(of: &'a [(String, Vec<&[Judged]>, f64)]) -> Vec<Arm<'a>> {
+    of.iter().map(|(name, runs, seconds)| Arm { name, runs, seconds: *seconds }).collect()
 }
 
 /// The curves of each variant, means over seeds.

@@ -1,6 +1,7 @@
 //! What the benchmarks share: recorded groups of any size on the embedded tiny Show-o, models of other sizes with random
-//! weights, and what the process has used.
+//! weights, what a step costs by count, and what the process has used.
 
+pub mod cost;
 pub mod load;
 pub mod process;
 pub mod random_weights;

@@ -13,10 +13,11 @@ use burn::tensor::Device;
 use counterpoint::checkpoint::Reader;
 use counterpoint::{Error, Judged, Result, Trainer, device};
 use counterpoint_examples::{Progress, RunFolder, Stage, evaluation_sampler, evaluator, parts, report_runs, start};
-use counterpoint_unifybench::{Method, MethodTable};
+use counterpoint_report::Gallery;
+use counterpoint_unifybench::{Cells, Method, MethodTable};
 use serde::{Deserialize, Serialize};
 
-use self::models::{EvaluateArgs, Model, models, unique};
+use self::models::{Condition, EvaluateArgs, Measures, Model, models, unique};
 use self::side_by_side::side_by_side;
 
 const SAMPLES: &str = "samples.json";
@@ -41,14 +42,45 @@ fn main() -> ExitCode {
 fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {
     let device = device::named(&args.device)?;
     let (recipe, base) = args.recipe()?;
-    let models = models(args, &recipe)?;
+    let measures = Measures::load(args)?;
+    let asked = measures.conditions().iter().map(|condition| models(args, &recipe, &measures, condition));
+    let asked = asked.collect::<Result<Vec<_>>>()?;
     // An evaluation that was stopped, or lacks answers of a judge, is gone on with; nothing of another one is taken.
     let folder = RunFolder::at(recipe.run.output.join(&recipe.run.name))?;
 
+    let (mut tables, mut galleries) = (Vec::new(), Vec::new());
+    for (condition, models) in measures.conditions().iter().zip(&asked) {
+        let own = RunFolder::at(folder.path().join(&condition.id))?;
+        let compared = compare(models, condition, &base, &device, &own, progress)?;
+        tables.extend(compared.tables);
+        galleries.push(compared.gallery);
+    }
+    let tables: Vec<_> = tables.iter().map(|(title, cells, note)| (title.as_str(), cells.clone(), *note)).collect();
+    report_runs(&folder, &device, &asked[0][0].config.to_toml()?, Vec::new(), &tables, galleries)?;
+    progress.done(folder.path());
+    Ok(())
+}
+
+/// What the report shows of one condition: tables with title and note, and images.
+struct Compared {
+    tables: Vec<(String, Cells, &'static str)>,
+    gallery: Gallery,
+}
+
+/// Evaluates `models`, leaves samples and tables in `folder` and prints the tables.
+fn compare(
+    models: &[Model],
+    condition: &Condition,
+    base: &Path,
+    device: &Device,
+    folder: &RunFolder,
+    progress: &Progress,
+) -> Result<Compared> {
     let mut judged: Vec<Vec<Judged>> = Vec::new();
-    for model in &models {
+    for model in models {
         let own = RunFolder::at(folder.path().join(&model.method).join(format!("seed-{}", model.config.run.seed)))?;
-        judged.push(evaluate(model, &base, &device, &own, progress).map_err(|e| e.at(&model.method))?);
+        let samples = evaluate(model, condition, base, device, &own, progress);
+        judged.push(samples.map_err(|e| e.at(condition.titled(&model.method)))?);
     }
     let names: Vec<&str> = unique(models.iter().map(|model| model.method.as_str()));
     let of_method = |name: &&str| -> Vec<&[Judged]> {
@@ -62,27 +94,25 @@ fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {
     folder.write("table.md", &table.to_string())?;
     folder.write("table.csv", &table.to_csv()?)?;
     folder.write_json("table.json", &table)?;
-    let mut tables = vec![("Evaluation", table.cells(), TABLE)];
+    let mut tables = vec![(condition.titled("Evaluation"), table.cells(), TABLE)];
     if !table.differences.is_empty() {
         folder.write("differences.md", &table.difference_cells().to_string())?;
-        tables.push(("Differences", table.difference_cells(), DIFFERENCES));
+        tables.push((condition.titled("Differences"), table.difference_cells(), DIFFERENCES));
     }
-    let gallery = side_by_side(&folder, &models, &judged, &names)?;
-    report_runs(&folder, &device, &models[0].config.to_toml()?, Vec::new(), &tables, vec![gallery])?;
-    progress.table(&table, TABLE);
-    if !table.differences.is_empty() {
-        progress.table(&table.difference_cells(), DIFFERENCES);
+    let gallery = side_by_side(condition.titled("Side by side"), folder, models, &judged, &names)?;
+    for (_, cells, note) in &tables {
+        progress.table(cells, &condition.noted(note));
     }
     for missing in table.missing() {
         progress.note(&format!("{missing} have a score; the same command asks for the others"));
     }
-    progress.done(folder.path());
-    Ok(())
+    Ok(Compared { tables, gallery })
 }
 
 /// The samples of `model`, from `folder` where they are there and complete.
 fn evaluate(
     model: &Model,
+    condition: &Condition,
     base: &Path,
     device: &Device,
     folder: &RunFolder,
@@ -112,7 +142,7 @@ fn evaluate(
     if let Some(sampler) = evaluation_sampler(config, base, device)? {
         trainer = trainer.with_evaluation_sampler(sampler);
     }
-    let stage: Stage = progress.stage(&format!("{method}, seed {}", config.run.seed), tasks);
+    let stage: Stage = progress.stage(&condition.titled(&format!("{method}, seed {}", config.run.seed)), tasks);
     let mut samples = trainer.evaluate(&mut || stage.inc())?.unwrap_or_default();
     for of_task in samples.chunk_by(|a, b| a.task == b.task) {
         for (number, image) in of_task.iter().enumerate().filter_map(|(i, sample)| Some((i, sample.image.as_ref()?))) {

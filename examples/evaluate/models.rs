@@ -36,7 +36,8 @@ pub struct EvaluateArgs {
     /// Prints one JSON object per event, one per line, and nothing else on standard output.
     #[arg(long)]
     json: bool,
-    /// What is measured: a file with the table `[evaluation]`; its paths are relative to the recipe's config.
+    /// What is measured: a file with the table `[evaluation]`, and `[[conditions]]` to ask the same in several ways; its paths are
+    /// relative to the recipe's config.
     #[arg(long, value_name = "FILE", default_value = MEASURES)]
     measures: PathBuf,
     /// Leaves the model as it begins out of the comparison.
@@ -72,13 +73,66 @@ pub struct Model {
 /// What the file of measures says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MeasuresFile {
+pub struct Measures {
     evaluation: EvaluationSection,
+    /// The same evaluation several times, each time otherwise; once as it is when there are none.
+    #[serde(default)]
+    conditions: Vec<Condition>,
 }
 
-/// The models that `args` name, those that they began from first.
-pub fn models(args: &EvaluateArgs, recipe: &RunConfig) -> Result<Vec<Model>> {
-    let measures: MeasuresFile = load(&args.measures, &[])?;
+/// A way to ask the same.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Its folder.
+    pub id: String,
+    /// Its name in titles.
+    pub name: String,
+    /// Keys of every model's config that it changes.
+    set: Vec<String>,
+}
+
+impl Measures {
+    /// The file that `args` name.
+    pub fn load(args: &EvaluateArgs) -> Result<Self> {
+        let mut measures: Self = load(&args.measures, &[])?;
+        for (i, Condition { id, .. }) in measures.conditions.iter().enumerate() {
+            check_name(id).map_err(|e| e.at(format!("conditions[{i}].id")))?;
+            if measures.conditions[..i].iter().any(|other| other.id == *id) {
+                return Err(Error::config(format!("conditions[{i}].id: expected every id once, got `{id}` again")));
+            }
+        }
+        if measures.conditions.is_empty() {
+            measures.conditions.push(Condition::default());
+        }
+        Ok(measures)
+    }
+
+    /// The ways to ask, one or more; a single one may have no name.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Condition {
+    /// `title`, and under which condition.
+    pub fn titled(&self, title: &str) -> String {
+        [title, &self.name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `note` after the name.
+    pub fn noted(&self, note: &str) -> String {
+        [self.name.as_str(), note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+    }
+}
+
+/// The models that `args` name, asked as `condition` says, those that they began from first.
+pub fn models(
+    args: &EvaluateArgs,
+    recipe: &RunConfig,
+    measures: &Measures,
+    condition: &Condition,
+) -> Result<Vec<Model>> {
     let mut trained = Vec::new();
     for argument in &args.runs {
         let (name, path) = match argument.split_once('=') {
@@ -90,15 +144,15 @@ pub fn models(args: &EvaluateArgs, recipe: &RunConfig) -> Result<Vec<Model>> {
         let method = name.map_or_else(|| config.run.name.clone(), str::to_owned);
         check_name(&method)?;
         config.evaluation = measures.evaluation.clone();
-        trained.push(Model { method, config: overridden(&config, args)?, checkpoint: Some(checkpoint) });
+        trained.push(Model { method, config: overridden(&config, args, condition)?, checkpoint: Some(checkpoint) });
     }
     let mut models = Vec::new();
     if !args.no_untrained || trained.is_empty() {
         let mut begun: Vec<RunConfig> = trained.iter().map(|model| model.config.clone()).collect();
         if begun.is_empty() {
             let mut config = recipe.clone();
-            config.evaluation = measures.evaluation;
-            begun.push(overridden(&config, args)?);
+            config.evaluation = measures.evaluation.clone();
+            begun.push(overridden(&config, args, condition)?);
         }
         // Once for each seed.
         let seeds = unique(begun.iter().map(|config| config.run.seed));
@@ -119,9 +173,9 @@ pub fn models(args: &EvaluateArgs, recipe: &RunConfig) -> Result<Vec<Model>> {
     Ok(models)
 }
 
-/// `config` with the keys of `--set`, and with nothing in it that is not about what is drawn and judged.
-fn overridden(config: &RunConfig, args: &EvaluateArgs) -> Result<RunConfig> {
-    let mut set = args.set.clone();
+/// `config` with the keys of `--set` and of `condition`, and with nothing in it that is not about what is drawn and judged.
+fn overridden(config: &RunConfig, args: &EvaluateArgs, condition: &Condition) -> Result<RunConfig> {
+    let mut set = [&args.set[..], &condition.set].concat();
     set.extend(args.seed.map(|seed| format!("run.seed={seed}")));
     set.extend(["run.name=evaluation", "run.output=runs"].map(str::to_owned));
     RunConfig::from_toml(&config.to_toml()?, &set)

@@ -13,7 +13,13 @@ const SHOWN: usize = 24;
 const COLUMNS: usize = 8;
 
 /// The first image of some tasks by every method, in `side_by_side.png` and for the report.
-pub fn side_by_side(folder: &RunFolder, models: &[Model], judged: &[Vec<Judged>], names: &[&str]) -> Result<Gallery> {
+pub fn side_by_side(
+    title: String,
+    folder: &RunFolder,
+    models: &[Model],
+    judged: &[Vec<Judged>],
+    names: &[&str],
+) -> Result<Gallery> {
     let of_methods: Vec<(&Model, &Vec<Judged>)> =
         names.iter().filter_map(|name| models.iter().zip(judged).find(|(model, _)| model.method == *name)).collect();
     let path = |model: &Model, task: u64| {
@@ -53,5 +59,5 @@ pub fn side_by_side(folder: &RunFolder, models: &[Model], judged: &[Vec<Judged>]
         save_grid(&grid, (methods * (COLUMNS / methods).max(1)) as u32, &folder.path().join("side_by_side.png"))?;
     }
     let note = "The first image of some tasks, drawn with the same random numbers by every method.".to_owned();
-    Ok(Gallery { title: "Side by side".to_owned(), note, cells })
+    Ok(Gallery { title, note, cells })
 }

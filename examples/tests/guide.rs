@@ -103,17 +103,24 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
                 }
                 "sft" => arguments.extend(["--steps", "2", "--batch", "2"].map(str::to_owned)),
                 "ablate" => {
-                    let estimators = arguments.iter().any(|word| word.contains("estimators"));
-                    let arm = if estimators { "remask-final" } else { "no-dgs" };
+                    let of = |plan: &str| arguments.iter().any(|word| word.contains(plan));
+                    let arm = match (of("estimators"), of("generalisation")) {
+                        (true, _) => "remask-final",
+                        (_, true) => "things",
+                        _ => "no-dgs",
+                    };
                     let short = ["--arms", arm, "--seeds", "2"].map(str::to_owned);
                     arguments.extend(
                         short.into_iter().chain(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()])),
                     );
                 }
                 "evaluate" => {
-                    let truth = arguments.iter().any(|word| word.contains("truth"));
-                    let short = ["evaluation.candidates=1", "evaluation.max_tasks=1"];
-                    let short = &short[..if truth { 1 } else { 2 }];
+                    let of = |measures: &str| arguments.iter().any(|word| word.contains(measures));
+                    let short: &[&str] = match (of("truth"), of("conditions")) {
+                        (true, _) => &["evaluation.candidates=1"],
+                        (_, true) => &["evaluation.candidates=1", "data.concepts=['kit']"],
+                        _ => &["evaluation.candidates=1", "evaluation.max_tasks=1"],
+                    };
                     arguments.extend(short.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
                 }
                 "controls" => {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::default_rules;
 use crate::concept::twice;
+use crate::without::without;
 use crate::{ClassRule, ClassRules, Concept, ConceptSet, PersonalTasks, Split, Wording};
 
 /// The name under which [`PersonalTasks`] are registered.
@@ -31,6 +32,10 @@ pub struct PersonalTasksConfig {
     /// The concepts, 1 or more, with or without angle brackets; all of them when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concepts: Option<Vec<String>>,
+    /// What training never sees, and an evaluation asks about all the same: concepts by name, facts and questions about images by what
+    /// the fact or the answer [mentions](crate::mentions). Default: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Share of tasks that take the visual pathway, in [0, 1]; the others take the textual one. Paper: 1:1, so 0.5.
     #[serde(default = "half")]
     pub visual_share: f64,
@@ -61,6 +66,7 @@ impl PersonalTasksConfig {
             root: root.into(),
             split: train(),
             concepts: None,
+            without: Vec::new(),
             visual_share: half(),
             answer_share: 0.0,
             order: TaskOrder::Random,
@@ -120,6 +126,7 @@ impl PersonalTasksConfig {
         let set = ConceptSet::open(&base.join(&self.root))?;
         let names = self.concepts.as_deref().unwrap_or(set.names());
         let concepts = names.iter().map(|name| set.concept(name)).collect::<Result<Vec<_>>>()?;
+        let concepts = without(concepts, &self.without)?;
         let tasks = new(concepts, self.split, self.visual_share)?;
         let tasks = tasks.with_answer_share(self.answer_share)?.with_order(self.order).without_flat(self.skip_flat);
         Ok(tasks.with_wording(self.wording).with_classes(self.classes))

@@ -35,7 +35,7 @@ impl Default for Settings {
 }
 
 /// Every task of the held-out half of the run's `[data]`, textual ones first: what an evaluator by name works on. A question
-/// that is put about several images of a concept occurs once. With `root`, the `evaluation.root` of a config, it is the
+/// that is put about several images of a concept occurs once. What training goes without (`data.without`) is among them. With `root`, the `evaluation.root` of a config, it is the
 /// held-out half of that folder, with all else as `[data]` says.
 ///
 /// # Errors
@@ -82,6 +82,7 @@ pub(crate) fn held_out_config(context: &BuildContext, root: Option<&Path>) -> Re
     })?;
     let mut config: PersonalTasksConfig = settings("data", &data.settings)?;
     config.split = Split::HeldOut;
+    config.without.clear();
     if let Some(other) = root {
         has_concepts(context, other, &config)?;
         config.root = other.to_owned();

@@ -24,6 +24,7 @@ mod lessons;
 mod pathway;
 mod picture;
 mod tasks;
+mod without;
 mod wording;
 
 pub use classes::{ClassRule, ClassRules};
@@ -35,4 +36,5 @@ pub use lessons::Lessons;
 pub use pathway::{Pathway, concept_of};
 pub use picture::Picture;
 pub use tasks::{PersonalTasks, Split};
+pub use without::mentions;
 pub use wording::Wording;

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use counterpoint::config::RunConfig;
+use counterpoint::config::{Component, RunConfig};
 use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Error, ErrorKind, Result, Streams, Task, TaskSource};
-use counterpoint_unictokens::{KIND, Pathway, PersonalTasksConfig, Split, Wording, concept_of};
+use counterpoint_unictokens::{KIND, Pathway, PersonalTasksConfig, Split, Wording, concept_of, held_out};
 use sha2::{Digest, Sha256};
 
 fn mini() -> &'static Path {
@@ -63,7 +63,7 @@ fn a_wrong_setting_is_refused_with_its_full_key() {
         ("root = 'x'\nvisual_share = 'all'", "data.visual_share: expected a number, got string \"all\""),
         (
             "root = 'x'\nvisual_shares = 1",
-            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, visual_share, answer_share, order, skip_flat, wording, classes)",
+            "data.visual_shares: unknown key; did you mean `visual_share`? (known: root, split, concepts, without, visual_share, answer_share, order, skip_flat, wording, classes)",
         ),
         (
             "root = 'x'\nsplit = 'tain'",
@@ -87,6 +87,47 @@ fn a_wrong_setting_is_refused_with_its_full_key() {
     let missing = refused("root = 'nowhere'");
     assert_eq!(missing.kind(), ErrorKind::Data);
     assert!(missing.to_string().contains(&mini().with_file_name("nowhere").display().to_string()), "{missing}");
+}
+
+#[test]
+fn what_training_goes_without_is_in_no_task_and_is_evaluated_all_the_same() {
+    let all = build("root = 'unifybench-mini'").unwrap().survey().unwrap();
+    let some = build("root = 'unifybench-mini'\nwithout = ['<kit>', 'Beach', 'hat']").unwrap().survey().unwrap();
+    let speaks = |task: &Task| {
+        let text = format!("{} {} {}", task.question, task.base_prompt, task.params).to_lowercase();
+        text.split(|c: char| !c.is_alphanumeric()).any(|word| ["kit", "beach", "hat"].contains(&word))
+    };
+    assert!(all.iter().any(speaks) && some.len() > all.len() / 3);
+    for task in &some {
+        assert!(!speaks(task), "{task:?}");
+        let target = &task.params["facts"][task.params["target"].as_u64().unwrap() as usize];
+        assert_eq!(*target, task.params["answer"], "prompts and facts still belong together");
+    }
+    // Two of ace's four scenes have a hat, none of ada's has any of it.
+    let references = |tasks: &[Task], concept: &str| {
+        tasks.iter().find(|task| concept_of(task) == Some(concept)).map(|task| task.references.len())
+    };
+    let counts = ["<ace>", "<ada>", "<kit>"].map(|concept| (references(&all, concept), references(&some, concept)));
+    assert_eq!(counts, [(Some(8), Some(4)), (Some(8), Some(8)), (Some(8), None)]);
+
+    let evaluated = |more: &str| {
+        let settings = format!("root = 'unifybench-mini'\n{more}").parse().unwrap();
+        let data = Component { kind: KIND.to_owned(), settings };
+        let context = BuildContext::new(Device::flex(), mini().parent().unwrap()).with_data(data);
+        held_out(&context, None).unwrap().len()
+    };
+    assert_eq!(evaluated(""), evaluated("without = ['kit', 'beach']"));
+
+    let unknown = refused("root = 'unifybench-mini'\nwithout = ['kit', 'bech']");
+    assert_eq!(
+        unknown.to_string(),
+        "data.without: expected names of concepts and words of their facts or answers, got `bech`, which is neither"
+    );
+    let nothing = refused("root = 'unifybench-mini'\nwithout = ['ada', 'eve', 'leo', 'kit', 'joe', 'ace']");
+    assert!(
+        nothing.to_string().starts_with("data.without: expected something to train on besides ada, eve"),
+        "{nothing}"
+    );
 }
 
 #[test]

@@ -127,12 +127,37 @@ pub fn files(world: World) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
-/// Writes every file of the data set of `world` into the folder `out`, which is made if need be.
+/// The main world, whose concepts go by their [aliases](Concept::alias): strangers to every model that was trained on it, who have to
+/// be taught first. `scenes.json`, which no model reads, says who they are.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](counterpoint::ErrorKind::Io) when a file cannot be written, and those of [`files`].
-pub fn write(world: World, out: &Path) -> Result<()> {
-    for (name, bytes) in files(world)? {
+/// As [`files`].
+pub fn strangers() -> Result<BTreeMap<String, Vec<u8>>> {
+    let renamed = |text: &str, around: [&str; 2]| {
+        let [open, close] = around;
+        let one = |text: String, concept: &Concept| {
+            text.replace(&[open, concept.word(), close].concat(), &[open, concept.alias(), close].concat())
+        };
+        Concept::ALL.iter().fold(text.to_owned(), one)
+    };
+    let of = |(path, bytes): (String, Vec<u8>)| {
+        let text = || String::from_utf8_lossy(&bytes).into_owned();
+        let bytes = match path.rsplit_once('.') {
+            Some((start, "json")) if start.ends_with("scenes") => renamed(&text(), ["<", ">"]).into_bytes(),
+            Some((_, "json")) => renamed(&renamed(&text(), ["<", ">"]), ["\"", "\""]).into_bytes(),
+            _ => bytes,
+        };
+        (renamed(&path, ["/", "/"]), bytes)
+    };
+    Ok(files(World::Main)?.into_iter().map(of).collect())
+}
+
+/// Writes `files` into the folder `out`, which is made if need be.
+///
+/// # Errors
+/// [`ErrorKind::Io`](counterpoint::ErrorKind::Io) when a file cannot be written.
+pub fn write(files: BTreeMap<String, Vec<u8>>, out: &Path) -> Result<()> {
+    for (name, bytes) in files {
         let path = out.join(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make the folder", folder, e))?;

@@ -1,6 +1,7 @@
 //! The held-out half, judged by the renderer's truth and never by a reward.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use counterpoint::registry::{BuildContext, EvaluatorEntry, settings};
 use counterpoint::{Error, Evaluator, Result, Sample, Task, inventory};
@@ -12,8 +13,9 @@ use crate::{Concept, Item, Right, Scene, Truth, language};
 
 inventory::submit! {
     EvaluatorEntry::new("unifybench", |table, context| {
-        let Settings { root, candidates } = settings("evaluation", table)?;
-        Ok(Box::new(TruthEvaluator::new(held_out(context, root.as_deref())?)?.with_candidates(candidates)?))
+        let Settings { root, candidates, reworded } = settings("evaluation", table)?;
+        let evaluator = TruthEvaluator::new(held_out(context, root.as_deref())?)?.with_candidates(candidates)?;
+        Ok(Box::new(if reworded { evaluator.reworded() } else { evaluator }))
     })
 }
 
@@ -27,22 +29,29 @@ struct Settings {
     root: Option<PathBuf>,
     /// Candidates drawn of each task, 1 or more.
     candidates: u64,
+    /// Whether places are asked for in words that no prompt of the data has; where the renderer's truth judges.
+    reworded: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { root: None, candidates: 4 }
+        Self { root: None, candidates: 4, reworded: false }
     }
 }
 
 /// The renderer's truth where every held-out task is a scene of it, the rewards alone elsewhere.
 fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box<dyn Evaluator>> {
-    let Settings { root, candidates } = settings("evaluation", table)?;
+    let Settings { root, candidates, reworded } = settings("evaluation", table)?;
     let tasks = held_out(context, root.as_deref())?;
-    Ok(match tasks.iter().all(|task| scene(task).is_ok()) {
-        true => Box::new(TruthEvaluator::new(tasks)?.with_candidates(candidates)?),
-        false => Box::new(HeldOut::new(tasks, 0).with_candidates(candidates)?),
-    })
+    if !tasks.iter().all(|task| scene(task).is_ok()) {
+        if reworded {
+            let message = "evaluation.reworded: expected data whose places have other words, which are UnifyBench's alone, got others";
+            return Err(Error::config(message));
+        }
+        return Ok(Box::new(HeldOut::new(tasks, 0).with_candidates(candidates)?));
+    }
+    let evaluator = TruthEvaluator::new(tasks)?.with_candidates(candidates)?;
+    Ok(Box::new(if reworded { evaluator.reworded() } else { evaluator }))
 }
 
 /// Scores reasoning and image of scenes that UnifyBench knows: whether the reasoning is the fact, word for word, and which
@@ -94,6 +103,21 @@ impl TruthEvaluator {
         self.candidates = candidates;
         Ok(self)
     }
+
+    /// The same facts, asked for by the plain words for their places (`at the beach`), which no prompt of the data has: those
+    /// paraphrase (`by the sea`).
+    pub fn reworded(mut self) -> Self {
+        for task in &mut self.tasks {
+            let (Ok(scene), Some(prompt)) = (scene(task), task.params["prompt"].as_str()) else { continue };
+            let [plain, paraphrases @ ..] = scene.place.phrases();
+            let reword =
+                |text: &str| paraphrases.iter().fold(text.to_owned(), |text, other| text.replace(other, plain));
+            let prompt = reword(prompt);
+            (task.question, task.base_prompt) = (reword(&task.question), reword(&task.base_prompt));
+            Arc::make_mut(&mut task.params)["prompt"] = prompt.into();
+        }
+        self
+    }
 }
 
 impl Evaluator for TruthEvaluator {
@@ -135,6 +159,6 @@ fn scene(task: &Task) -> Result<Scene> {
         ))
     };
     let (place, accessory, colour) = language::parse_fact(answer).ok_or_else(unknown)?;
-    let concept = Concept::ALL.iter().copied().find(|c| c.token() == token).ok_or_else(unknown)?;
+    let concept = Concept::of_token(token).ok_or_else(unknown)?;
     Ok(Scene { concept, place, accessory, colour })
 }

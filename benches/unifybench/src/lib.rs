@@ -4,7 +4,8 @@
 //! [`dataset`] writes it in the folder layout of the UniCTokens data set, [`judged`] and [`metrics`] score a model on it,
 //! `TruthEvaluator` does so for a run; [`benchmark`] is UnifyBench++ on data that have no such truth, with [`Bleu`] and
 //! [`Recognition`] for answers; [`methods`] compares models on any evaluation, [`statistics`] and [`repeated`] say how sure a
-//! change is over several runs, [`ablation`] what its parts are worth, and [`agreement`] how far rewards can be trusted.
+//! change is over several runs, [`ablation`] what its parts are worth, [`generalisation`] how far what was learned carries, and
+//! [`agreement`] how far rewards can be trusted.
 
 pub mod ablation;
 pub mod agreement;
@@ -13,6 +14,7 @@ mod bleu;
 mod cells;
 pub mod dataset;
 mod evaluator;
+pub mod generalisation;
 pub mod judged;
 pub mod language;
 pub mod methods;
@@ -33,6 +35,7 @@ pub use benchmark::{Benchmark, BenchmarkConfig};
 pub use bleu::{Bleu, Unit};
 pub use cells::Cells;
 pub use evaluator::TruthEvaluator;
+pub use generalisation::{GeneralisationTable, Without};
 pub use judged::{Item, Right};
 pub use methods::{Method, MethodTable};
 pub use metrics::{HeldOutTable, Metrics};

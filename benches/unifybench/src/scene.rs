@@ -57,6 +57,24 @@ impl Concept {
         format!("<{}>", self.word())
     }
 
+    /// Another name, which no model was trained on: for personalisation. Bare, as [`word`](Self::word) is.
+    pub fn alias(self) -> &'static str {
+        match self {
+            Self::Ada => "una",
+            Self::Eve => "liv",
+            Self::Leo => "rex",
+            Self::Kit => "mia",
+            Self::Joe => "obi",
+            Self::Ace => "zip",
+        }
+    }
+
+    /// The one that is written so in sentences, by its name or by its [`alias`](Self::alias).
+    pub fn of_token(token: &str) -> Option<Self> {
+        let name = token.strip_prefix('<')?.strip_suffix('>')?;
+        Self::ALL.iter().copied().find(|concept| [concept.word(), concept.alias()].contains(&name))
+    }
+
     /// `person`, `animal` or `object`.
     pub fn class(self) -> &'static str {
         match self {

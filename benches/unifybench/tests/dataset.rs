@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use counterpoint_unictokens::{ConceptSet, Pathway, PersonalTasks, Split};
-use counterpoint_unifybench::dataset::{Scenes, images_per_fact, write};
+use counterpoint_unifybench::dataset::{Scenes, files, images_per_fact, strangers, write};
 use counterpoint_unifybench::language::{
     fact, parse_fact, photo, textual_question, visual_questions, vocabulary, words,
 };
@@ -50,7 +50,7 @@ fn concepts() -> impl Iterator<Item = (World, Concept)> {
 fn the_generator_reproduces_every_committed_byte() {
     for (&world, most) in World::ALL.iter().zip([1_000_000, 300_000]) {
         let folder = tempfile::tempdir().unwrap();
-        write(world, folder.path()).unwrap();
+        write(files(world).unwrap(), folder.path()).unwrap();
         let (written, committed) = (contents(folder.path()), contents(&committed(world)));
         let names = |c: &BTreeMap<PathBuf, Vec<u8>>| c.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&written), names(&committed), "{world:?}");
@@ -64,6 +64,39 @@ fn the_generator_reproduces_every_committed_byte() {
         let total: usize = committed.values().map(Vec::len).sum();
         assert!(total < most, "{world:?}: {total} bytes");
     }
+}
+
+#[test]
+fn strangers_are_the_main_world_under_other_names() {
+    let (main, strangers) = (files(World::Main).unwrap(), strangers().unwrap());
+    assert_eq!(main.len(), strangers.len());
+    for (path, bytes) in &strangers {
+        let known = |text: &str| {
+            Concept::ALL.iter().any(|c| text.contains(&c.token()) || text.contains(&format!("/{}/", c.word())))
+        };
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!known(path) && (path.ends_with(".png") || !known(&text)), "{path}");
+        let original = Concept::ALL
+            .iter()
+            .fold(path.clone(), |path, c| path.replace(&format!("/{}/", c.alias()), &format!("/{}/", c.word())));
+        let of_main = &main[&original];
+        match path.ends_with(".png") {
+            true => assert_eq!(bytes, of_main, "{path}"),
+            false => assert_ne!(bytes, of_main, "{path}"),
+        }
+    }
+    let scenes: Scenes = serde_json::from_slice(&strangers["concept/test/una/scenes.json"]).unwrap();
+    assert!(scenes.facts.iter().all(|fact| fact.scene.concept == Concept::Ada && fact.prompt.contains("<una>")));
+    let names: Vec<String> = serde_json::from_slice(&strangers["concepts_list.json"]).unwrap();
+    let tokens: Vec<String> = names.iter().map(|name| format!("<{name}>")).collect();
+    assert_eq!(
+        tokens.iter().map(|token| Concept::of_token(token)).collect::<Vec<_>>(),
+        Concept::ALL.iter().map(|c| Some(*c)).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        (Concept::of_token("una"), Concept::of_token("<ada>"), Concept::of_token("<bob>")),
+        (None, Some(Concept::Ada), None)
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use counterpoint::registry::{self, BuildContext};
 use counterpoint::{ErrorKind, Evaluator, Result, Sample, Task, toml};
 use counterpoint_unictokens::Pathway;
 use counterpoint_unifybench::scene::TRAINING_FACTS;
-use counterpoint_unifybench::{Concept, Jitter, Renderer, Scene, TruthEvaluator, World, language};
+use counterpoint_unifybench::{Concept, Jitter, Place, Renderer, Scene, TruthEvaluator, World, language};
 
 /// The evaluator `kind` of a run on the main world.
 fn build(kind: &str, settings: &str, data: &str) -> Result<Box<dyn Evaluator>> {
@@ -71,6 +71,23 @@ fn every_scene_is_painted_once_for_its_fact_after_what_is_asked() {
         (&visual[0].base_prompt, "painting".into())
     );
     assert_eq!(Pathway::of(&alone.tasks()[2]), Some(Pathway::Visual));
+}
+
+#[test]
+fn places_are_asked_for_in_words_that_the_data_do_not_have() {
+    let (asked, reworded) = (build("auto", "", "").unwrap(), build("unifybench", "reworded = true", "").unwrap());
+    let plain: Vec<&str> = Place::ALL.iter().map(|place| place.phrases()[0]).collect();
+    let has = |text: &str| plain.iter().any(|phrase| text.contains(phrase));
+    for (task, other) in asked.tasks().iter().zip(reworded.tasks()) {
+        assert_eq!((&task.response, &task.params["answer"]), (&other.response, &other.params["answer"]));
+        let textual = task.params["pathway"] == "textual";
+        assert!(!has(&task.question) && !has(&task.base_prompt), "{task:?}");
+        assert_eq!((has(&other.question), has(&other.base_prompt)), (textual, textual), "{other:?}");
+        assert_eq!(other.params["prompt"].as_str().is_some_and(has), textual);
+        if !textual {
+            assert_eq!((&task.question, &task.base_prompt), (&other.question, &other.base_prompt));
+        }
+    }
 }
 
 #[test]
