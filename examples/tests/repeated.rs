@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use burn::tensor::Device;
 use counterpoint::config::RunConfig;
@@ -107,7 +108,7 @@ fn an_evaluation_before_training_is_shared_and_a_changed_config_is_not_mistaken_
 
 #[test]
 fn every_arm_of_every_plan_is_a_recipe() {
-    for plan in ["ablate.toml", "estimators.toml"] {
+    for plan in ["ablate.toml", "estimators.toml", "figure5.toml", "generalisation.toml", "initialisation.toml"] {
         let text = std::fs::read_to_string(base().join(plan)).unwrap();
         let plan: toml::Table = text.parse().unwrap();
         let set = |of: &toml::Value| -> Vec<String> {
@@ -123,4 +124,44 @@ fn every_arm_of_every_plan_is_a_recipe() {
             SyncGrpoConfig::of(&config.objective.kind, &config.objective.settings).unwrap();
         }
     }
+}
+
+#[test]
+fn an_arm_may_go_without_something_or_begin_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.toml");
+    let text = r#"
+name = "compared"
+budget = [
+    "trainer.steps=1", "trainer.warmup_steps=0", "trainer.group_size=2", "trainer.images_per_answer=1", "trainer.tasks_per_step=1",
+    "trainer.learning_rate=1e-{seed}", "objective.denoising_steps=1", "sampler.image.timesteps=2", "sampler.image.checkpoint_step=1",
+    "data.concepts=['ada', 'kit']", "data.answer_share=0", "evaluation.candidates=1",
+]
+arms = [
+    { id = "without", name = "w/o kit", set = ["data.without=['kit']"] },
+    { id = "other", name = "other", set = ["policy.model='../policies/showo/assets/tiny/'"] },
+]
+"#;
+    fs::write(&plan, text).unwrap();
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/ablate");
+    let output = format!("run.output={}", folder.path().display());
+    let arguments = ["--quiet", "--seeds", "2", "--seed", "3", "--set", &output, "--plan", plan.to_str().unwrap()];
+    let done = Command::new(program).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+
+    let compared = folder.path().join("compared");
+    let read = |name: &str| fs::read_to_string(compared.join(name)).unwrap();
+    let (table, generalisation) = (read("ablation.md"), read("generalisation.md"));
+    for name in ["no training", "other, no training", "w/o kit", "other"] {
+        assert!(table.contains(&format!("| {name} | reasoning |")), "{table}");
+    }
+    // Four facts of each concept, by text, by photograph and to be painted.
+    for (tasks, arm) in [("about it", "no training"), ("about it", "w/o kit"), ("the others", "full")] {
+        assert!(generalisation.contains(&format!("| kit | {tasks} (12) | {arm} | reasoning |")), "{generalisation}");
+    }
+    let config = |seed| RunConfig::load(&compared.join(format!("without/seed-{seed}/config.toml")), &[]).unwrap();
+    assert_eq!([3, 4].map(|seed| config(seed).trainer.learning_rate), [1e-3, 1e-4]);
+    let drawn = |arm: &str| compared.join(arm).join("seed-3/samples/before").exists();
+    assert_eq!((drawn("full"), drawn("without"), drawn("other")), (true, false, true));
 }
