@@ -18,7 +18,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "plugins/sdk" | "plugins/host" | "plugins/validator/bad-plugins" => Some(&["plugins/abi"]),
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
-        "plugins/rewards" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
+        "plugins/adapter" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
         "core/kernels" | "core/weights" | "samplers" | "report" => Some(&["core"]),
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
