@@ -142,7 +142,7 @@ mod tests {
             (true, 2, "full", 1.0),
             (true, 2, "without", 0.1875),
             (false, 2, "none", 0.0),
-            (false, 2, "full", 0.9375),
+            (false, 2, "full", 0.875),
             (false, 2, "without", 1.0),
         ];
         assert_eq!(means, expected);
