@@ -77,16 +77,15 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     let variants: Vec<Variant> = [full].into_iter().chain(plan.chosen(arms, path)?).collect();
 
     let named = [&plan.budget[..], &[format!("run.name={}", toml::Value::from(plan.name.as_str()))]].concat();
-    let (recipe, base) = args.load_with(Path::new(RECIPE), &named)?;
+    let (recipe, base) = args.load_with(Path::new(RECIPE), &of_seed(&named, args.seed.unwrap_or(0)))?;
     let folder = args.folder(&recipe)?;
     let seeds = args.seeds(&recipe, SEEDS);
 
     let mut planned: Vec<Planned> = Vec::new();
     for variant in &variants {
         for (i, &seed) in seeds.iter().enumerate() {
-            let set = plan.budget.iter().chain(&variant.set).map(|set| set.replace("{seed}", &seed.to_string()));
-            let (config, _) =
-                args.load_with(Path::new(RECIPE), &set.collect::<Vec<_>>()).map_err(|e| e.at(&variant.name))?;
+            let set = of_seed(&[&plan.budget[..], &variant.set].concat(), seed);
+            let (config, _) = args.load_with(Path::new(RECIPE), &set).map_err(|e| e.at(&variant.name))?;
             let one = one(config, &variant.id, seed, &folder, planned.get(i))?;
             planned.push(one);
         }
@@ -155,6 +154,11 @@ impl Plan {
         };
         ids.iter().map(one).collect()
     }
+}
+
+/// What is set, of a run with this seed.
+fn of_seed(set: &[String], seed: u64) -> Vec<String> {
+    set.iter().map(|set| set.replace("{seed}", &seed.to_string())).collect()
 }
 
 /// One arm on one seed, in `runs/<plan>/<arm>/seed-<n>/`. Where it begins as the full recipe does, the evaluation before training is
