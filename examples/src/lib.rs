@@ -8,6 +8,8 @@ mod grid;
 mod job;
 mod likelihood;
 mod log;
+#[cfg(feature = "mlflow")]
+mod mlflow;
 mod pages;
 mod parallel;
 mod progress;

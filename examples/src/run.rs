@@ -135,6 +135,10 @@ impl Recipe<'_> {
         }
 
         trainer.observe(events(&folder, trainer.progress().step)?);
+        #[cfg(feature = "mlflow")]
+        if let Some(mlflow) = crate::mlflow::mlflow(&folder, self.config)? {
+            trainer.observe(mlflow);
+        }
         watch.start(self.config, trainer.progress().step);
         let shown = watch.clone();
         trainer.on_event(move |event| shown.show(event));
