@@ -227,3 +227,16 @@ fn what_cannot_be_learned_is_said() {
     let error = begin(Stage::Joint, &lessons).unwrap_err();
     assert!(format!("{error:#}").contains("photographs"), "{error:#}");
 }
+
+#[test]
+fn a_concept_may_have_its_name_alone() {
+    let folder = Folder::published();
+    let files = counterpoint_showo::ModelFiles::in_folder(&folder.path("")).unwrap();
+    let base = Base::load(&files, &Folder::device(), Precision::F32).unwrap();
+    let lessons = lessons();
+    let start = base.begin(Stage::Joint, &quick(), small(0, 0, 0), &lessons, None, 5).unwrap();
+    assert_eq!(start.embed.shape()[0], 1);
+    let mut training = Personalisation::new(&base, Stage::Joint, &quick(), start.clone(), &lessons, 5).unwrap();
+    training.train_epoch().unwrap();
+    assert_ne!(training.tokens().unwrap().embed, start.embed);
+}

@@ -16,7 +16,7 @@ impl ConceptTokens {
     /// `codes` (`[images][N]`). Weights and biases of the head as in [`from_words`](Self::from_words).
     ///
     /// # Errors
-    /// [`Config`](counterpoint::ErrorKind::Config) when there is no image or the class has no token.
+    /// [`Config`](counterpoint::ErrorKind::Config) when there are soft tokens and no image, or the class has no token.
     pub fn from_clusters(
         concept: Concept,
         config: &ShowoConfig,
@@ -28,6 +28,9 @@ impl ConceptTokens {
     ) -> Result<Self> {
         let soft = concept.tokens() - 1;
         let mut rows = Self::from_words(concept, config, model, tokenizer, &[class.to_owned()])?;
+        if soft == 0 {
+            return Ok(rows);
+        }
         let centres = clusters_of(config, model, codes, soft, noise).map_err(|e| e.at(&rows.concept.name))?;
         let name = Tensor::<2>::from_data(rows.embed, &model.device()).narrow(0, 0, 1);
         rows.embed = Tensor::cat(vec![name, centres], 0).into_data();
@@ -88,7 +91,7 @@ pub(super) fn clusters_of(
     Ok(Tensor::from_data(TensorData::new(centres, [count, width]), (&device, dtype)))
 }
 
-/// Centres `[count][width]` of clusters of `points` `[n][width]`, n 1 or more: k-means++ (each next one drawn with a probability
+/// Centres `[count][width]` of clusters of `points` `[n][width]`, count and n 1 or more: k-means++ (each next one drawn with a probability
 /// of its squared distance to the nearest), then Lloyd's rounds. A cluster that loses all its points stays where it is. With fewer
 /// distinct points than `count` some centres are equal.
 fn k_means(points: &[f32], width: usize, count: usize, noise: &mut Stream) -> Vec<f32> {
