@@ -113,7 +113,10 @@ impl Tracking {
     /// As [`experiment`](Self::experiment).
     pub fn parameters(&self, run: &str, parameters: &[(String, String)]) -> Result<()> {
         for some in parameters.chunks(PARAMETERS) {
-            let one = |(key, value): &(String, String)| json!({ "key": named(key), "value": value.chars().take(LONGEST).collect::<String>() });
+            let one = |(key, value): &(String, String)| {
+                let value: String = value.chars().take(LONGEST).collect();
+                json!({ "key": named(key), "value": value })
+            };
             let params: Vec<Value> = some.iter().map(one).collect();
             self.ask("runs/log-batch", &json!({ "run_id": run, "params": params }))?;
         }
@@ -123,7 +126,10 @@ impl Tracking {
     /// Sends the metrics of some steps, each with the time in ms since 1970.
     pub(crate) fn metrics(&self, run: &str, steps: &[(u64, u64, Metrics)]) -> Called {
         let of_step = |(step, time, metrics): &(u64, u64, Metrics)| {
-            let one = |(key, value): (&str, f64)| json!({ "key": named(key), "value": number(value), "timestamp": time, "step": step });
+            let one = |(key, value): (&str, f64)| {
+                let (key, value) = (named(key), number(value));
+                json!({ "key": key, "value": value, "timestamp": time, "step": step })
+            };
             metrics.iter().map(one).collect::<Vec<_>>()
         };
         let all: Vec<Value> = steps.iter().flat_map(of_step).collect();
