@@ -49,18 +49,20 @@ impl Step {
 
 /// The layers' products for `tokens` that see `seen` tokens each.
 fn decoder(config: &ShowoConfig, tokens: f64, seen: f64) -> f64 {
-    let phi = &config.phi;
-    let (width, mlp) = (phi.hidden_size as f64, phi.intermediate_size as f64);
-    let weights = 4.0 * width * width + 2.0 * width * mlp;
-    phi.num_hidden_layers as f64 * tokens * (2.0 * weights + 4.0 * seen * width)
+    let attention = 4.0 * seen * config.phi.hidden_size as f64;
+    config.phi.num_hidden_layers as f64 * tokens * (2.0 * layer(config) + attention)
 }
 
 /// Numbers in the decoder, its embedding and its head.
 pub fn parameters(config: &ShowoConfig) -> f64 {
-    let phi = &config.phi;
-    let (width, mlp) = (phi.hidden_size as f64, phi.intermediate_size as f64);
-    let layer = 4.0 * width * width + 2.0 * width * mlp;
-    phi.num_hidden_layers as f64 * layer + 2.0 * config.vocab_size as f64 * width
+    let tables = 2.0 * (config.vocab_size * config.phi.hidden_size) as f64;
+    config.phi.num_hidden_layers as f64 * layer(config) + tables
+}
+
+/// Weights of a layer's matrices.
+fn layer(config: &ShowoConfig) -> f64 {
+    let (width, mlp) = (config.phi.hidden_size as f64, config.phi.intermediate_size as f64);
+    4.0 * width * width + 2.0 * width * mlp
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ impl Default for Settings {
 }
 
 /// Every task of the held-out half of the run's `[data]`, textual ones first: what an evaluator by name works on. A question
-/// that is put about several images of a concept occurs once. What training goes without (`data.without`) is among them. With `root`, the `evaluation.root` of a config, it is the
-/// held-out half of that folder, with all else as `[data]` says.
+/// that is put about several images of a concept occurs once. What training goes without (`data.without`) is among them. With
+/// `root`, the `evaluation.root` of a config, it is the held-out half of that folder, with all else as `[data]` says.
 ///
 /// # Errors
 /// [`Config`](counterpoint::ErrorKind::Config) when the run's data are of another kind, or `root` lacks one of

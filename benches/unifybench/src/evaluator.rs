@@ -13,9 +13,8 @@ use crate::{Concept, Item, Right, Scene, Truth, language};
 
 inventory::submit! {
     EvaluatorEntry::new("unifybench", |table, context| {
-        let Settings { root, candidates, reworded } = settings("evaluation", table)?;
-        let evaluator = TruthEvaluator::new(held_out(context, root.as_deref())?)?.with_candidates(candidates)?;
-        Ok(Box::new(if reworded { evaluator.reworded() } else { evaluator }))
+        let settings: Settings = settings("evaluation", table)?;
+        Ok(Box::new(settings.truth(held_out(context, settings.root.as_deref())?)?))
     })
 }
 
@@ -39,19 +38,26 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The renderer's truth about `tasks`.
+    fn truth(&self, tasks: Vec<Task>) -> Result<TruthEvaluator> {
+        let evaluator = TruthEvaluator::new(tasks)?.with_candidates(self.candidates)?;
+        Ok(if self.reworded { evaluator.reworded() } else { evaluator })
+    }
+}
+
 /// The renderer's truth where every held-out task is a scene of it, the rewards alone elsewhere.
 fn auto(table: &counterpoint::toml::Table, context: &BuildContext) -> Result<Box<dyn Evaluator>> {
-    let Settings { root, candidates, reworded } = settings("evaluation", table)?;
-    let tasks = held_out(context, root.as_deref())?;
-    if !tasks.iter().all(|task| scene(task).is_ok()) {
-        if reworded {
-            let message = "evaluation.reworded: expected data whose places have other words, which are UnifyBench's alone, got others";
-            return Err(Error::config(message));
-        }
-        return Ok(Box::new(HeldOut::new(tasks, 0).with_candidates(candidates)?));
+    let settings: Settings = settings("evaluation", table)?;
+    let tasks = held_out(context, settings.root.as_deref())?;
+    if tasks.iter().all(|task| scene(task).is_ok()) {
+        return Ok(Box::new(settings.truth(tasks)?));
     }
-    let evaluator = TruthEvaluator::new(tasks)?.with_candidates(candidates)?;
-    Ok(Box::new(if reworded { evaluator.reworded() } else { evaluator }))
+    if settings.reworded {
+        let message = "evaluation.reworded: expected data whose places have other words, which are UnifyBench's alone, got others";
+        return Err(Error::config(message));
+    }
+    Ok(Box::new(HeldOut::new(tasks, 0).with_candidates(settings.candidates)?))
 }
 
 /// Scores reasoning and image of scenes that UnifyBench knows: whether the reasoning is the fact, word for word, and which
