@@ -19,7 +19,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "plugins/bridge" => Some(&["plugins/abi", "plugins/host"]),
         "plugins/validator" => Some(&["plugins/abi", "plugins/host", "plugins/bridge"]),
         "plugins/adapter" => Some(&["core", "plugins/abi", "plugins/host", "plugins/bridge"]),
-        "core/kernels" | "core/weights" | "samplers" | "report" | "sinks" => Some(&["core"]),
+        "core/kernels" | "core/weights" | "samplers" | "report" | "sinks" | "stores" => Some(&["core"]),
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
         "benches" | "examples" => None,

@@ -151,10 +151,10 @@ fn the_embedded_recipe_trains_and_is_verified_by_the_world() {
     let short = ["trainer.group_size=4", "evaluation.candidates=1", "rewards.tim={}", "reward_weights.default.tim=1"];
     let metrics = run("corl.toml", &to(&short));
     for step in &metrics {
-        for reward in ["cycle", "tim", "accuracy", "format"] {
+        for reward in ["cycle", "shapes", "tim", "accuracy", "format"] {
             assert_eq!(step.get(&format!("rewards/{reward}/abstained")), Some(0.0), "{reward}");
         }
-        assert!(step.get("rewards/cycle/std").unwrap() > 0.0);
+        assert!(step.get("rewards/cycle/std").unwrap() > 0.0 && step.get("rewards/shapes/std").unwrap() > 0.0);
         // It writes answers in tags, as it was taught to do more often than not.
         assert!(step.get("rewards/format/mean").unwrap() > 0.2);
     }

@@ -168,7 +168,7 @@ fn everything_that_the_recipes_select_is_registered() {
     assert_eq!(registry::samplers(), ["janus", "showo"]);
     assert_eq!(
         registry::rewards(),
-        ["accuracy", "ber", "clip", "cycle", "der", "fer", "format", "plugin", "tier", "tim"]
+        ["accuracy", "ber", "clip", "cycle", "der", "fer", "format", "plugin", "shapes", "tier", "tim"]
     );
     assert_eq!(registry::filters(), ["dgs", "drop_zero_variance", "keep_all", "top_k"]);
     assert_eq!(registry::objectives(), ["dapo", "dr_grpo", "grpo", "gspo", "sync_grpo"]);

@@ -108,18 +108,20 @@ fn an_evaluation_before_training_is_shared_and_a_changed_config_is_not_mistaken_
 
 #[test]
 fn every_arm_of_every_plan_is_a_recipe() {
-    for plan in ["ablate.toml", "estimators.toml", "figure5.toml", "generalisation.toml", "initialisation.toml"] {
+    let sync_r1 = ["ablate.toml", "estimators.toml", "figure5.toml", "generalisation.toml", "initialisation.toml"];
+    let corl = ["corl_pilot.toml", "corl_stages.toml"];
+    let plans = sync_r1.map(|plan| ("sync_r1.toml", plan)).into_iter().chain(corl.map(|plan| ("corl.toml", plan)));
+    for (recipe, plan) in plans {
         let text = std::fs::read_to_string(base().join(plan)).unwrap();
         let plan: toml::Table = text.parse().unwrap();
         let set = |of: &toml::Value| -> Vec<String> {
             of.as_array().unwrap().iter().map(|set| set.as_str().unwrap().to_owned()).collect()
         };
         let budget = set(&plan["budget"]);
-        let full = RunConfig::load(&base().join("sync_r1.toml"), &budget).unwrap();
+        let full = RunConfig::load(&base().join(recipe), &budget).unwrap();
         for arm in plan["arms"].as_array().unwrap() {
             let all: Vec<String> = budget.iter().cloned().chain(set(&arm["set"])).collect();
-            let config =
-                RunConfig::load(&base().join("sync_r1.toml"), &all).map_err(|e| format!("{arm}: {e}")).unwrap();
+            let config = RunConfig::load(&base().join(recipe), &all).map_err(|e| format!("{arm}: {e}")).unwrap();
             assert_ne!(config, full, "{arm} changes nothing");
             SyncGrpoConfig::of(&config.objective.kind, &config.objective.settings).unwrap();
         }

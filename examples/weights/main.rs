@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use burn::tensor::FloatDType;
 use clap::{Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
-use counterpoint_weights::{ConvertOptions, WeightFiles, merge};
+use counterpoint_weights::{ConvertOptions, Shares, WeightFiles, merge};
 
 #[derive(Parser)]
 #[command(about = "Shows, compares, converts, merges and fetches weight files of any public format")]
@@ -79,6 +79,12 @@ enum What {
         /// The share of each. Default: the same for all.
         #[arg(long, value_name = "NUMBER", num_args = 2..)]
         shares: Vec<f64>,
+        /// Shares by the inverse of each tensor's norm, as NAN has them (arXiv 2505.16148).
+        #[arg(long, conflicts_with = "shares")]
+        inverse_norm: bool,
+        /// What all models began as: the norms are then those of what was learned.
+        #[arg(long, value_name = "PATH", requires = "inverse_norm")]
+        base: Option<PathBuf>,
     },
     /// Where the weights that a run needs are: found, fetched, or which files to put where. Exit status 1 when any is missing.
     Fetch {
@@ -120,10 +126,15 @@ fn convert(a: &Path, b: &Path, dtype: Option<Float>, rename: &[(String, String)]
     Ok(())
 }
 
-fn mean(out: &Path, models: &[PathBuf], shares: &[f64]) -> Result<()> {
+fn mean(out: &Path, models: &[PathBuf], shares: &[f64], inverse_norm: bool, base: Option<&Path>) -> Result<()> {
     let models = models.iter().map(|path| WeightFiles::open(path)).collect::<Result<Vec<_>>>()?;
+    let base = base.map(WeightFiles::open).transpose()?;
     let equal = vec![1.0 / models.len() as f64; models.len()];
-    merge(&models, if shares.is_empty() { &equal } else { shares }, out)?;
+    let shares = match inverse_norm {
+        true => Shares::InverseNorm { base: base.as_ref() },
+        false => Shares::Given(if shares.is_empty() { &equal } else { shares }),
+    };
+    merge(&models, shares, out)?;
     println!("{}: the mean of {} models", out.display(), models.len());
     Ok(())
 }
@@ -133,7 +144,9 @@ fn main() -> ExitCode {
         What::Inspect { path, json } => inspect::run(&path, json).map(|()| true),
         What::Diff { a, b, tolerance, json } => diff::run(&a, &b, tolerance, json),
         What::Convert { a, b, dtype, rename, force } => convert(&a, &b, dtype, &rename, force).map(|()| true),
-        What::Merge { out, models, shares } => mean(&out, &models, &shares).map(|()| true),
+        What::Merge { out, models, shares, inverse_norm, base } => {
+            mean(&out, &models, &shares, inverse_norm, base.as_deref()).map(|()| true)
+        }
         What::Fetch { config } => fetch::run(&config),
     };
     match outcome {

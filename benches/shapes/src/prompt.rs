@@ -145,6 +145,33 @@ impl Prompt {
         Scene::placed(&self.things(), may, stream)
     }
 
+    /// How much of it an image shows in which this was `seen`, in [0, 1]: a thing that is there counts 1, its shape in another colour a half, as an F-score
+    /// of what is wanted and what is found, things of no kind among it; a quarter less where both things are there and not placed as is
+    /// said. 1 where the [`verdict`](Self::verdict) is that the image shows it, and nowhere else.
+    pub fn likeness(&self, seen: &Seen) -> f64 {
+        if self.verdict(seen).image {
+            return 1.0;
+        }
+        let wanted = self.things();
+        let mut missing = wanted.clone();
+        let mut found: Vec<Thing> = seen.cells.iter().filter_map(|(thing, _)| *thing).collect();
+        let mut matched = 0.0;
+        let alike: [(fn(&Thing, &Thing) -> bool, f64); 2] = [(|a, b| a == b, 1.0), (|a, b| a.shape == b.shape, 0.5)];
+        for (alike, worth) in alike {
+            missing.retain(|thing| match found.iter().position(|other| alike(thing, other)) {
+                Some(at) => {
+                    found.swap_remove(at);
+                    matched += worth;
+                    false
+                }
+                None => true,
+            });
+        }
+        let score = 2.0 * matched / (wanted.len() + seen.cells.len()) as f64;
+        // All there, and nothing else: misplaced.
+        if score == 1.0 { 0.75 } else { score }
+    }
+
     /// Whether an image in which this was `seen` shows it.
     pub fn verdict(&self, seen: &Seen) -> Verdict {
         let Some(found) = seen.all_known() else { return Verdict { shapes: false, image: false } };

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use counterpoint::image::{Rgb, RgbImage, imageops};
-use counterpoint::{Evaluator, Key, Sample, Stream, Streams, Task};
+use counterpoint::{Evaluator, Key, Reward, Sample, Score, Stream, Streams, Task};
 use counterpoint_shapes::language::{question, tagged, vocabulary};
-use counterpoint_shapes::{Category, Prompt, SIZE, ShapesEvaluator, dataset, observe, render};
+use counterpoint_shapes::{Category, Prompt, SIZE, ShapesEvaluator, ShapesReward, dataset, observe, render};
 use serde_json::json;
 
 fn stream(index: u64) -> Stream {
@@ -54,6 +54,54 @@ fn blurred_and_noisy_images_are_read_and_empty_ones_show_nothing() {
     assert_eq!(observe(&red).unwrap().all_known(), None, "a full cell is no shape");
     assert!(!prompts[0].verdict(&observe(&red).unwrap()).shapes);
     assert!(observe(&RgbImage::new(16, 16)).unwrap_err().to_string().contains("got 16x16"));
+}
+
+#[test]
+fn likeness_grades_what_is_there_and_is_one_where_the_verdict_is() {
+    let parse = |text: &str| Prompt::parse(text).unwrap();
+    let seen = |text: &str, index| {
+        let mut stream = stream(index);
+        observe(&render(&parse(text).scene(&mut stream), &mut stream)).unwrap()
+    };
+    let near = |wanted: &str, shown: &str, expected: f64| {
+        let got = parse(wanted).likeness(&seen(shown, 1));
+        assert!((got - expected).abs() < 1e-12, "{wanted}, shown {shown}: {got} is not {expected}");
+    };
+    near("three red circles", "three red circles", 1.0);
+    near("three red circles", "two red circles", 0.8);
+    near("three red circles", "three blue circles", 0.5);
+    near("three red circles", "three blue squares", 0.0);
+    near("a red circle", "a red circle and a blue square", 2.0 / 3.0);
+    near("a red circle and a blue square", "a red square and a blue circle", 0.5);
+    near("a red circle left of a blue square", "a blue square left of a red circle", 0.75);
+    near("a red circle left of a blue square", "a red circle left of a blue square", 1.0);
+    assert_eq!(parse("a red circle").likeness(&observe(&RgbImage::from_pixel(SIZE, SIZE, Rgb([34; 3]))).unwrap()), 0.0);
+    let all: Vec<Prompt> = Prompt::all().into_iter().step_by(7).collect();
+    for (i, shown) in (0..).zip(&all) {
+        let mut stream = stream(i);
+        let seen = observe(&render(&shown.scene(&mut stream), &mut stream)).unwrap();
+        for wanted in &all {
+            let likeness = wanted.likeness(&seen);
+            assert_eq!(likeness == 1.0, wanted.verdict(&seen).image, "{wanted}, shown {shown}: {likeness}");
+            assert!((0.0..=1.0).contains(&likeness));
+        }
+    }
+}
+
+#[test]
+fn the_reward_abstains_without_an_image_and_refuses_other_worlds() {
+    let task = |prompt: &str| Task::new(0, "").with_base_prompt(prompt);
+    let prompt = Prompt::all()[20];
+    let mut stream = stream(3);
+    let image = Arc::new(render(&prompt.scene(&mut stream), &mut stream));
+    let sample = |text: String, image| Sample::new(&task("a red circle"), 0, text, String::new(), image);
+    let samples = [sample(prompt.to_string(), Some(image.clone())), sample(prompt.to_string(), None), sample("a hat".into(), Some(image))];
+    let scores = ShapesReward.score(&samples).unwrap();
+    assert!(matches!(scores[0], Score::Value(1.0)), "{scores:?}");
+    assert!(scores[1..].iter().all(|score| matches!(score, Score::Abstain(_))), "{scores:?}");
+    assert!(ShapesReward.check(&[task("a red circle")]).is_ok());
+    let error = ShapesReward.check(&[task("a red circle"), task("a photo of a hat")]).unwrap_err().to_string();
+    assert!(error.contains("\"a photo of a hat\"") && error.contains("rewards.shapes"), "{error}");
 }
 
 #[test]

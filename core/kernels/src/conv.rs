@@ -1,11 +1,15 @@
-//! Convolutions of images: windows are gathered into the columns of a matrix, a few rows of the image at a time, and multiplied at once.
+//! Convolutions of images, a few rows of the result at a time: windows are gathered into the columns of a matrix and multiplied at once, or, where
+//! there are many of 3 x 3, transformed ([`Winograd`]).
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, Tensor, TensorData};
+use gemm::Parallelism;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::may_work_on;
+use crate::product::{Rows, multiply, with_numbers};
+use crate::winograd::Winograd;
 
 /// Most numbers of one gathered matrix, unless a single row of the image has more: they should stay in a core's cache.
 const GATHERED: usize = 1 << 18;
@@ -64,24 +68,45 @@ impl Gather {
         self.channels * self.kernel[0] * self.kernel[1]
     }
 
+    /// The same in tiles, where windows are such.
+    fn tiled(&self, outputs: usize) -> Option<Winograd> {
+        let Self { channels, size, kernel, stride, before, out } = *self;
+        (kernel == [3, 3] && stride == [1, 1]).then_some(Winograd { channels, outputs, size, before, out })
+    }
+
     fn convolve(self, weight: Tensor<4>, bias: Option<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
         let (batch, outputs, device) = (x.dims()[0], weight.dims()[0], x.device());
-        let weight: Tensor<2> = weight.reshape([outputs, self.window()]);
         let [rows, columns] = self.out;
-        let at_once = (GATHERED / (self.window() * columns).max(1)).clamp(1, rows.max(1));
-        let image = self.channels * self.size[0] * self.size[1];
-        let data = x.into_data();
-        let pixels = data.as_slice::<f32>().unwrap_or_default();
         let bias: Vec<f32> = bias.map_or_else(|| vec![0.0; outputs], |bias| bias.into_data().iter::<f32>().collect());
+        let result =
+            with_numbers(weight, |weight| with_numbers(x, |x| self.numbers(batch, outputs, weight, &bias, x)));
+        Tensor::from_data(TensorData::new(result, [batch, outputs, rows, columns]), (&device, DType::F32))
+    }
+
+    fn numbers(&self, batch: usize, outputs: usize, weight: &[f32], bias: &[f32], pixels: &[f32]) -> Vec<f32> {
+        let [rows, columns] = self.out;
+        let tiled = self.tiled(outputs).filter(|tiled| tiled.is_worth(batch)).map(|tiled| (tiled, tiled.weights(weight)));
+        let at_once = match &tiled {
+            Some((tiled, _)) => tiled.rows_at_once(GATHERED),
+            None => (GATHERED / (self.window() * columns).max(1)).clamp(1, rows.max(1)),
+        };
         let parts: Vec<(usize, usize)> =
             (0..batch).flat_map(|b| (0..rows).step_by(at_once).map(move |row| (b, row))).collect();
+        // One part has all cores to itself.
+        let parallel = if parts.len() == 1 { Parallelism::Rayon(0) } else { Parallelism::None };
+        let image = self.channels * self.size[0] * self.size[1];
         let product = |&(b, first): &(usize, usize)| {
-            let count = at_once.min(rows - first);
-            let windows = self.gathered(&pixels[b * image..(b + 1) * image], first, count);
-            let windows = TensorData::new(windows, [self.window(), count * columns]);
-            weight.clone().matmul(Tensor::<2>::from_data(windows, (&device, DType::F32))).into_data()
+            let (pixels, count) = (&pixels[b * image..(b + 1) * image], at_once.min(rows - first));
+            if let Some((tiled, weights)) = &tiled {
+                return tiled.rows(pixels, weights, first, count, parallel);
+            }
+            let windows = self.gathered(pixels, first, count);
+            let windows = Rows::dense(&windows, self.window(), count * columns);
+            let mut product = vec![0.0; outputs * count * columns];
+            multiply(Rows::dense(weight, outputs, self.window()), windows, &mut product, parallel);
+            product
         };
-        let products: Vec<TensorData> = parts.par_iter().map(product).collect();
+        let products: Vec<Vec<f32>> = parts.par_iter().map(product).collect();
         let of_image = rows.div_ceil(at_once);
         let mut result = vec![0.0; batch * outputs * rows * columns];
         // One channel of one image after the other, from the parts of that image.
@@ -89,12 +114,11 @@ impl Gather {
             let (b, output) = (i / outputs, i % outputs);
             let parts = &products[b * of_image..(b + 1) * of_image];
             for (part, target) in parts.iter().zip(channel.chunks_mut(at_once * columns)) {
-                let numbers = part.as_slice::<f32>().unwrap_or_default();
-                let source = &numbers[output * target.len()..(output + 1) * target.len()];
+                let source = &part[output * target.len()..(output + 1) * target.len()];
                 target.iter_mut().zip(source).for_each(|(to, from)| *to = from + bias[output]);
             }
         });
-        Tensor::from_data(TensorData::new(result, [batch, outputs, rows, columns]), (&device, DType::F32))
+        result
     }
 
     /// The windows of `count` rows of the result from `first` on: one column for each place, one row for each number of a window.

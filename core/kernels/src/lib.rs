@@ -15,10 +15,13 @@ mod conv;
 mod linear;
 mod math;
 mod norm;
+mod product;
 mod rotary;
 mod rows;
 mod softmax;
 mod tracked;
+mod windows;
+mod winograd;
 
 pub use activation::{Activation, gelu, gelu_tanh, silu_gate};
 pub use attention::Mask;
@@ -29,6 +32,7 @@ pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};
 pub use softmax::softmax;
+pub use windows::{Windows, conv2d_channels_last};
 
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
 use counterpoint::device::is_cpu;

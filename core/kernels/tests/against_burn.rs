@@ -9,7 +9,7 @@ use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, adapted, chosen_log_probs, conv2d, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm,
+    Mask, Rotation, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm,
     linear, rms_norm, silu_gate,
 };
 
@@ -254,6 +254,11 @@ fn convolutions() {
         // Several matrices for an image, the last one smaller.
         ([1, 64, 45, 37], 8, [3, 3], [1, 1], padded(1, 1, 1, 1)),
         ([2, 3, 6, 6], 2, [3, 3], [1, 1], PaddingConfig2d::Same),
+        // In tiles: odd sides, several parts, unlike padding, small images in number.
+        ([1, 16, 23, 25], 17, [3, 3], [1, 1], padded(1, 1, 1, 1)),
+        ([2, 33, 40, 31], 19, [3, 3], [1, 1], padded(0, 2, 3, 0)),
+        ([1, 64, 130, 66], 20, [3, 3], [1, 1], PaddingConfig2d::Valid),
+        ([9, 16, 7, 9], 16, [3, 3], [1, 1], padded(3, 1, 2, 4)),
     ] {
         for bias in [true, false] {
             for device in devices() {
@@ -264,6 +269,37 @@ fn convolutions() {
                 compare(&device, shape, &what, |x| conv2d(&conv, x), |x| conv.forward(x));
             }
         }
+    }
+}
+
+#[test]
+fn convolutions_with_channels_last() {
+    let device = Device::flex();
+    for (shape, to, kernel, stride, padding) in [
+        ([2, 9, 7, 3], 5, [3, 3], 1, [1, 1]),
+        ([1, 11, 10, 4], 6, [3, 3], 2, [0, 0]),
+        ([3, 5, 6, 2], 4, [1, 1], 1, [0, 0]),
+        ([1, 5, 6, 2], 4, [1, 1], 2, [0, 0]),
+        ([1, 8, 8, 6], 7, [1, 7], 1, [0, 3]),
+        ([2, 4, 3, 6], 7, [7, 1], 1, [3, 0]),
+        // Several matrices for an image, the last one smaller.
+        ([1, 45, 37, 64], 8, [3, 3], 1, [1, 1]),
+    ] {
+        let [batch, height, width, from] = shape;
+        let conv = Conv2dConfig::new([from, to], kernel).with_stride([stride; 2]);
+        let [down, across] = padding;
+        let conv = conv.with_padding(PaddingConfig2d::Explicit(down, across, down, across)).init(&device);
+        let x = random([batch, from, height, width], &device);
+        let expected = conv.forward(x.clone()).permute([0, 2, 3, 1]);
+        let weight = conv.weight.val().permute([2, 3, 1, 0]).reshape([-1, to as i32]);
+        let windows = Windows { kernel, stride, padding };
+        let got = |rectified| {
+            let bias = conv.bias.as_ref().map(Param::val);
+            conv2d_channels_last(x.clone().permute([0, 2, 3, 1]), weight.clone(), bias, windows, rectified)
+        };
+        let what = format!("{shape:?} to {to} by {kernel:?}, {stride}");
+        close(got(false), expected.clone(), &what);
+        close(got(true), expected.clamp_min(0.0), &what);
     }
 }
 

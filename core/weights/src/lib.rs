@@ -48,7 +48,7 @@ pub use finite::non_finite;
 pub use format::Format;
 pub use index::FILE_NAMES;
 pub use load::{LoadOptions, load, load_safetensors};
-pub use merge::merge;
+pub use merge::{Shares, merge};
 pub use precision::Precision;
 pub use save::{save_renamed, save_safetensors, save_tensors, save_torch, save_torch_tensor};
 

@@ -11,3 +11,9 @@ pub fn to_tensor(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
     let flat: Vec<i32> = rows.iter().flatten().map(|&id| id as i32).collect();
     Tensor::from_data(TensorData::new(flat, [rows.len(), width]), device)
 }
+
+/// Row numbers as a tensor, for `select`.
+pub fn index(rows: &[usize], device: &Device) -> Tensor<1, Int> {
+    let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    Tensor::from_ints(&rows[..], device)
+}

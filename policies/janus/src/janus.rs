@@ -7,13 +7,15 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData};
 use counterpoint::device::constant;
 use counterpoint::{Error, Result};
-use counterpoint_kernels::Mask;
+use counterpoint_kernels::{Mask, Rotation};
+use counterpoint_policy_common::cache::Grown;
 use counterpoint_policy_common::lora::scores;
+use counterpoint_policy_common::tape::Tape;
 use counterpoint_policy_common::training;
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load};
 
 use crate::aligner::{Aligner, CodeHead};
-use crate::llama::Llama;
+use crate::llama::{Layer, Llama};
 use crate::original;
 use crate::rotary::rotation;
 use crate::vision::VisionModel;
@@ -34,6 +36,8 @@ pub struct Janus {
     image_token: usize,
     #[module(skip)]
     precision: Precision,
+    #[module(skip)]
+    tape: Tape<Janus, Layer>,
 }
 
 impl JanusConfig {
@@ -56,6 +60,7 @@ impl JanusConfig {
             text: text.clone(),
             image_token: self.image_token_id as usize,
             precision: Precision::default(),
+            tape: Tape::default(),
         })
     }
 
@@ -110,6 +115,11 @@ impl Janus {
     /// The same parameters, with which it computes in `precision`.
     pub(crate) fn computing_in(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same parameters, whose layers are recorded on `tape` where gradients flow.
+    pub(crate) fn with_tape(self, tape: Tape<Self, Layer>) -> Self {
+        Self { tape, ..self }
     }
 
     /// The same model with its matrices stored in `precision`, in which it computes. Vectors (biases, norms) and adapters stay
@@ -221,6 +231,33 @@ impl Janus {
     /// `embedded` `[B, L, H]`; `attended` `[B][P + L]`, whether each token may be attended by those after it (padding on the left may
     /// not); output `[B, L, H]`. Positions count the tokens that may be.
     pub fn forward(&self, embedded: Tensor<3>, attended: &[Vec<bool>], past: &mut KvCache) -> Tensor<3> {
+        if past.layers.is_empty() || embedded.is_autodiff() {
+            let mut layers = Vec::with_capacity(self.text.num_hidden_layers);
+            let hidden = self.run(embedded, attended, past, Some(&mut layers));
+            past.layers = layers;
+            return hidden;
+        }
+        let (rotation, mask) = self.rotation_and_mask(&embedded, attended, past);
+        self.language_model.extend(embedded, &rotation, &mask, &mut past.layers)
+    }
+
+    /// The same of tokens that nothing will follow.
+    pub(crate) fn states(&self, embedded: Tensor<3>, attended: &[Vec<bool>], past: &KvCache) -> Tensor<3> {
+        self.run(embedded, attended, past, None)
+    }
+
+    fn run(
+        &self,
+        embedded: Tensor<3>,
+        attended: &[Vec<bool>],
+        past: &KvCache,
+        seen: Option<&mut Vec<Grown>>,
+    ) -> Tensor<3> {
+        let (rotation, mask) = self.rotation_and_mask(&embedded, attended, past);
+        self.language_model.forward(embedded, rotation, mask, &past.layers, seen, &self.tape)
+    }
+
+    fn rotation_and_mask(&self, embedded: &Tensor<3>, attended: &[Vec<bool>], past: &KvCache) -> (Rotation, Mask) {
         let [_, length, _] = embedded.dims();
         let before = past.len();
         let device = embedded.device();
@@ -234,11 +271,8 @@ impl Janus {
         };
         let positions: Vec<Vec<usize>> = attended.iter().map(position).collect();
         let dtype = embedded.dtype();
-        let rotation = rotation(&self.text, &positions, &device, dtype);
         let mask = Mask::new(allowed(attended, before, length, &device), true, self.text.num_attention_heads, dtype);
-        let (hidden, layers) = self.language_model.forward(embedded, &rotation, &mask, &past.layers);
-        past.layers = layers;
-        hidden
+        (rotation(&self.text, &positions, &device, dtype), mask)
     }
 
     /// Scores of all text tokens, in f32.

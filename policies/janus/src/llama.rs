@@ -1,12 +1,16 @@
 //! The Llama decoder. Field names are the original's tensor names.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint_kernels::{Mask, Rotation, rms_norm, silu_gate};
 use counterpoint_policy_common::lora::project;
+use counterpoint_policy_common::cache::{Grown, KeyValues};
+use counterpoint_policy_common::tape::{self, Layer as _, Tape};
 
-use crate::TextConfig;
+use crate::{Janus, TextConfig};
 
 /// Standard deviation of fresh weights.
 const INIT_STD: f64 = 0.02;
@@ -58,24 +62,37 @@ impl Llama {
         }
     }
 
-    /// States after the last norm, and the keys and values of `past` and of what is new.
+    /// States after the last norm; the keys and values of `past` and of what is new go into `seen`, where they are asked for.
     ///
     /// # Shapes
     /// `x` `[B, L, H]`, `mask` of L queries and P + L keys, `past` of P keys per layer, or none.
     pub(crate) fn forward(
         &self,
         mut x: Tensor<3>,
-        rotation: &Rotation,
-        mask: &Mask,
-        past: &[(Tensor<4>, Tensor<4>)],
-    ) -> (Tensor<3>, Vec<(Tensor<4>, Tensor<4>)>) {
-        let mut seen = Vec::with_capacity(self.layers.len());
+        rotation: Rotation,
+        mask: Mask,
+        past: &[Grown],
+        mut seen: Option<&mut Vec<Grown>>,
+        tape: &Tape<Janus, Layer>,
+    ) -> Tensor<3> {
+        let (rotation, mask) = (Arc::new(rotation), Arc::new(mask));
         for (i, layer) in self.layers.iter().enumerate() {
-            let (next, keys) = layer.forward(x, rotation, mask, past.get(i));
+            let past = past.get(i).map(Grown::all);
+            let (next, pair) = tape.forward(layer, x, &rotation, &mask, past.as_ref(), seen.is_some());
             x = next;
-            seen.push(keys);
+            if let (Some(seen), Some(pair)) = (seen.as_deref_mut(), pair) {
+                seen.push(Grown::new(pair));
+            }
         }
-        (normed(&self.norm, x), seen)
+        normed(&self.norm, x)
+    }
+
+    /// The same without gradients, of tokens that follow others, whose keys and values grow in place.
+    pub(crate) fn extend(&self, mut x: Tensor<3>, rotation: &Rotation, mask: &Mask, past: &mut [Grown]) -> Tensor<3> {
+        for (layer, seen) in self.layers.iter().zip(past) {
+            x = layer.forward(x, rotation, mask, |new| seen.extend(new)).0;
+        }
+        normed(&self.norm, x)
     }
 }
 
@@ -102,15 +119,17 @@ impl Layer {
             post_attention_layernorm: norm(config, device),
         }
     }
+}
 
+impl tape::Layer for Layer {
     fn forward(
         &self,
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        past: Option<&(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
-        let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotation, mask, past);
+        join: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> (Tensor<3>, KeyValues) {
+        let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotation, mask, join);
         let x = x + attended;
         let y = self.mlp.forward(normed(&self.post_attention_layernorm, x.clone()));
         (x + y, seen)
@@ -123,20 +142,16 @@ impl Attention {
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        past: Option<&(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        join: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> (Tensor<3>, KeyValues) {
         let [batch, length, _] = x.dims();
         let (heads, width) = (self.heads, self.head_width);
         let split = |linear: &Linear, heads| project(linear, x.clone()).reshape([batch, length, heads, width]);
         let query = rotation.apply(split(&self.q_proj, heads)).swap_dims(1, 2);
         let key = rotation.apply(split(&self.k_proj, self.key_heads)).swap_dims(1, 2);
         let value = split(&self.v_proj, self.key_heads).swap_dims(1, 2);
-        let (key, value) = match past {
-            Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
-            None => (key, value),
-        };
-        let seen = (key.clone(), value.clone());
-        let (key, value) = (self.shared(key), self.shared(value));
+        let seen = join((key, value));
+        let (key, value) = (self.shared(seen.0.clone()), self.shared(seen.1.clone()));
         let mixed = mask.attend(query, key, value);
         (project(&self.o_proj, mixed.swap_dims(1, 2).reshape([batch, length, heads * width])), seen)
     }

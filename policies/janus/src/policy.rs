@@ -9,14 +9,17 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use counterpoint::{
     Decoding, Error, Learner, LogProbs, ModuleLearner, Parameters, Policy, Replay, Replica, Result, Sample,
-    SegmentKind, Stream, TokenStates, gradients,
+    SegmentKind, Stream, TokenStates,
 };
+use counterpoint_policy_common::learner::TapedLearner;
 use counterpoint_policy_common::lora::{LoraConfig, dropped_out};
 use counterpoint_policy_common::replay::constant;
+use counterpoint_policy_common::tape::Tape;
 use counterpoint_policy_common::update_devices::{UpdateDevices, no_reference};
 use counterpoint_policy_common::{peft, training};
 use counterpoint_weights::Precision;
 
+use crate::llama::Layer;
 use crate::memory::chunk_bytes;
 use crate::replay::Scorer;
 use crate::shown::Shown;
@@ -35,7 +38,7 @@ pub struct JanusPolicy {
     text: Option<TextTokenizer>,
     trainable: Trainable,
     precision: Precision,
-    learner: ModuleLearner<Janus>,
+    learner: TapedLearner<Janus, Layer>,
     /// None once it was given back.
     reference: Option<Janus>,
     /// Whether the model is still the reference: nobody had the chance to change either.
@@ -90,7 +93,7 @@ impl JanusPolicy {
             text: None,
             trainable: Trainable::All,
             precision,
-            learner: ModuleLearner::new(trained.clone()),
+            learner: TapedLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
             reference: Some(reference),
             fresh: true,
             scored: OnceCell::new(),
@@ -123,6 +126,21 @@ impl JanusPolicy {
         self.with_trainable(&trainable)
     }
 
+    /// Whether updates keep of every layer of the decoder what goes in alone, and compute it again on the way back: much less memory, for
+    /// about one forward pass more. Gradients are the same but for the order of sums.
+    ///
+    /// A loss is then to be of the latest [`log_probs`](Policy::log_probs) or [`training_log_probs`](Policy::training_log_probs) alone, as
+    /// the updater's are, and back-propagated by [`Policy::learner`] or by the replica that gave the scores; one that depends on earlier
+    /// scores is refused.
+    ///
+    /// # Errors
+    /// As [`with_trainable`](Self::with_trainable), which starts anew.
+    pub fn with_gradient_checkpointing(mut self, on: bool) -> Result<Self> {
+        self.learner.tape = Tape::new(on);
+        let trainable = self.trainable.clone();
+        self.with_trainable(&trainable)
+    }
+
     /// The same policy with just this part of its model under training, beginning from the model as it is now. The reference stays
     /// what it is; with LoRA it is the base itself, without a second copy. A new optimizer starts:
     /// [`configure`](Learner::configure) it again.
@@ -150,7 +168,7 @@ impl JanusPolicy {
     }
 
     fn training(mut self, model: Janus, trainable: Trainable) -> Self {
-        self.learner = match trainable {
+        self.learner.inner = match trainable {
             Trainable::All => ModuleLearner::new(model),
             _ => ModuleLearner::on_frozen_base(model, trainable.describe()),
         };
@@ -170,7 +188,7 @@ impl JanusPolicy {
                 "expected a policy that trains LoRA adapters, got one without; save its weights",
             ));
         };
-        peft::save(&self.learner.module().valid(), lora, &TARGETS, dir)
+        peft::save(&self.module().valid(), lora, &TARGETS, dir)
     }
 
     /// The same policy with the adapters in `dir`, which `peft` or [`save_adapter`](Self::save_adapter) wrote, beside its model and
@@ -210,7 +228,7 @@ impl JanusPolicy {
 
     /// The model as it is now, without autodiff, adapters merged into its weights.
     pub fn merged(&self) -> Janus {
-        self.learner.module().merged()
+        self.module().merged()
     }
 
     /// The model as it is now, without gradients, as samplers use it.
@@ -220,19 +238,29 @@ impl JanusPolicy {
                 // Adapters cost nothing once they are merged. In half precision they stay beside the weights, whose last bits are
                 // larger than what adapters learn.
                 (Trainable::Lora(_), Precision::F32) => self.merged(),
-                _ => self.learner.module().valid(),
+                _ => self.module().valid(),
             };
             model.stored_in(self.precision)
         });
         model.clone()
     }
 
-    /// The learner, typed.
+    /// The model under training.
+    fn module(&self) -> &Janus {
+        self.learner.inner.module()
+    }
+
+    /// The learner, typed. Losses of [`log_probs`](Policy::log_probs) go to [`Policy::learner`], which knows the way back through
+    /// layers that are computed again.
     pub fn module_learner(&mut self) -> &mut ModuleLearner<Janus> {
-        // Whoever has it may change the parameters.
+        self.about_to_change();
+        &mut self.learner.inner
+    }
+
+    /// Whoever has the learner may change the parameters.
+    fn about_to_change(&mut self) {
         self.scored.take();
         self.fresh = false;
-        &mut self.learner
     }
 
     /// The number by which contexts name an image.
@@ -245,13 +273,17 @@ impl JanusPolicy {
 
     fn scorer(&self, parameters: Parameters) -> Result<Scorer> {
         match parameters {
-            Parameters::Current => Ok(self.scorer_of(self.learner.module().clone())),
+            Parameters::Current => Ok(self.current()),
             Parameters::Detached => Ok(self.detached()),
             Parameters::Reference => {
                 let reference = self.reference.as_ref().ok_or_else(no_reference)?;
                 Ok(self.scorer_of(self.referring(reference, &self.device)))
             }
         }
+    }
+
+    fn current(&self) -> Scorer {
+        self.scorer_of(self.module().clone().with_tape(self.learner.tape.clone()))
     }
 
     /// What samples and states are drawn from.
@@ -279,18 +311,23 @@ impl Policy for JanusPolicy {
     }
 
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
-        let scores = scored(&self.scorer(parameters)?, chunk)?;
-        Ok(if parameters == Parameters::Reference { constant(scores) } else { scores })
+        let scorer = self.scorer(parameters)?;
+        match parameters {
+            Parameters::Current => recorded(&scorer, chunk, &self.learner.tape, 0.0),
+            Parameters::Detached => scored(&scorer, chunk),
+            Parameters::Reference => scored(&scorer, chunk).map(constant),
+        }
     }
 
     /// The scores under [`Parameters::Current`], with the adapters' dropout.
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
-        let model = dropped_out(self.learner.module().clone(), self.trainable.dropout(), noise);
-        scored(&self.scorer_of(model), chunk)
+        let (current, dropout) = (self.current(), self.trainable.dropout());
+        let scorer = current.with(dropped_out(current.model.clone(), dropout, noise));
+        recorded(&scorer, chunk, &self.learner.tape, dropout)
     }
 
     fn chunk_bytes(&self, chunk: &[Replay<'_>]) -> Option<u64> {
-        Some(chunk_bytes(&self.config, self.precision, &self.trainable, chunk))
+        Some(chunk_bytes(&self.config, self.precision, &self.trainable, self.learner.tape.is_on(), chunk))
     }
 
     fn replicas(&self) -> Vec<Box<dyn Replica>> {
@@ -314,7 +351,8 @@ impl Policy for JanusPolicy {
     }
 
     fn learner(&mut self) -> &mut dyn Learner {
-        self.module_learner()
+        self.about_to_change();
+        &mut self.learner
     }
 
     fn device(&self) -> Option<Device> {
@@ -332,7 +370,10 @@ impl Policy for JanusPolicy {
             text: self.text.clone(),
             trainable: self.trainable.clone(),
             precision: self.precision,
-            learner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
+            learner: TapedLearner {
+                inner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
+                tape: Tape::default(),
+            },
             reference: None,
             fresh: false,
             scored: OnceCell::from(model),
@@ -357,9 +398,11 @@ impl Policy for JanusPolicy {
 impl JanusPolicy {
     fn replica(&self, device: &Device, reference: Option<&Janus>) -> JanusReplica {
         // Shares the values of the parameters, where they are on this device, and has a graph of its own.
-        let current = self.learner.module().clone().fork(&device.clone().autodiff());
+        let tape = self.learner.tape.another();
+        let current = self.module().clone().fork(&device.clone().autodiff()).with_tape(tape.clone());
         JanusReplica {
             current: self.scorer_of(current),
+            tape,
             reference: reference.map(|reference| self.scorer_of(self.referring(reference, device))),
             home: self.device.clone(),
             dropout: self.trainable.dropout(),
@@ -370,6 +413,7 @@ impl JanusPolicy {
 /// A [`JanusPolicy`] for one thread.
 struct JanusReplica {
     current: Scorer,
+    tape: Tape<Janus, Layer>,
     reference: Option<Scorer>,
     /// Where its gradients are wanted.
     home: Device,
@@ -379,20 +423,27 @@ struct JanusReplica {
 impl Replica for JanusReplica {
     fn log_probs(&self, chunk: &[Replay<'_>], parameters: Parameters) -> Result<LogProbs> {
         match parameters {
-            Parameters::Current => scored(&self.current, chunk),
+            Parameters::Current => recorded(&self.current, chunk, &self.tape, 0.0),
             Parameters::Reference => scored(self.reference.as_ref().ok_or_else(no_reference)?, chunk).map(constant),
             Parameters::Detached => scored(&self.current.with(self.current.model.valid()), chunk),
         }
     }
 
     fn training_log_probs(&self, chunk: &[Replay<'_>], noise: Stream) -> Result<LogProbs> {
-        scored(&self.current.with(dropped_out(self.current.model.clone(), self.dropout, noise)), chunk)
+        let scorer = self.current.with(dropped_out(self.current.model.clone(), self.dropout, noise));
+        recorded(&scorer, chunk, &self.tape, self.dropout)
     }
 
     fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams> {
         let model = &self.current.model;
-        Ok(gradients(loss, model)?.to_device(&self.home, model))
+        Ok(self.tape.gradients(loss, model)?.to_device(&self.home, model))
     }
+}
+
+/// The scores of a model whose layers `tape` records, where it does.
+fn recorded(scorer: &Scorer, chunk: &[Replay<'_>], tape: &Tape<Janus, Layer>, dropout: f64) -> Result<LogProbs> {
+    let dropped_out = (dropout > 0.0).then(|| scorer.model.clone().with_tape(Tape::default()));
+    tape.record(dropped_out, &scorer.model.device(), || scored(scorer, chunk))
 }
 
 fn scored(scorer: &Scorer, chunk: &[Replay<'_>]) -> Result<LogProbs> {

@@ -31,6 +31,9 @@ struct Settings {
     /// What it computes in: `f32`, `bf16` or `f16`.
     #[serde(default)]
     dtype: Precision,
+    /// Whether updates save memory by computing every layer of the decoder twice.
+    #[serde(default)]
+    gradient_checkpointing: bool,
 }
 
 impl JanusPolicy {
@@ -49,7 +52,7 @@ impl JanusPolicy {
     /// [`Config`](counterpoint::ErrorKind::Config) naming the key, [`Weights`](counterpoint::ErrorKind::Weights) when a file is
     /// missing or does not fit.
     pub fn from_settings(table: &toml::Table, context: &BuildContext) -> Result<Self> {
-        let Settings { weights, chat, trainable, dtype } = settings("policy", table)?;
+        let Settings { weights, chat, trainable, dtype, gradient_checkpointing } = settings("policy", table)?;
         trainable.validate().map_err(|e| e.at("policy.trainable"))?;
         let folder = context.locate(&weights, &FILES)?;
         let config = JanusConfig::read(&folder.join("config.json"))?;
@@ -58,7 +61,8 @@ impl JanusPolicy {
         let stored = if trainable.keeps_base() { dtype } else { Precision::F32 };
         let (model, tokenizer) = config.load(&folder, stored, &context.device)?;
         let policy = Self::assemble(config, text.ids(), model, tokenizer, &context.device, dtype, &trainable)?;
-        Ok(policy.with_text(text))
+        let policy = policy.with_text(text);
+        if gradient_checkpointing { policy.with_gradient_checkpointing(true) } else { Ok(policy) }
     }
 }
 

@@ -3,13 +3,13 @@
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result, Task};
 use counterpoint_policy_common::picture;
-use counterpoint_policy_common::tokens::to_tensor;
+use counterpoint_policy_common::tokens::{index, to_tensor};
 use counterpoint_samplers::{CodeModel, CodeScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
 use crate::picture::seen;
 use crate::policy::JanusPolicy;
-use crate::replay::Prompts;
+use crate::replay::{Prompts, distinct};
 use crate::{Janus, KvCache};
 
 /// Sequences while tokens or codes are being written.
@@ -107,20 +107,23 @@ impl CodeModel for JanusPolicy {
     }
 
     fn begin(&self, prompts: &[&[u32]], written: &[&[u32]], guidance: f32) -> Result<(Sequences, CodeScores)> {
-        let mut prompts = Prompts::new(prompts, self.ids.pad)?;
+        let (contexts, of) = distinct(prompts.iter().copied());
+        let mut prompts = Prompts::new(&contexts, of, self.ids.pad)?;
         let mut codes: Vec<Vec<u32>> = written.iter().map(|codes| codes.to_vec()).collect();
         if guidance > 0.0 {
             prompts = prompts.with_unconditional(&self.ids);
             codes.extend_from_within(..);
         }
-        let Prompts { rows, attended } = prompts;
-        let model = self.scored();
-        let mut embedded = model.embed_text(&rows, None)?;
-        if codes.first().is_some_and(|codes| !codes.is_empty()) {
-            embedded = Tensor::cat(vec![embedded, model.embed_codes(to_tensor(&codes, self.own_device()))], 1);
-        }
+        let Prompts { rows, attended, of } = prompts;
+        let (model, device) = (self.scored(), self.own_device());
+        let embedded = model.embed_text(&rows, None)?;
         let mut writing = Sequences { model, past: KvCache::default(), attended, guidance };
-        let hidden = writing.forward(embedded);
+        let mut hidden = writing.forward(embedded).select(0, index(&of, device));
+        self.keep(&mut writing, &of);
+        if codes.first().is_some_and(|codes| !codes.is_empty()) {
+            let embedded = writing.model.embed_codes(to_tensor(&codes, device));
+            hidden = writing.forward(embedded);
+        }
         let scores = writing.code_scores(hidden);
         Ok((writing, scores))
     }

@@ -29,7 +29,7 @@ pub(crate) fn token_states(policy: &JanusPolicy, samples: &[Sample]) -> Result<V
         let of: Vec<usize> = (0..numbers.len()).collect();
         let embedded = model.embed_text(&sequences, Some((features, &of)))?;
         let attended = vec![vec![true; sequences[0].len()]; sequences.len()];
-        Ok(model.forward(embedded, &attended, &mut KvCache::default()))
+        Ok(model.states(embedded, &attended, &KvCache::default()))
     };
     let image = |row: &[u32]| end(row) - embeddings..end(row);
     states(&rows, image, |row| end(row) + 1..row.len(), read)

@@ -170,6 +170,43 @@ fn replicas_give_the_gradients_of_the_policy() {
     }
 }
 
+/// The gradients of `group`'s update by name, in chunks of `size`.
+fn update(policy: &mut JanusPolicy, group: &counterpoint::Group, size: usize) -> BTreeMap<String, Vec<f32>> {
+    let objective = SyncGrpoConfig { a_gen: 1.0, ..SyncGrpoConfig::default() }.init().unwrap();
+    updater::accumulate(policy, &objective, std::slice::from_ref(group), size, None).unwrap();
+    let names: Vec<String> =
+        policy.learner().gradient_norms().unwrap().into_iter().map(|(name, _)| name).collect();
+    let learner = policy.module_learner();
+    let mut values = |name: String| {
+        let values = learner.gradient(&name).unwrap().into_data().iter::<f32>().collect();
+        (name, values)
+    };
+    names.into_iter().map(&mut values).collect()
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_gradient_in_any_update() {
+    let noisy = Trainable::Lora(LoraConfig { rank: 2, dropout: 0.5, ..LoraConfig::default() });
+    for trainable in [Trainable::All, Trainable::Decoder, lora(), noisy] {
+        let mut plain = policy().with_trainable(&trainable).unwrap();
+        let mut saving = policy().with_gradient_checkpointing(true).unwrap().with_trainable(&trainable).unwrap();
+        let group = group(&plain);
+        self::group(&saving);
+        for (size, step) in [(1, "first"), (3, "second")] {
+            let (expected, got) = (update(&mut plain, &group, size), update(&mut saving, &group, size));
+            assert!(expected.len() > 1 && expected.keys().eq(got.keys()), "{trainable:?}");
+            for (name, expected) in &expected {
+                let scale = expected.iter().map(|x| x.abs()).fold(1e-6, f32::max);
+                let apart = expected.iter().zip(&got[name]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(apart < 1e-4 * scale, "{trainable:?}, {step}: {name}: {apart} of {scale}");
+            }
+            for policy in [&mut plain, &mut saving] {
+                policy.learner().apply(1e-2, 1.0).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn half_precision_is_near_and_its_reference_goes_the_same_way() {
     let single = policy();
@@ -206,7 +243,9 @@ fn memory_grows_with_rows_and_tokens_alone() {
             trajectories[..count].iter().map(|t| Replay { trajectory: t, segment, steps: 0..end }).collect();
         policy.chunk_bytes(&replays).unwrap()
     };
-    assert_eq!(bytes(2, 1, 16), 2 * bytes(1, 1, 16));
+    // The prompt is read once for all of them.
+    assert_eq!(bytes(3, 1, 16) - bytes(2, 1, 16), bytes(2, 1, 16) - bytes(1, 1, 16));
+    assert!(bytes(2, 1, 16) < 2 * bytes(1, 1, 16));
     assert!(bytes(1, 1, 8) < bytes(1, 1, 16) && bytes(1, 0, 4) > 0);
     assert_eq!(config().image_tokens(), 16);
 }

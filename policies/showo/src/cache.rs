@@ -1,13 +1,14 @@
 //! Keys and values of tokens that have already been through the decoder.
 
 use burn::tensor::Tensor;
+use counterpoint_policy_common::cache::Grown;
 
 use crate::tokens;
 
 /// Per layer, the rotated keys and the values of a prefix.
 #[derive(Debug, Clone)]
 pub struct KvCache {
-    pub(crate) layers: Vec<(Tensor<4>, Tensor<4>)>,
+    pub(crate) layers: Vec<Grown>,
     pub(crate) next: Vec<usize>,
 }
 
@@ -20,7 +21,7 @@ impl KvCache {
     /// How many keys each sequence has.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, |(key, _)| key.dims()[2])
+        self.layers.first().map_or(0, Grown::len)
     }
 
     /// How many sequences it holds.
@@ -51,12 +52,13 @@ impl KvCache {
         let next = rows.iter().map(|&row| self.next[row]).collect();
         // Runs of one row are copied by expansion, whose gradient is a plain sum.
         let runs: Vec<&[usize]> = rows.chunk_by(|a, b| a == b).collect();
-        let pick = |tensor: &Tensor<4>| {
-            if rows.iter().copied().eq(0..self.batch()) {
-                return tensor.clone();
-            }
+        if rows.iter().copied().eq(0..self.batch()) {
+            return Self { layers: self.layers.clone(), next };
+        }
+        let pick = |tensor: Tensor<4>| {
             if runs.len() == rows.len() && rows.len() > 1 {
-                return tensor.clone().select(0, tokens::index(rows, &tensor.device()));
+                let device = tensor.device();
+                return tensor.select(0, tokens::index(rows, &device));
             }
             let [_, heads, keys, width] = tensor.dims();
             let copies = |run: &&[usize]| tensor.clone().narrow(0, run[0], 1).expand([run.len(), heads, keys, width]);
@@ -65,7 +67,7 @@ impl KvCache {
                 runs => Tensor::cat(runs.iter().map(copies).collect(), 0),
             }
         };
-        Self { layers: self.layers.iter().map(|(key, value)| (pick(key), pick(value))).collect(), next }
+        Self { layers: self.layers.iter().map(|layer| layer.map(pick)).collect(), next }
     }
 
     /// The sequences of all `caches`, which have equally many keys, one after the other.
@@ -74,16 +76,19 @@ impl KvCache {
             return one.clone();
         }
         let layers = caches.iter().map(|cache| cache.layers.len()).min().unwrap_or(0);
-        let join = |pick: &dyn Fn(&Self) -> Tensor<4>| Tensor::cat(caches.iter().map(pick).collect(), 0);
+        let join = |layer: usize| {
+            let (keys, values) = caches.iter().map(|cache| cache.layers[layer].all()).unzip();
+            Grown::new((Tensor::cat(keys, 0), Tensor::cat(values, 0)))
+        };
         Self {
-            layers: (0..layers).map(|i| (join(&|c| c.layers[i].0.clone()), join(&|c| c.layers[i].1.clone()))).collect(),
+            layers: (0..layers).map(join).collect(),
             next: caches.iter().flat_map(|cache| &cache.next).copied().collect(),
         }
     }
 
     /// The same numbers without the graph that made them.
     pub fn detach(self) -> Self {
-        let layers = self.layers.into_iter().map(|(key, value)| (key.detach(), value.detach())).collect();
+        let layers = self.layers.iter().map(|layer| layer.map(Tensor::detach)).collect();
         Self { layers, ..self }
     }
 }

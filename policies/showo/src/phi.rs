@@ -4,7 +4,9 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint_kernels::{Mask, Rotation, gelu, gelu_tanh, layer_norm};
+use counterpoint_policy_common::cache::KeyValues;
 use counterpoint_policy_common::lora::project;
+use counterpoint_policy_common::tape::Layer;
 
 use crate::config::{Activation, PhiConfig};
 
@@ -92,20 +94,18 @@ impl DecoderLayer {
             epsilon: config.layer_norm_eps,
         }
     }
+}
 
-    /// One layer over new tokens, after the keys and values `past`; gives back those of past and new tokens.
-    ///
-    /// # Shapes
-    /// `x` `[B, L, H]`, `past` `[B, heads, P, D]`, `mask` of L queries and P + L keys.
-    pub(crate) fn forward(
+impl Layer for DecoderLayer {
+    fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &Rotation,
+        rotation: &Rotation,
         mask: &Mask,
-        past: Option<&(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        join: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> (Tensor<3>, KeyValues) {
         let y = normed(&self.input_layernorm, self.epsilon, x.clone());
-        let (attended, seen) = self.self_attn.forward(y.clone(), rotary, mask, past);
+        let (attended, seen) = self.self_attn.forward(y.clone(), rotation, mask, join);
         (attended + self.mlp.forward(y) + x, seen)
     }
 }
@@ -116,8 +116,8 @@ impl Attention {
         x: Tensor<3>,
         rotary: &Rotation,
         mask: &Mask,
-        past: Option<&(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, (Tensor<4>, Tensor<4>)) {
+        join: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> (Tensor<3>, KeyValues) {
         let [batch, length, width] = x.dims();
         let split = |y: Tensor<3>| y.reshape([batch, length, self.heads, width / self.heads]);
         let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
@@ -131,10 +131,7 @@ impl Attention {
         let query = rotated(&self.q_proj, &self.q_layernorm);
         let key = rotated(&self.k_proj, &self.k_layernorm);
         let value = split(project(&self.v_proj, x.clone())).swap_dims(1, 2);
-        let (key, value) = match past {
-            Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
-            None => (key, value),
-        };
+        let (key, value) = join((key, value));
         let y = mask.attend(query, key.clone(), value.clone());
         let y = project(&self.dense, y.swap_dims(1, 2).reshape([batch, length, width]));
         (y, (key, value))

@@ -12,18 +12,19 @@ use counterpoint::{
     Task, TokenStates,
 };
 
+use counterpoint_policy_common::learner::TapedLearner;
 use counterpoint_policy_common::lora::dropped_out;
 use counterpoint_policy_common::replay::constant;
+use counterpoint_policy_common::tape::Tape;
 use counterpoint_policy_common::update_devices::{UpdateDevices, no_reference};
 
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
-use crate::learner::ShowoLearner;
 use crate::memory::chunk_bytes;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
 use crate::states::token_states;
-use crate::tape::Tape;
+use crate::phi::DecoderLayer;
 use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
@@ -33,7 +34,7 @@ pub struct ShowoPolicy {
     answer_ids: AnswerIds,
     precision: Precision,
     trainable: Trainable,
-    learner: ShowoLearner,
+    learner: TapedLearner<Showo, DecoderLayer>,
     /// None once it was given back.
     reference: Option<Showo>,
     /// Whether the decoder is still the reference: nobody had the chance to change either.
@@ -97,7 +98,7 @@ impl ShowoPolicy {
             answer_ids: AnswerIds::default(),
             precision,
             trainable: Trainable::All,
-            learner: ShowoLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
+            learner: TapedLearner { inner: ModuleLearner::new(trained.clone()), tape: Tape::default() },
             reference: Some(reference),
             fresh: true,
             rollouts: OnceCell::new(),
@@ -163,7 +164,7 @@ impl ShowoPolicy {
     /// # Errors
     /// As [`with_trainable`](Self::with_trainable), which starts anew.
     pub fn with_gradient_checkpointing(mut self, on: bool) -> Result<Self> {
-        self.learner.tape = if on { Tape::new() } else { Tape::default() };
+        self.learner.tape = Tape::new(on);
         let trainable = self.trainable.clone();
         self.with_trainable(&trainable)
     }
@@ -416,7 +417,7 @@ impl Policy for ShowoPolicy {
             answer_ids: self.answer_ids,
             precision: self.precision,
             trainable: self.trainable.clone(),
-            learner: ShowoLearner {
+            learner: TapedLearner {
                 inner: ModuleLearner::on_frozen_base(frozen, "a copy for rollouts"),
                 tape: Tape::default(),
             },
@@ -456,7 +457,7 @@ impl ShowoPolicy {
     fn replica(&self, device: &Device, reference: Option<&Showo>) -> ShowoReplica {
         let mut current = self.current();
         // Shares the values of the parameters, where they are on this device, and has a graph of its own.
-        let tape = if self.learner.tape.is_on() { Tape::new() } else { Tape::default() };
+        let tape = self.learner.tape.another();
         current.device = device.clone().autodiff();
         current.model = current.model.fork(&current.device).with_tape(tape.clone());
         ShowoReplica {
@@ -473,7 +474,7 @@ impl ShowoPolicy {
 /// A [`ShowoPolicy`] for one thread.
 struct ShowoReplica {
     current: Scorer,
-    tape: Tape,
+    tape: Tape<Showo, DecoderLayer>,
     reference: Option<Scorer>,
     /// Without autodiff.
     device: Device,
@@ -506,9 +507,14 @@ impl Replica for ShowoReplica {
 }
 
 /// The scores of a model whose layers `tape` records, where it does.
-fn recorded(chunk: &[Replay<'_>], scorer: &Scorer, tape: &Tape, dropout: f64) -> Result<LogProbs> {
-    tape.begin(&scorer.model, dropout > 0.0);
-    Ok(tape.marked(scored(chunk, scorer)?, &scorer.device))
+fn recorded(
+    chunk: &[Replay<'_>],
+    scorer: &Scorer,
+    tape: &Tape<Showo, DecoderLayer>,
+    dropout: f64,
+) -> Result<LogProbs> {
+    let dropped_out = (dropout > 0.0).then(|| scorer.model.clone().with_tape(Tape::default()));
+    tape.record(dropped_out, &scorer.device, || scored(chunk, scorer))
 }
 
 fn scored(chunk: &[Replay<'_>], scorer: &Scorer) -> Result<LogProbs> {

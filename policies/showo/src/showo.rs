@@ -8,17 +8,18 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Bool, DType, Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::{Mask, linear};
+use counterpoint_kernels::{Mask, Rotation, linear};
+use counterpoint_policy_common::cache::Grown;
+use counterpoint_policy_common::tape::{Layer as _, Tape};
 use counterpoint_weights::{LoadOptions, Precision, WeightFiles, load, save_safetensors};
 
 use crate::cache::KvCache;
 use crate::concept_rows::ConceptRows;
 use crate::config::{PhiConfig, ShowoConfig};
-use crate::phi::{PhiForCausalLm, PhiModel, normed};
+use crate::phi::{DecoderLayer, PhiForCausalLm, PhiModel, normed};
 use crate::projector::{self, Projector};
 use crate::public;
 use crate::rotary::rotation;
-use crate::tape::Tape;
 
 /// Show-o, with the original's tensor names.
 #[derive(Module, Debug)]
@@ -36,7 +37,7 @@ pub struct Showo {
     #[module(skip)]
     precision: Precision,
     #[module(skip)]
-    tape: Tape,
+    tape: Tape<Showo, DecoderLayer>,
 }
 
 impl ShowoConfig {
@@ -286,10 +287,16 @@ impl Showo {
     /// # Shapes
     /// `ids` `[B, L]`, `cache` of P keys before and P + L after, `allowed` `[B or 1, L, P + L]`; output `[B, L, H]`.
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache, allowed: Tensor<3, Bool>) -> Tensor<3> {
-        let length = ids.dims()[1];
-        let mut layers = Vec::with_capacity(self.showo.model.layers.len());
-        let hidden = self.run(self.embed(ids), allowed, cache, Some(&mut layers));
-        cache.layers = layers;
+        let (length, embeddings) = (ids.dims()[1], self.embed(ids));
+        let hidden = match cache.layers.is_empty() || embeddings.is_autodiff() {
+            true => {
+                let mut layers = Vec::with_capacity(self.showo.model.layers.len());
+                let hidden = self.run(embeddings, allowed, cache, Some(&mut layers));
+                cache.layers = layers;
+                hidden
+            }
+            false => self.extend(embeddings, allowed, cache),
+        };
         cache.next.iter_mut().for_each(|next| *next += length);
         hidden
     }
@@ -344,7 +351,7 @@ impl Showo {
     }
 
     /// The same parameters, whose layers are recorded on `tape` where gradients flow.
-    pub(crate) fn with_tape(self, tape: Tape) -> Self {
+    pub(crate) fn with_tape(self, tape: Tape<Self, DecoderLayer>) -> Self {
         Self { tape, ..self }
     }
 
@@ -353,21 +360,45 @@ impl Showo {
         embeddings: Tensor<3>,
         allowed: Tensor<3, Bool>,
         past: &KvCache,
-        mut seen: Option<&mut Vec<(Tensor<4>, Tensor<4>)>>,
+        mut seen: Option<&mut Vec<Grown>>,
     ) -> Tensor<3> {
-        let model = &self.showo.model;
-        let length = embeddings.dims()[1];
         let mut hidden = embeddings.cast(self.precision.dtype());
-        let rotary = Arc::new(rotation(&self.phi, &past.next, length, &hidden.device(), hidden.dtype()));
-        let mask = Arc::new(Mask::new(allowed, self.fused_attention, self.phi.num_attention_heads, hidden.dtype()));
-        for (i, layer) in model.layers.iter().enumerate() {
-            let (next, pair) = self.tape.forward(layer, hidden, &rotary, &mask, past.layers.get(i), seen.is_some());
+        let (rotation, mask) = self.rotation_and_mask(&hidden, allowed, past);
+        let (rotation, mask) = (Arc::new(rotation), Arc::new(mask));
+        for (i, layer) in self.showo.model.layers.iter().enumerate() {
+            let past = past.layers.get(i).map(Grown::all);
+            let (next, pair) = self.tape.forward(layer, hidden, &rotation, &mask, past.as_ref(), seen.is_some());
             hidden = next;
             if let (Some(seen), Some(pair)) = (seen.as_deref_mut(), pair) {
-                seen.push(pair);
+                seen.push(Grown::new(pair));
             }
         }
-        normed(&model.final_layernorm, self.phi.layer_norm_eps, hidden)
+        self.normed(hidden)
+    }
+
+    /// The same without gradients, of tokens that follow others, whose keys and values grow in place.
+    fn extend(&self, embeddings: Tensor<3>, allowed: Tensor<3, Bool>, cache: &mut KvCache) -> Tensor<3> {
+        let mut hidden = embeddings.cast(self.precision.dtype());
+        let (rotation, mask) = self.rotation_and_mask(&hidden, allowed, cache);
+        for (layer, seen) in self.showo.model.layers.iter().zip(&mut cache.layers) {
+            hidden = layer.forward(hidden, &rotation, &mask, |new| seen.extend(new)).0;
+        }
+        self.normed(hidden)
+    }
+
+    fn rotation_and_mask(
+        &self,
+        hidden: &Tensor<3>,
+        allowed: Tensor<3, Bool>,
+        past: &KvCache,
+    ) -> (Rotation, Mask) {
+        let (length, dtype) = (hidden.dims()[1], hidden.dtype());
+        let mask = Mask::new(allowed, self.fused_attention, self.phi.num_attention_heads, dtype);
+        (rotation(&self.phi, &past.next, length, &hidden.device(), dtype), mask)
+    }
+
+    fn normed(&self, hidden: Tensor<3>) -> Tensor<3> {
+        normed(&self.showo.model.final_layernorm, self.phi.layer_norm_eps, hidden)
     }
 }
 

@@ -1,14 +1,9 @@
 //! Token ids and image codes, between host and device.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use counterpoint::{Error, Result};
+pub(crate) use counterpoint_policy_common::tokens::index;
 pub use counterpoint_policy_common::tokens::to_tensor;
-
-/// Row numbers as a tensor, for `select`.
-pub(crate) fn index(rows: &[usize], device: &Device) -> Tensor<1, Int> {
-    let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
-    Tensor::from_ints(&rows[..], device)
-}
 
 /// Ids `[B, N]` on the host, one row per sequence or image.
 ///

@@ -1,7 +1,6 @@
 //! Convolution, pooling and slopes on `[b, h, w, c]`.
 //!
-//! A convolution gathers its windows into the rows of a matrix and multiplies once. On the CPU this is faster than the
-//! backend's own convolution, which lays out pixels and weights anew at each call.
+//! A convolution gathers its windows into the rows of a matrix and multiplies once.
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -9,10 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::linear;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
-/// Most numbers that the gathered windows of one matrix product hold: they should stay in the processor's cache.
-const GATHERED: usize = 1 << 21;
+use counterpoint_kernels::{Windows, conv2d_channels_last, may_work_on};
 
 /// A convolution. Its weight has the originals' layout, `[out, in, kh, kw]`.
 #[derive(Module, Debug)]
@@ -59,6 +55,28 @@ impl Conv {
     /// # Shapes
     /// - x: `[b, h, w, in]`, at least as large as the kernel; result: `[b, h', w', out]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.works_on(&x) { self.at_once(x, false) } else { self.composed(x) }
+    }
+
+    /// The same, what is below 0 cut off.
+    pub(super) fn rectified(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.works_on(&x) { self.at_once(x, true) } else { relu(self.composed(x)) }
+    }
+
+    fn works_on(&self, x: &Tensor<4>) -> bool {
+        may_work_on(x) && self.weight.val().dtype() == x.dtype()
+    }
+
+    fn at_once(&self, x: Tensor<4>, rectified: bool) -> Tensor<4> {
+        let weight = self.weight.val();
+        let [to, from, kh, kw] = weight.dims();
+        let weight = weight.permute([2, 3, 1, 0]).reshape([kh * kw * from, to]);
+        let windows = Windows { kernel: [kh, kw], stride: self.stride, padding: self.padding };
+        conv2d_channels_last(x, weight, self.bias.as_ref().map(Param::val), windows, rectified)
+    }
+
+    /// By burn's operations, for any device and with gradients.
+    fn composed(&self, x: Tensor<4>) -> Tensor<4> {
         let [pad_h, pad_w] = self.padding;
         let x = match self.padding {
             [0, 0] => x,
@@ -80,20 +98,10 @@ impl Conv {
         if [kh, kw, self.stride] == [1, 1, 1] {
             return product(x.reshape([batch * height * width, from])).reshape([batch, rows, columns, to]);
         }
-        let image = rows * columns * kh * kw * from;
-        let chunk = (GATHERED / image.max(1)).clamp(1, batch.max(1));
-        let gather = |x: Tensor<4>| {
-            let count = x.dims()[0];
-            let windows: Tensor<5> = x.unfold(1, kh, self.stride);
-            let windows: Tensor<6> = windows.unfold(2, kw, self.stride);
-            let windows = windows.permute([0, 1, 2, 4, 5, 3]);
-            product(windows.reshape([count * rows * columns, kh * kw * from])).reshape([count, rows, columns, to])
-        };
-        // A graph of gradients grows in one order.
-        if chunk >= batch || x.device().is_autodiff() {
-            return gather(x);
-        }
-        Tensor::cat(x.split(chunk, 0).into_par_iter().map(gather).collect(), 0)
+        let windows: Tensor<5> = x.unfold(1, kh, self.stride);
+        let windows: Tensor<6> = windows.unfold(2, kw, self.stride);
+        let windows = windows.permute([0, 1, 2, 4, 5, 3]);
+        product(windows.reshape([batch * rows * columns, kh * kw * from])).reshape([batch, rows, columns, to])
     }
 }
 

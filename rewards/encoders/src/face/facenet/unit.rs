@@ -35,8 +35,8 @@ impl Unit {
     /// # Shapes
     /// - x: `[b, h, w, in]`, result: `[b, h', w', out]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let Some(bn) = &self.bn else { return self.conv.rectified(x) };
         let x = self.conv.forward(x);
-        let Some(bn) = &self.bn else { return relu(x) };
         let shape = x.dims();
         let rows = x.reshape([shape[0] * shape[1] * shape[2], shape[3]]);
         relu(bn.forward(rows)).reshape(shape)

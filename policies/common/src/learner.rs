@@ -3,20 +3,22 @@
 use std::any::Any;
 use std::path::Path;
 
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use counterpoint::{Learner, ModuleLearner, OptimizerConfig, Result, SegmentKind};
 
-use crate::Showo;
-use crate::tape::Tape;
+use crate::tape::{Layer, Tape};
 
 /// A [`ModuleLearner`] and what the latest scores need for their way back.
-pub(crate) struct ShowoLearner {
-    pub(crate) inner: ModuleLearner<Showo>,
-    pub(crate) tape: Tape,
+pub struct TapedLearner<M: Module, L> {
+    /// The learner.
+    pub inner: ModuleLearner<M>,
+    /// The layers of the latest scores.
+    pub tape: Tape<M, L>,
 }
 
-impl Learner for ShowoLearner {
+impl<M: Module + 'static, L: Layer> Learner for TapedLearner<M, L> {
     fn configure(&mut self, optimizer: &OptimizerConfig) {
         self.inner.configure(optimizer);
     }

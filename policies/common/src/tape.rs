@@ -15,32 +15,49 @@ use counterpoint::device::constant;
 use counterpoint::{Error, LogProbs, Result, gradients};
 use counterpoint_kernels::{Mask, Rotation};
 
-use crate::Showo;
-use crate::phi::DecoderLayer;
+use crate::cache::KeyValues;
 
-/// Keys and values.
-type Pair = (Tensor<4>, Tensor<4>);
+/// A layer of a decoder, which may be computed again.
+pub trait Layer: Module {
+    /// One layer over new tokens, whose keys and values `join` puts behind those of past ones; gives back what it put together.
+    ///
+    /// # Shapes
+    /// `x` `[B, L, H]`, keys and values `[B, heads, L, D]` and of all P + L, `mask` of L queries and P + L keys.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        rotation: &Rotation,
+        mask: &Mask,
+        join: impl FnOnce(KeyValues) -> KeyValues,
+    ) -> (Tensor<3>, KeyValues);
+}
 
-/// What the layers of the latest scores need for the way back; nothing where gradients are not checkpointed.
-#[derive(Clone, Default)]
-pub(crate) struct Tape(Option<Arc<Mutex<Recorded>>>);
+/// Puts new keys and values behind `past` ones.
+fn after(past: Option<&KeyValues>) -> impl FnOnce(KeyValues) -> KeyValues {
+    move |(key, value)| match past {
+        Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
+        None => (key, value),
+    }
+}
 
-#[derive(Default)]
-struct Recorded {
-    entries: Vec<Entry>,
+/// What the layers `L` of a model `M` need for the way back from the latest scores; nothing where gradients are not checkpointed.
+pub struct Tape<M, L>(Option<Arc<Mutex<Recorded<M, L>>>>);
+
+struct Recorded<M, L> {
+    entries: Vec<Entry<L>>,
     /// One for all scores since the last way back: it has a gradient where the loss depends on them.
     marks: Vec<Tensor<1>>,
     /// The model whose factors have dropout, where they do.
-    dropped_out: Option<Box<Showo>>,
+    dropped_out: Option<Box<M>>,
 }
 
 /// One layer of one pass.
-struct Entry {
+struct Entry<L> {
     /// With leaves of its own as parameters.
-    layer: DecoderLayer,
+    layer: L,
     x: Tensor<3>,
-    past: Option<Pair>,
-    rotary: Arc<Rotation>,
+    past: Option<KeyValues>,
+    rotation: Arc<Rotation>,
     mask: Arc<Mask>,
     hidden: Leaf<3>,
     seen: Option<(Leaf<4>, Leaf<4>)>,
@@ -52,69 +69,102 @@ struct Leaf<const D: usize> {
     gradient: Option<Tensor<D>>,
 }
 
-impl fmt::Debug for Tape {
+impl<M, L> fmt::Debug for Tape<M, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tape").field(&self.is_on()).finish()
     }
 }
 
-impl Tape {
-    /// An empty one that records.
-    pub(crate) fn new() -> Self {
-        Self(Some(Arc::default()))
+impl<M, L> Clone for Tape<M, L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// One that records nothing.
+impl<M, L> Default for Tape<M, L> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<M, L> Default for Recorded<M, L> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), marks: Vec::new(), dropped_out: None }
+    }
+}
+
+impl<M, L> Tape<M, L> {
+    /// An empty one, which records where it is `on`.
+    pub fn new(on: bool) -> Self {
+        Self(on.then(Arc::default))
     }
 
-    pub(crate) fn is_on(&self) -> bool {
+    /// An empty one that records where this one does.
+    pub fn another(&self) -> Self {
+        Self::new(self.is_on())
+    }
+
+    /// Whether it records.
+    pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, Recorded>> {
+    fn lock(&self) -> Option<MutexGuard<'_, Recorded<M, L>>> {
         self.0.as_ref().map(|recorded| recorded.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         if let Some(mut recorded) = self.lock() {
             *recorded = Recorded::default();
         }
     }
 
-    /// Forgets the layers of earlier scores, and begins with those of `model`, which may have dropout.
-    pub(crate) fn begin(&self, model: &Showo, dropout: bool) {
+    /// What `score` gives on `device`, whose layers are recorded in place of those of earlier scores; `dropped_out` is the model whose
+    /// factors have dropout, where they do, without a tape.
+    ///
+    /// # Errors
+    /// Those of `score`.
+    pub fn record(
+        &self,
+        dropped_out: Option<M>,
+        device: &Device,
+        score: impl FnOnce() -> Result<LogProbs>,
+    ) -> Result<LogProbs> {
         if let Some(mut recorded) = self.lock() {
             recorded.entries.clear();
-            recorded.dropped_out = dropout.then(|| Box::new(model.clone().with_tape(Self::default())));
+            recorded.dropped_out = dropped_out.map(Box::new);
         }
-    }
-
-    /// `scores`, which are those of the layers recorded since [`begin`](Self::begin).
-    pub(crate) fn marked(&self, mut scores: LogProbs, device: &Device) -> LogProbs {
+        let mut scores = score()?;
         if let Some(mut recorded) = self.lock() {
             let mark = Tensor::<1>::zeros([1], (device, DType::F32)).require_grad();
             scores.log_probs = scores.log_probs + mark.clone().unsqueeze();
             recorded.marks.push(mark);
         }
-        scores
+        Ok(scores)
     }
+}
 
-    /// As [`DecoderLayer::forward`]; the keys and values of past and new tokens where `keep` asks for them.
-    pub(crate) fn forward(
+impl<M: Module, L: Layer> Tape<M, L> {
+    /// As [`Layer::forward`] after the keys and values `past`; the keys and values of past and new tokens where `keep` asks for them.
+    pub fn forward(
         &self,
-        layer: &DecoderLayer,
+        layer: &L,
         x: Tensor<3>,
-        rotary: &Arc<Rotation>,
+        rotation: &Arc<Rotation>,
         mask: &Arc<Mask>,
-        past: Option<&Pair>,
+        past: Option<&KeyValues>,
         keep: bool,
-    ) -> (Tensor<3>, Option<Pair>) {
+    ) -> (Tensor<3>, Option<KeyValues>) {
         let Some(mut recorded) = self.lock().filter(|_| x.is_autodiff()) else {
-            let (hidden, seen) = layer.forward(x, rotary, mask, past);
+            let (hidden, seen) = layer.forward(x, rotation, mask, after(past));
             return (hidden, keep.then_some(seen));
         };
         // On the device with autodiff all the same: there the operations are those of the way back.
         let detached = past.map(|(key, value)| (untracked(key.clone()), untracked(value.clone())));
         let constant = layer.clone().map(&mut Leaves { track: false });
-        let (hidden, seen) = constant.forward(untracked(x.clone()), rotary, mask, detached.as_ref());
+        let (hidden, seen) = constant.forward(untracked(x.clone()), rotation, mask, after(detached.as_ref()));
         let hidden = Leaf::new(hidden);
         let seen = keep.then(|| (Leaf::new(seen.0), Leaf::new(seen.1)));
         let result = (hidden.value.clone(), seen.as_ref().map(|(k, v)| (k.value.clone(), v.value.clone())));
@@ -122,7 +172,7 @@ impl Tape {
             layer: layer.clone().map(&mut Leaves { track: true }),
             x,
             past: past.cloned(),
-            rotary: rotary.clone(),
+            rotation: rotation.clone(),
             mask: mask.clone(),
             hidden,
             seen,
@@ -134,7 +184,7 @@ impl Tape {
     ///
     /// # Errors
     /// [`Contract`](counterpoint::ErrorKind::Contract) when it depends on earlier scores or not on the parameters.
-    pub(crate) fn gradients(&self, loss: Tensor<1>, module: &Showo) -> Result<GradientsParams> {
+    pub fn gradients(&self, loss: Tensor<1>, module: &M) -> Result<GradientsParams> {
         let recorded = self.lock().map(|mut recorded| std::mem::take(&mut *recorded));
         let Some(Recorded { mut entries, mut marks, dropped_out }) = recorded.filter(|_| loss.is_tracked()) else {
             return gradients(loss, module);
@@ -159,13 +209,13 @@ impl Tape {
         }
         let mut total = total.grads();
         if let Some(model) = dropped_out {
-            through_dropout(&mut total, &model, module);
+            through_dropout(&mut total, &*model, module);
         }
         Ok(total)
     }
 }
 
-impl Entry {
+impl<L: Layer> Entry<L> {
     fn collect(&mut self, reached: &Gradients) {
         self.hidden.collect(reached);
         if let Some((key, value)) = &mut self.seen {
@@ -180,7 +230,8 @@ impl Entry {
         if self.hidden.gradient.is_none() && !self.seen.as_ref().is_some_and(wanted) {
             return None;
         }
-        let (hidden, (key, value)) = self.layer.forward(self.x.clone(), &self.rotary, &self.mask, self.past.as_ref());
+        let past = after(self.past.as_ref());
+        let (hidden, (key, value)) = self.layer.forward(self.x.clone(), &self.rotation, &self.mask, past);
         let mut parts = vec![self.hidden.weigh(hidden)];
         if let Some(seen) = &self.seen {
             parts.extend([seen.0.weigh(key), seen.1.weigh(value)]);
@@ -212,7 +263,7 @@ impl<const D: usize> Leaf<D> {
 }
 
 /// Turns gradients of factors with dropout, where there are any, into those of the factors.
-fn through_dropout(total: &mut GradientsParams, model: &Showo, module: &Showo) {
+fn through_dropout<M: Module>(total: &mut GradientsParams, model: &M, module: &M) {
     struct Weigh<'a> {
         total: &'a mut GradientsParams,
         sum: Option<Tensor<1>>,
