@@ -1,5 +1,6 @@
 //! Parameters, accumulated gradients and the optimizer of a policy.
 
+mod adamw;
 mod frozen_base;
 mod named;
 
@@ -8,11 +9,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::adamw::OnePass;
 use self::frozen_base::Trained;
 use crate::{Error, Result, SegmentKind};
 
@@ -447,15 +449,12 @@ fn optimizers_of<M: Module>(module: &M, settings: &OptimizerConfig) -> Vec<Modul
 
 /// AdamW for `module`, in two groups where norms and biases do not decay.
 fn optimizer_of<M: Module>(module: &M, settings: &OptimizerConfig) -> ModuleOptimizer {
-    let adam_w = AdamWConfig::new()
-        .with_beta_1(settings.betas[0] as f32)
-        .with_beta_2(settings.betas[1] as f32)
-        .with_epsilon(settings.epsilon as f32);
-    let decaying = adam_w.clone().with_weight_decay(settings.weight_decay as f32).init();
+    let adam_w = |decay: f64| OnePass::new(settings.betas.map(|beta| beta as f32), settings.epsilon as f32, decay as f32);
+    let decaying = ModuleOptimizer::from(adam_w(settings.weight_decay));
     match settings.decay_scope {
         DecayScope::All => decaying,
         DecayScope::Matrices => {
-            decaying.with_group(ParamGroup::from_ids(vectors(module)), adam_w.with_weight_decay(0.0).build(), None)
+            decaying.with_group(ParamGroup::from_ids(vectors(module)), adam_w(0.0), None)
         }
     }
 }
