@@ -6,6 +6,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
+use crate::heads::attend;
 use crate::softmax::{softmax, softmax_back};
 use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
@@ -51,7 +52,11 @@ impl Mask {
     pub fn attend(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
         match &self.0 {
             Kind::Here(allowed) => {
-                let [_, heads, queries, width] = query.dims();
+                let [batch, heads, queries, width] = query.dims();
+                // Of a single sequence the products are shared out to the cores.
+                if batch > 1 && may_work_on(&query) {
+                    return attend(query, key, value, allowed);
+                }
                 let keys = key.dims()[2];
                 let (scale, several) = ((width as f32).powf(-0.5), allowed.len() > queries * keys);
                 let keep = |row: usize| {

@@ -8,7 +8,7 @@ use gemm::Parallelism;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::may_work_on;
-use crate::product::{Rows, multiply, with_numbers};
+use crate::product::{Matrix, multiply, with_numbers};
 use crate::winograd::Winograd;
 
 /// Most numbers of one gathered matrix, unless a single row of the image has more: they should stay in a core's cache.
@@ -101,9 +101,9 @@ impl Gather {
                 return tiled.rows(pixels, weights, first, count, parallel);
             }
             let windows = self.gathered(pixels, first, count);
-            let windows = Rows::dense(&windows, self.window(), count * columns);
+            let windows = Matrix::dense(&windows, self.window(), count * columns);
             let mut product = vec![0.0; outputs * count * columns];
-            multiply(Rows::dense(weight, outputs, self.window()), windows, &mut product, parallel);
+            multiply(Matrix::dense(weight, outputs, self.window()), windows, &mut product, count * columns, parallel);
             product
         };
         let products: Vec<Vec<f32>> = parts.par_iter().map(product).collect();

@@ -12,6 +12,7 @@ mod activation;
 mod attention;
 mod chosen;
 mod conv;
+mod heads;
 mod linear;
 mod math;
 mod norm;

@@ -25,6 +25,11 @@ pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [
     Tensor::from_data(data, (&device, dtype))
 }
 
+/// Does `work` on every row of so many `numbers`, on this core. For vectors `work` is to be `#[inline(always)]`.
+pub(crate) fn on_rows(numbers: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32])) {
+    Arch::new().dispatch(Rows { first: 0, width: width.max(1), numbers, work: &work });
+}
+
 /// `of` of every number of `x`. For vectors `of` is to be `#[inline(always)]`.
 pub(crate) fn map_numbers<const D: usize>(x: Tensor<D>, of: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
     map_rows(

@@ -72,7 +72,7 @@ pub(crate) fn largest(row: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn softmax_row(row: &mut [f32], scale: f32) {
+pub(crate) fn softmax_row(row: &mut [f32], scale: f32) {
     let max = largest(row);
     if max == f32::NEG_INFINITY {
         // Nothing to see: a row of zeros.

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use gemm::Parallelism;
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use crate::product::{Rows, multiply, with_numbers};
+use crate::product::{Matrix, multiply, with_numbers};
 
 /// Most numbers of one gathered matrix, unless a single row of the image has more: they should stay in a core's cache.
 const GATHERED: usize = 1 << 18;
@@ -57,8 +57,8 @@ pub fn conv2d_channels_last(
                 let pixels = &x[image * height * width * channels..][..height * width * channels];
                 let places = into.len() / outputs.max(1);
                 let gathered = gather.rows(pixels, first, places);
-                let gathered = Rows::dense(&gathered, places, window);
-                multiply(gathered, Rows::dense(weight, window, outputs), into, parallel);
+                let gathered = Matrix::dense(&gathered, places, window);
+                multiply(gathered, Matrix::dense(weight, window, outputs), into, outputs, parallel);
                 let least = if rectified { 0.0 } else { f32::NEG_INFINITY };
                 // What is no number stays none.
                 let cut = |number: f32| if number < least { least } else { number };

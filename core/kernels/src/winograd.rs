@@ -5,7 +5,7 @@
 use gemm::Parallelism;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use crate::product::{Rows, multiply};
+use crate::product::{Matrix, multiply};
 
 /// Numbers of a transformed tile.
 const PLANES: usize = 16;
@@ -76,9 +76,9 @@ impl Winograd {
         let mut products = vec![0.0; PLANES * self.outputs * tiles];
         for (plane, product) in products.chunks_mut((self.outputs * tiles).max(1)).enumerate() {
             let (rows, columns, stride) = (self.outputs, self.channels, PLANES * self.channels);
-            let of_plane = Rows { numbers: &weights[plane * columns..], rows, columns, stride };
+            let of_plane = Matrix { numbers: &weights[plane * columns..], rows, columns, strides: [stride, 1] };
             let tiles_of_plane = &transformed[plane * columns * tiles..][..columns * tiles];
-            multiply(of_plane, Rows::dense(tiles_of_plane, columns, tiles), product, parallel);
+            multiply(of_plane, Matrix::dense(tiles_of_plane, columns, tiles), product, tiles, parallel);
         }
         self.back(&products, count, tiles)
     }
