@@ -73,7 +73,8 @@ fn update(candidates: usize, side: usize, on: bool) {
         };
         let answer = Segment::text(question.clone(), draw(16, 10, 30), vec![-3.0; 16]);
         let codes = side * side;
-        let image = Segment::text([vec![1], draw(10, 10, 30), vec![6]].concat(), draw(codes, 0, 256), vec![-5.0; codes]);
+        let image =
+            Segment::text([vec![1], draw(10, 10, 30), vec![6]].concat(), draw(codes, 0, 256), vec![-5.0; codes]);
         Trajectory::new(n, vec![answer, image.with_kind(SegmentKind::Generation)])
     };
     let trajectories: Vec<Trajectory> = (0..candidates as u64).map(candidate).collect();

@@ -57,11 +57,12 @@ impl Mirror {
     /// # Errors
     /// [`Config`](counterpoint::ErrorKind::Config) for a prefix that is no path of a store.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self> {
-        let prefix = Key::parse(prefix)
-            .map_err(|e| Error::config(format!("expected a path such as \"runs/first\", got {prefix:?}")).with_source(e))?;
+        let prefix = Key::parse(prefix).map_err(|e| {
+            Error::config(format!("expected a path such as \"runs/first\", got {prefix:?}")).with_source(e)
+        })?;
         // One thread, which works while it is waited for.
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| Error::io("cannot wait for", prefix.as_ref(), e))?;
+        let runtime = runtime.map_err(|e| Error::io("cannot wait for", Path::new(prefix.as_ref()), e))?;
         Ok(Self { copies: Copies { store, prefix }, runtime, ours: BTreeSet::new() })
     }
 

@@ -95,7 +95,11 @@ fn the_reward_abstains_without_an_image_and_refuses_other_worlds() {
     let mut stream = stream(3);
     let image = Arc::new(render(&prompt.scene(&mut stream), &mut stream));
     let sample = |text: String, image| Sample::new(&task("a red circle"), 0, text, String::new(), image);
-    let samples = [sample(prompt.to_string(), Some(image.clone())), sample(prompt.to_string(), None), sample("a hat".into(), Some(image))];
+    let samples = [
+        sample(prompt.to_string(), Some(image.clone())),
+        sample(prompt.to_string(), None),
+        sample("a hat".into(), Some(image)),
+    ];
     let scores = ShapesReward.score(&samples).unwrap();
     assert!(matches!(scores[0], Score::Value(1.0)), "{scores:?}");
     assert!(scores[1..].iter().all(|score| matches!(score, Score::Abstain(_))), "{scores:?}");

@@ -78,14 +78,14 @@ impl Gather {
         let (batch, outputs, device) = (x.dims()[0], weight.dims()[0], x.device());
         let [rows, columns] = self.out;
         let bias: Vec<f32> = bias.map_or_else(|| vec![0.0; outputs], |bias| bias.into_data().iter::<f32>().collect());
-        let result =
-            with_numbers(weight, |weight| with_numbers(x, |x| self.numbers(batch, outputs, weight, &bias, x)));
+        let result = with_numbers(weight, |weight| with_numbers(x, |x| self.numbers(batch, outputs, weight, &bias, x)));
         Tensor::from_data(TensorData::new(result, [batch, outputs, rows, columns]), (&device, DType::F32))
     }
 
     fn numbers(&self, batch: usize, outputs: usize, weight: &[f32], bias: &[f32], pixels: &[f32]) -> Vec<f32> {
         let [rows, columns] = self.out;
-        let tiled = self.tiled(outputs).filter(|tiled| tiled.is_worth(batch)).map(|tiled| (tiled, tiled.weights(weight)));
+        let tiled =
+            self.tiled(outputs).filter(|tiled| tiled.is_worth(batch)).map(|tiled| (tiled, tiled.weights(weight)));
         let at_once = match &tiled {
             Some((tiled, _)) => tiled.rows_at_once(GATHERED),
             None => (GATHERED / (self.window() * columns).max(1)).clamp(1, rows.max(1)),

@@ -24,7 +24,9 @@ pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, allowed
     let [query, key, value] = primitives.each_ref().map(|x| Heads {
         numbers: x.storage::<f32>(),
         first: x.layout().start_offset(),
-        strides: std::array::from_fn(|axis| usize::try_from(x.layout().strides()[axis]).unwrap_or_else(|_| elsewhere())),
+        strides: std::array::from_fn(|axis| {
+            usize::try_from(x.layout().strides()[axis]).unwrap_or_else(|_| elsewhere())
+        }),
     });
     let mut mixed = vec![0.0; batch * queries * heads * width];
     let sequences = mixed.par_chunks_mut((queries * heads * width).max(1)).enumerate();
@@ -52,7 +54,8 @@ pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, allowed
             }
         },
     );
-    Tensor::<4>::from_data(TensorData::new(mixed, [batch, queries, heads, width]), (&device, DType::F32)).swap_dims(1, 2)
+    Tensor::<4>::from_data(TensorData::new(mixed, [batch, queries, heads, width]), (&device, DType::F32))
+        .swap_dims(1, 2)
 }
 
 /// Numbers `[B, heads, L, D]` wherever they lie.

@@ -49,7 +49,8 @@ impl Winograd {
         of_output.for_each(|(output, planes)| {
             for channel in 0..self.channels {
                 let window = &weight[(output * self.channels + channel) * 9..][..9];
-                let by_rows = [0, 1, 2].map(|column| filtered([window[column], window[3 + column], window[6 + column]]));
+                let by_rows =
+                    [0, 1, 2].map(|column| filtered([window[column], window[3 + column], window[6 + column]]));
                 for row in 0..4 {
                     let both = filtered([by_rows[0][row], by_rows[1][row], by_rows[2][row]]);
                     for (column, value) in both.into_iter().enumerate() {
@@ -131,7 +132,8 @@ impl Winograd {
         let mut pairs: [Vec<f32>; 4] = std::array::from_fn(|_| vec![0.0; across]);
         for (output, channel) in results.chunks_mut((count * columns).max(1)).enumerate() {
             for (down, rows) in channel.chunks_mut((2 * columns).max(1)).enumerate() {
-                let plane = |plane: usize| &products[(plane * self.outputs + output) * tiles + down * across..][..across];
+                let plane =
+                    |plane: usize| &products[(plane * self.outputs + output) * tiles + down * across..][..across];
                 for (lower, row) in rows.chunks_mut(columns.max(1)).enumerate() {
                     for (column, sums) in pairs.iter_mut().enumerate() {
                         let [a, b, c, d] = [0, 4, 8, 12].map(|row| plane(row + column));

@@ -9,8 +9,8 @@ use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh, group_norm, group_norm_silu, layer_norm,
-    linear, rms_norm, silu_gate,
+    Mask, Rotation, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh, group_norm,
+    group_norm_silu, layer_norm, linear, rms_norm, silu_gate,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.

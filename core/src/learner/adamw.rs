@@ -110,7 +110,10 @@ mod tests {
                 let bits = |x: &Tensor<2>| x.to_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
                 assert_eq!(bits(&a.0), bits(&b.0), "step {step}, weight decay {weight_decay}");
                 let (a, b) = (&a.1.as_ref().unwrap().momentum, &b.1.as_ref().unwrap().momentum);
-                assert_eq!((a.time, bits(&a.moment_1), bits(&a.moment_2)), (b.time, bits(&b.moment_1), bits(&b.moment_2)));
+                assert_eq!(
+                    (a.time, bits(&a.moment_1), bits(&a.moment_2)),
+                    (b.time, bits(&b.moment_1), bits(&b.moment_2))
+                );
             }
         }
     }

@@ -449,13 +449,12 @@ fn optimizers_of<M: Module>(module: &M, settings: &OptimizerConfig) -> Vec<Modul
 
 /// AdamW for `module`, in two groups where norms and biases do not decay.
 fn optimizer_of<M: Module>(module: &M, settings: &OptimizerConfig) -> ModuleOptimizer {
-    let adam_w = |decay: f64| OnePass::new(settings.betas.map(|beta| beta as f32), settings.epsilon as f32, decay as f32);
+    let adam_w =
+        |decay: f64| OnePass::new(settings.betas.map(|beta| beta as f32), settings.epsilon as f32, decay as f32);
     let decaying = ModuleOptimizer::from(adam_w(settings.weight_decay));
     match settings.decay_scope {
         DecayScope::All => decaying,
-        DecayScope::Matrices => {
-            decaying.with_group(ParamGroup::from_ids(vectors(module)), adam_w(0.0), None)
-        }
+        DecayScope::Matrices => decaying.with_group(ParamGroup::from_ids(vectors(module)), adam_w(0.0), None),
     }
 }
 

@@ -100,5 +100,10 @@ fn what_does_not_belong_together_is_refused_by_name() {
     assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[0.5, 0.6]).contains("sum to 1"));
     assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[f64::NAN, 0.5]).contains("sum to 1"));
     assert!(refused(std::slice::from_ref(&w), std::slice::from_ref(&w), &[1.0]).contains("a share for each"));
-    assert!(merge(&[one("a.safetensors", &[w])], Shares::Given(&[1.0]), &out).unwrap_err().to_string().contains("two models"));
+    assert!(
+        merge(&[one("a.safetensors", &[w])], Shares::Given(&[1.0]), &out)
+            .unwrap_err()
+            .to_string()
+            .contains("two models")
+    );
 }

@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{DType, Device, Tensor};
 use counterpoint_kernels::{Mask, Rotation, rms_norm, silu_gate};
-use counterpoint_policy_common::lora::project;
 use counterpoint_policy_common::cache::{Grown, KeyValues};
+use counterpoint_policy_common::lora::project;
 use counterpoint_policy_common::tape::{self, Layer as _, Tape};
 
 use crate::{Janus, TextConfig};

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use counterpoint::device::constant;
-use counterpoint::{Error, LogProbs, Replay, Result, Segment};
+use counterpoint::{Error, LogProbs, Replay, Result};
 use counterpoint_policy_common::replay::{common, score};
 use counterpoint_policy_common::tokens::{index, to_tensor};
 

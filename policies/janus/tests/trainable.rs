@@ -174,8 +174,7 @@ fn replicas_give_the_gradients_of_the_policy() {
 fn update(policy: &mut JanusPolicy, group: &counterpoint::Group, size: usize) -> BTreeMap<String, Vec<f32>> {
     let objective = SyncGrpoConfig { a_gen: 1.0, ..SyncGrpoConfig::default() }.init().unwrap();
     updater::accumulate(policy, &objective, std::slice::from_ref(group), size, None).unwrap();
-    let names: Vec<String> =
-        policy.learner().gradient_norms().unwrap().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = policy.learner().gradient_norms().unwrap().into_iter().map(|(name, _)| name).collect();
     let learner = policy.module_learner();
     let mut values = |name: String| {
         let values = learner.gradient(&name).unwrap().into_data().iter::<f32>().collect();

@@ -21,10 +21,10 @@ use counterpoint_policy_common::update_devices::{UpdateDevices, no_reference};
 use crate::check::check;
 use crate::image_prompts::ImagePrompts;
 use crate::memory::chunk_bytes;
+use crate::phi::DecoderLayer;
 use crate::replay::{image_log_probs, text_log_probs};
 use crate::scorer::Scorer;
 use crate::states::token_states;
-use crate::phi::DecoderLayer;
 use crate::{AnswerIds, FastPaths, KvCache, MagvitV2, Precision, Showo, ShowoConfig, TextTokenizer, Trainable, tokens};
 
 /// A [`Policy`] over a [`Showo`] decoder with its image and text tokenizers, which are frozen.
@@ -507,12 +507,7 @@ impl Replica for ShowoReplica {
 }
 
 /// The scores of a model whose layers `tape` records, where it does.
-fn recorded(
-    chunk: &[Replay<'_>],
-    scorer: &Scorer,
-    tape: &Tape<Showo, DecoderLayer>,
-    dropout: f64,
-) -> Result<LogProbs> {
+fn recorded(chunk: &[Replay<'_>], scorer: &Scorer, tape: &Tape<Showo, DecoderLayer>, dropout: f64) -> Result<LogProbs> {
     let dropped_out = (dropout > 0.0).then(|| scorer.model.clone().with_tape(Tape::default()));
     tape.record(dropped_out, &scorer.device, || scored(chunk, scorer))
 }

@@ -386,12 +386,7 @@ impl Showo {
         self.normed(hidden)
     }
 
-    fn rotation_and_mask(
-        &self,
-        hidden: &Tensor<3>,
-        allowed: Tensor<3, Bool>,
-        past: &KvCache,
-    ) -> (Rotation, Mask) {
+    fn rotation_and_mask(&self, hidden: &Tensor<3>, allowed: Tensor<3, Bool>, past: &KvCache) -> (Rotation, Mask) {
         let (length, dtype) = (hidden.dims()[1], hidden.dtype());
         let mask = Mask::new(allowed, self.fused_attention, self.phi.num_attention_heads, dtype);
         (rotation(&self.phi, &past.next, length, &hidden.device(), dtype), mask)
