@@ -156,8 +156,8 @@ impl Prompt {
         let mut missing = wanted.clone();
         let mut found: Vec<Thing> = seen.cells.iter().filter_map(|(thing, _)| *thing).collect();
         let mut matched = 0.0;
-        let alike: [(fn(&Thing, &Thing) -> bool, f64); 2] = [(|a, b| a == b, 1.0), (|a, b| a.shape == b.shape, 0.5)];
-        for (alike, worth) in alike {
+        for (shape_alone, worth) in [(false, 1.0), (true, 0.5)] {
+            let alike = |a: &Thing, b: &Thing| if shape_alone { a.shape == b.shape } else { a == b };
             missing.retain(|thing| match found.iter().position(|other| alike(thing, other)) {
                 Some(at) => {
                     found.swap_remove(at);
