@@ -255,10 +255,10 @@ fn convolutions() {
         ([1, 64, 45, 37], 8, [3, 3], [1, 1], padded(1, 1, 1, 1)),
         ([2, 3, 6, 6], 2, [3, 3], [1, 1], PaddingConfig2d::Same),
         // In tiles: odd sides, several parts, unlike padding, small images in number.
-        ([1, 16, 23, 25], 17, [3, 3], [1, 1], padded(1, 1, 1, 1)),
-        ([2, 33, 40, 31], 19, [3, 3], [1, 1], padded(0, 2, 3, 0)),
-        ([1, 64, 130, 66], 20, [3, 3], [1, 1], PaddingConfig2d::Valid),
-        ([9, 16, 7, 9], 16, [3, 3], [1, 1], padded(3, 1, 2, 4)),
+        ([1, 64, 23, 25], 65, [3, 3], [1, 1], padded(1, 1, 1, 1)),
+        ([2, 70, 40, 31], 64, [3, 3], [1, 1], padded(0, 2, 3, 0)),
+        ([1, 64, 130, 66], 64, [3, 3], [1, 1], PaddingConfig2d::Valid),
+        ([9, 64, 7, 9], 64, [3, 3], [1, 1], padded(3, 1, 2, 4)),
     ] {
         for bias in [true, false] {
             for device in devices() {
