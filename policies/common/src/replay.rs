@@ -40,3 +40,16 @@ pub fn common(chunk: &[Replay<'_>], what: &str, value: impl Fn(&Segment) -> f32)
         false => Err(Error::contract(format!("the replays of a chunk were sampled with different {what}"))),
     }
 }
+
+/// Different contexts in the order in which they come, and which of them each one is.
+pub fn distinct<'a>(contexts: impl Iterator<Item = &'a [u32]>) -> (Vec<&'a [u32]>, Vec<usize>) {
+    let mut found: Vec<&[u32]> = Vec::new();
+    let of = contexts.map(|context| {
+        found.iter().position(|known| *known == context).unwrap_or_else(|| {
+            found.push(context);
+            found.len() - 1
+        })
+    });
+    let of = of.collect();
+    (found, of)
+}

@@ -2,9 +2,9 @@
 
 use counterpoint::{Replay, SegmentKind};
 use counterpoint_policy_common::memory::{Decoder, Pass};
+use counterpoint_policy_common::replay::distinct;
 use counterpoint_weights::Precision;
 
-use crate::replay::distinct;
 use crate::{JanusConfig, Trainable};
 
 /// Values of the inner width that SwiGLU keeps for each token.

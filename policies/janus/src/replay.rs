@@ -4,7 +4,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use counterpoint::device::constant;
 use counterpoint::{Error, LogProbs, Replay, Result};
-use counterpoint_policy_common::replay::{common, score};
+use counterpoint_policy_common::replay::{common, distinct, score};
 use counterpoint_policy_common::tokens::{index, to_tensor};
 
 use crate::shown::Shown;
@@ -148,19 +148,6 @@ impl Prompts {
         self.of = self.of.iter().copied().chain(self.of.iter().map(|prompt| count + prompt)).collect();
         self
     }
-}
-
-/// Different contexts in the order in which they come, and which of them each one is.
-pub(crate) fn distinct<'a>(contexts: impl Iterator<Item = &'a [u32]>) -> (Vec<&'a [u32]>, Vec<usize>) {
-    let mut found: Vec<&[u32]> = Vec::new();
-    let of = contexts.map(|context| {
-        found.iter().position(|known| *known == context).unwrap_or_else(|| {
-            found.push(context);
-            found.len() - 1
-        })
-    });
-    let of = of.collect();
-    (found, of)
 }
 
 /// What was written before the last decision of each replay, filled up to the longest; none where the first one is the last.

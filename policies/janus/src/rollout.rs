@@ -3,13 +3,14 @@
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result, Task};
 use counterpoint_policy_common::picture;
+use counterpoint_policy_common::replay::distinct;
 use counterpoint_policy_common::tokens::{index, to_tensor};
 use counterpoint_samplers::{CodeModel, CodeScores, TextModel, UnifiedModel};
 use image::RgbImage;
 
 use crate::picture::seen;
 use crate::policy::JanusPolicy;
-use crate::replay::{Prompts, distinct};
+use crate::replay::Prompts;
 use crate::{Janus, KvCache};
 
 /// Sequences while tokens or codes are being written.

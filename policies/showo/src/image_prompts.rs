@@ -2,6 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 use counterpoint::Result;
+use counterpoint_policy_common::replay::distinct;
 use counterpoint_samplers::ImageScores;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -47,15 +48,7 @@ impl ImagePrompts {
     /// if the caller has them.
     pub(crate) fn cached(scorer: Scorer, contexts: &[&[u32]], guidance: f32, empty: Option<KvCache>) -> Result<Self> {
         let config = &scorer.config;
-        let mut distinct: Vec<&[u32]> = Vec::new();
-        let mut order: Vec<usize> = Vec::with_capacity(2 * contexts.len());
-        for context in contexts {
-            let known = distinct.iter().position(|d| d == context);
-            order.push(known.unwrap_or(distinct.len()));
-            if known.is_none() {
-                distinct.push(context);
-            }
-        }
+        let (mut distinct, mut order) = distinct(contexts.iter().copied());
         if guidance > 0.0 {
             order.extend(vec![distinct.len(); contexts.len()]);
             distinct.push(&[]);
