@@ -116,11 +116,14 @@ pub enum Event<'a> {
     },
 }
 
-/// An event of a rollout, to be told now or later.
+/// An event of a rollout without its task, to be told now or later.
 pub(crate) enum Notice {
     Drafted { attempt: usize, drafted: usize, admitted: usize },
     Exhausted { attempts: usize, filled: usize },
     DeviceLost { device: String, candidates: usize, reason: String },
+    Group { rollouts: Vec<Rollout>, scores: Vec<Scored>, kept: Vec<usize> },
+    ScoresFailed { reward: String, failed: usize, reason: String },
+    Dropped { reason: String },
 }
 
 impl Notice {
@@ -131,7 +134,46 @@ impl Notice {
             Self::DeviceLost { device, candidates, reason } => {
                 Event::DeviceLost { task, device, candidates: *candidates, reason }
             }
+            Self::Group { rollouts, scores, kept } => Event::Group { task, rollouts, scores, kept },
+            Self::ScoresFailed { reward, failed, reason } => {
+                Event::ScoresFailed { task, reward, failed: *failed, reason }
+            }
+            Self::Dropped { reason } => Event::GroupDropped { task, reason },
         }
+    }
+}
+
+/// An event of a rollout that nobody was told yet.
+pub(crate) struct Told {
+    task: Task,
+    notice: Notice,
+}
+
+impl Told {
+    /// What is kept of an event of a rollout; none for others.
+    pub(crate) fn of(event: &Event<'_>) -> Option<Self> {
+        let (task, notice) = match *event {
+            Event::Drafted { task, attempt, drafted, admitted } => {
+                (task, Notice::Drafted { attempt, drafted, admitted })
+            }
+            Event::AttemptsExhausted { task, attempts, filled } => (task, Notice::Exhausted { attempts, filled }),
+            Event::DeviceLost { task, device, candidates, reason } => {
+                (task, Notice::DeviceLost { device: device.to_owned(), candidates, reason: reason.to_owned() })
+            }
+            Event::Group { task, rollouts, scores, kept } => {
+                (task, Notice::Group { rollouts: rollouts.to_vec(), scores: scores.to_vec(), kept: kept.to_vec() })
+            }
+            Event::ScoresFailed { task, reward, failed, reason } => {
+                (task, Notice::ScoresFailed { reward: reward.to_owned(), failed, reason: reason.to_owned() })
+            }
+            Event::GroupDropped { task, reason } => (task, Notice::Dropped { reason: reason.to_owned() }),
+            _ => return None,
+        };
+        Some(Self { task: task.clone(), notice })
+    }
+
+    pub(crate) fn event(&self) -> Event<'_> {
+        self.notice.event(&self.task)
     }
 }
 

@@ -54,10 +54,11 @@ pub(crate) const GROUP_STD: &str = "group_std";
 /// | `dgs/steps_kept`, `dgs/steps_dropped`, `dgs/steps_saved` | sums over groups of sampling steps, as in [`Ledger`](crate::rollouts::Ledger) |
 /// | `skipped` | 1 when the step was skipped for non-finite numbers |
 /// | `time/rollout`, `time/reward`, `time/update` | seconds: drawing, without the wait for rewards; what rewards took, previews included; updating |
-/// | `time/overlap` | seconds that count twice above, where rewards may be computed beside the next rollout |
+/// | `time/overlap` | seconds that count twice above, where rewards may be computed beside the next rollout; with `trainer.staleness` those of a rollout that went on beside the step before |
+/// | `time/wait` | with `trainer.staleness`: seconds in which the step, its update done, waited for the groups of the next one |
 /// | `throughput/samples_per_s` | finished candidates per second of the step's wall time |
 ///
-/// The wall time of a step is `time/rollout` + `time/reward` + `time/update` - `time/overlap`:
+/// The wall time of a step is `time/rollout` + `time/reward` + `time/update` + `time/wait` - `time/overlap`:
 /// [`seconds`](Metrics::seconds).
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {

@@ -203,8 +203,9 @@ pub trait Policy: Any + Send {
         self.wrapped()?.device()
     }
 
-    /// A copy on `device` with the parameters as they are now, for samplers alone, where rollouts have devices of their own
-    /// ([`Rollouts::with_devices`](crate::Rollouts::with_devices)); asked for at the beginning of a step. `last` is what this returned for that
+    /// A copy on `device` with the parameters as they are now, for samplers alone: where rollouts have devices of their own
+    /// ([`Rollouts::with_devices`](crate::Rollouts::with_devices)), or go on while the parameters are updated
+    /// ([`TrainerConfig::staleness`](crate::config::TrainerConfig::staleness)); asked for at the beginning of a step. `last` is what this returned for that
     /// device before, whose parts that never change may be taken over.
     ///
     /// *Contract*: what is drawn from it is what would be drawn from this one, up to the rounding of its device.
@@ -215,8 +216,8 @@ pub trait Policy: Any + Send {
         match self.wrapped() {
             Some(policy) => policy.copied(device, last),
             None => Err(Error::contract(format!(
-                "rollouts are to be drawn on other devices, and a policy of kind `{}` makes no copies for them; leave \
-                 placement.rollouts out, or implement `Policy::copied`",
+                "rollouts are to be drawn from a copy of the policy, and one of kind `{}` makes none; leave placement.rollouts and \
+                 trainer.staleness out, or implement `Policy::copied`",
                 self.kind()
             ))),
         }

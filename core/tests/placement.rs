@@ -168,7 +168,7 @@ fn what_cannot_be_on_several_devices_is_refused() {
     let parts = on_one_device(|p| p.policy = Box::new(Single(ToyPolicy::new(Faults::default()))));
     let error = Trainer::new(parts, config(1), 7).unwrap().step().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
-    assert!(error.to_string().contains("`single` makes no copies"), "{error}");
+    assert!(error.to_string().contains("`single` makes none"), "{error}");
 
     let sampler = Box::new(Remembering(ToySampler::default().boxed()));
     let parts = on_one_device(|p| p.rollout_devices[0].1 = sampler);

@@ -103,6 +103,7 @@ fn trainer() -> impl Strategy<Value = TrainerConfig> {
                 max_grad_norm,
                 gate_tolerance,
                 importance_cap,
+                staleness: u64::from(keep_best && importance_cap.limit().is_some()),
                 signal_every: checkpoint_every / 2,
                 max_non_finite,
                 max_idle: 2 * max_non_finite,

@@ -65,6 +65,11 @@ pub struct TrainerConfig {
     pub gate_tolerance: f64,
     /// Truncated importance weights between sampling and training: `"none"`, or the largest weight, above 0. Ours: `"none"`.
     pub importance_cap: ImportanceCap,
+    /// Updates, 0 or 1, by which the parameters that a step's groups are drawn with are behind those that it updates. With 1 the next step's groups
+    /// are drawn while this one updates, from a copy of the policy ([`Policy::copied`](crate::Policy::copied)), but for the first step's; that
+    /// they are of another policy is corrected by `importance_cap`, which is then to be a number. The optimizer's state is in memory twice, and
+    /// in checkpoints. Ours: 0.
+    pub staleness: u64,
     /// Steps from one measurement of the gradient's signal and noise to the next (`signal/` in the metrics); each costs
     /// about one update more. 0 for none. Ours: 0.
     pub signal_every: u64,
@@ -103,6 +108,7 @@ impl Default for TrainerConfig {
             max_grad_norm: 1.0,
             gate_tolerance: 1e-3,
             importance_cap: ImportanceCap::None,
+            staleness: 0,
             signal_every: 0,
             max_non_finite: 3,
             max_idle: 20,
@@ -164,6 +170,13 @@ impl TrainerConfig {
         positive("max_grad_norm", self.max_grad_norm)?;
         positive("gate_tolerance", self.gate_tolerance)?;
         self.importance_cap.limit().map_or(Ok(()), |cap| positive("importance_cap", cap))?;
+        Problem::unless(self.staleness <= 1, "trainer.staleness", "0 or 1", self.staleness)?;
+        Problem::unless(
+            self.staleness == 0 || self.importance_cap.limit().is_some(),
+            "trainer.importance_cap",
+            &format!("a number, such as 2.0, with trainer.staleness = {}", self.staleness),
+            "\"none\"",
+        )?;
 
         let fraction = |key: &str, got: f64| {
             Problem::unless((0.0..1.0).contains(&got), &format!("trainer.{key}"), "a number in [0, 1)", got)
@@ -188,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_value_out_of_range_is_refused_by_its_name() {
-        let changes: [(&str, Change); 24] = [
+        let changes: [(&str, Change); 26] = [
             ("trainer.steps: expected an integer of 1 or more, got 0", |c| c.steps = 0),
             ("trainer.group_size: expected an integer of 2 or more, got 1", |c| c.group_size = 1),
             ("trainer.images_per_answer: expected an integer of 1 or more, got 0", |c| c.images_per_answer = 0),
@@ -213,6 +226,10 @@ mod tests {
                 c.importance_cap = ImportanceCap::At(0.0);
             }),
             ("trainer.importance_cap:", |c| c.importance_cap = ImportanceCap::At(f64::NAN)),
+            ("trainer.staleness: expected 0 or 1, got 2", |c| c.staleness = 2),
+            ("trainer.importance_cap: expected a number, such as 2.0, with trainer.staleness = 1, got \"none\"", |c| {
+                c.staleness = 1;
+            }),
             ("trainer.weight_decay: expected a number in [0, 1), got 1", |c| c.weight_decay = 1.0),
             ("trainer.weight_decay:", |c| c.weight_decay = -0.1),
             ("trainer.weight_decay:", |c| c.weight_decay = f64::NAN),

@@ -1,5 +1,7 @@
 //! The loop: one [`Trainer`] composes rollouts, updater and journal, and advances them step by step.
 
+mod ahead;
+mod batch;
 mod evaluation;
 mod health;
 mod observer;
@@ -18,6 +20,7 @@ pub use state::{Progress, TrainerState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
+use self::ahead::Ahead;
 use self::evaluation::Evaluation;
 use self::health::Health;
 use self::observer::{Audience, Sees};
@@ -34,7 +37,8 @@ use crate::{
 /// [`Journal`] keeps metrics and checkpoints. A loop of another shape is written from them ([`Parts::split`]).
 ///
 /// *Threading*: `Send`; several trainers may run in one process, each on a thread of its own. Where rewards overlap with
-/// rollouts ([`Overlap`](crate::config::Overlap)) a trainer has a second thread, which calls rewards and nothing else.
+/// rollouts ([`Overlap`](crate::config::Overlap)) a trainer has a second thread, which calls rewards and nothing else; with
+/// [`staleness`](TrainerConfig::staleness) another one draws the next step's groups while parameters are updated.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/bandit.rs"));
@@ -102,6 +106,8 @@ pub struct Trainer {
     evaluation: Option<Evaluation>,
     /// A step that is done while its metrics could not be written.
     unwritten: Option<StepReport>,
+    /// Groups of the next step that are drawn with the parameters before the last update.
+    ahead: Option<Ahead>,
 }
 
 impl Trainer {
@@ -125,6 +131,7 @@ impl Trainer {
             progress: Progress::default(),
             evaluation: None,
             unwritten: None,
+            ahead: None,
         })
     }
 
@@ -201,7 +208,7 @@ impl Trainer {
         &mut self.updater
     }
 
-    /// Gives the parts back, trained.
+    /// Gives the parts back, trained. What was drawn ahead is thrown away.
     pub fn into_parts(self) -> Parts {
         Parts::join(self.rollouts, self.updater)
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::ahead::Ahead;
 use super::{Progress, Trainer, TrainerState};
 use crate::checkpoint::Reader;
 use crate::rollouts::Memory;
@@ -31,9 +32,10 @@ impl Trainer {
     pub(super) fn save_ranked(&mut self, metric: Option<f64>) -> Result<()> {
         let step = self.progress.step;
         let state = self.state()?;
-        let Self { journal: Some(journal), updater, audience, .. } = self else { return Ok(()) };
+        let Self { journal: Some(journal), updater, audience, ahead, .. } = self else { return Ok(()) };
         let written = journal.checkpoint(step, metric, |dir| {
             updater.save(dir)?;
+            ahead.as_mut().map_or(Ok(()), |ahead| ahead.save(updater, dir))?;
             state.write(dir)?;
             audience.observers.iter_mut().try_for_each(|observer| observer.save(dir))
         })?;
@@ -59,10 +61,13 @@ impl Trainer {
         state.check_same_run(&self.state()?)?;
         let memory = self.rollouts.memory();
         let parameters = self.updater.policy_mut().learner().snapshot();
-        if let Err(error) = self.load(&state, reader.dir()) {
-            self.rollouts.restore(&memory)?;
-            self.updater.policy_mut().learner().restore(parameters)?;
-            return Err(error);
+        match self.load(&state, reader.dir()) {
+            Ok(ahead) => self.ahead = ahead,
+            Err(error) => {
+                self.rollouts.restore(&memory)?;
+                self.updater.policy_mut().learner().restore(parameters)?;
+                return Err(error);
+            }
         }
         self.progress = state.progress;
         self.updater.set_gated(state.progress.gated);
@@ -73,22 +78,29 @@ impl Trainer {
         }
     }
 
-    fn load(&mut self, state: &TrainerState, dir: &Path) -> Result<()> {
+    fn load(&mut self, state: &TrainerState, dir: &Path) -> Result<Option<Ahead>> {
         let TrainerState { filter, sampler, rewards, tasks, .. } = state.clone();
         self.rollouts.restore(&Memory { filter, sampler, rewards, tasks })?;
+        let ahead = match state.behind {
+            true => Some(Ahead::load(&mut self.updater, self.rollouts.memory(), dir)?),
+            false => None,
+        };
         self.updater.load(dir)?;
-        self.audience.observers.iter_mut().try_for_each(|observer| observer.load(dir))
+        self.audience.observers.iter_mut().try_for_each(|observer| observer.load(dir))?;
+        Ok(ahead)
     }
 
     fn state(&mut self) -> Result<TrainerState> {
         let unwritable = |e| Error::checkpoint("cannot represent the trainer's settings").with_source(e);
-        let Memory { filter, sampler, rewards, tasks } = self.rollouts.memory();
+        let memory = self.ahead.as_ref().map_or_else(|| self.rollouts.memory(), |ahead| ahead.before.clone());
+        let Memory { filter, sampler, rewards, tasks } = memory;
         Ok(TrainerState {
             seed: self.seed,
             filter,
             sampler,
             rewards,
             tasks,
+            behind: self.ahead.is_some(),
             progress: Progress { gated: self.updater.is_gated(), ..self.progress },
             policy: self.updater.policy().kind().to_owned(),
             trainer: serde_json::to_value(&self.config).map_err(unwritable)?,

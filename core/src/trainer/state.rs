@@ -78,6 +78,10 @@ pub struct TrainerState {
     /// That of the task source.
     #[serde(default)]
     pub tasks: Value,
+    /// Whether the next step's groups are drawn with the parameters before the last update, which the checkpoint then has in `behind/`
+    /// ([`TrainerConfig::staleness`](crate::config::TrainerConfig::staleness)).
+    #[serde(default)]
+    pub behind: bool,
     /// What the trainer counts over the run.
     pub progress: Progress,
     /// What the policy calls its kind.

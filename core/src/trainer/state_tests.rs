@@ -17,6 +17,7 @@ fn state() -> TrainerState {
         filter: json!({ "threshold": 0.1 + 0.2, "momentum": -1.0 / 3.0 * 1e-7 }),
         sampler: json!(null),
         tasks: json!([[1, 2]]),
+        behind: true,
         rewards: [("moody".to_owned(), json!([1]))].into(),
         progress: Progress {
             step: 3,

@@ -3,9 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
+use super::ahead::Ahead;
+use super::batch::Batch;
 use super::{Progress, StepReport, Trainer};
 use crate::metrics::Metrics;
-use crate::{Drawn, Error, ErrorKind, Event, Group, Result};
+use crate::{Error, ErrorKind, Event, Result};
 
 impl Trainer {
     /// Does one step: tasks, groups, update, adaptation; a checkpoint where one is due.
@@ -37,13 +39,18 @@ impl Trainer {
     fn advance(&mut self) -> Result<StepReport> {
         let memory = self.rollouts.memory();
         self.audience.notes.clear();
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt()));
+        let ahead = self.ahead.take();
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(ahead.as_ref())));
         if !matches!(attempt, Ok(Ok(_))) {
             // The groups drawn before the failure do not count either.
             self.rollouts.restore(&memory)?;
+            self.ahead = ahead;
         }
         let mut report = match attempt.unwrap_or_else(|panic| resume_unwind(panic)) {
-            Ok(report) => report,
+            Ok((report, next)) => {
+                self.ahead = next;
+                report
+            }
             Err(error) => match error.kind() {
                 ErrorKind::NonFinite => self.skip(&format!("{error:#}"))?,
                 ErrorKind::Stopped => return Err(self.last_words(error)),
@@ -114,50 +121,54 @@ impl Trainer {
         }
     }
 
-    fn attempt(&mut self) -> Result<StepReport> {
+    /// Does the step with the groups of `ahead`, or with those that it draws; what the next step is to begin with comes with the report.
+    fn attempt(&mut self, ahead: Option<&Ahead>) -> Result<(StepReport, Option<Ahead>)> {
         let Progress { step, cursor, .. } = self.progress;
-        let Self { rollouts, updater, audience, .. } = self;
-        let overlap = rollouts.overlaps(updater.policy());
-        rollouts.rewards.take_busy();
         let started = Instant::now();
-        let cursors = cursor..cursor + self.config.tasks_per_step as u64;
-        let drawn = rollouts.draw(updater.policy(), step, cursors, &mut |event| audience.tell(event))?;
-        let drawing = started.elapsed().as_secs_f64();
-        let rollout = drawing - drawn.iter().map(|d| d.waited).sum::<f64>();
-        let reward = rollouts.rewards.take_busy();
-
-        let mut metrics = Drawn::metrics(&drawn);
-        for (name, value) in rollouts.filter().gauges() {
-            metrics.insert(name, value);
-        }
-        let finished: usize = drawn.iter().map(|d| d.finished).sum();
-        let mut ledger = self.progress.ledger;
-        drawn.iter().for_each(|d| ledger.add(&d.ledger));
-
-        let started = Instant::now();
-        let groups = drawn.into_iter().map(|drawn| updater.group(drawn)).filter_map(Result::transpose);
-        let groups = groups.collect::<Result<Vec<Group>>>()?;
-        let update = updater.update(step, &groups, &mut |event| audience.tell(event))?;
-        let updating = started.elapsed().as_secs_f64();
+        let drawn;
+        let (batch, hidden) = match ahead {
+            Some(Ahead { batch: Some(batch), .. }) => {
+                batch.told.iter().try_for_each(|told| self.audience.tell(&told.event()))?;
+                (batch, true)
+            }
+            _ => {
+                let Self { rollouts, updater, audience, .. } = self;
+                let policy = ahead.map_or(updater.policy(), |ahead| ahead.policy.as_ref());
+                let cursors = cursor..cursor + self.config.tasks_per_step as u64;
+                let timed = rollouts.draw_timed(policy, step, cursors, &mut |event| audience.tell(event))?;
+                drawn = Batch::of(updater, timed, Vec::new())?;
+                (&drawn, false)
+            }
+        };
+        let updating = Instant::now();
+        let (update, next, waited) = self.update(batch)?;
+        let updating = updating.elapsed().as_secs_f64() - waited;
+        let mut metrics = batch.metrics.clone();
         metrics.extend(update.metrics);
-        metrics.insert("time/rollout", rollout);
-        metrics.insert("time/reward", reward);
         metrics.insert("time/update", updating);
-        if overlap {
-            metrics.insert("time/overlap", (rollout + reward - drawing).max(0.0));
+        if self.config.staleness > 0 {
+            metrics.insert("time/wait", waited);
         }
-        metrics.insert("throughput/samples_per_s", finished as f64 / (drawing + updating).max(f64::MIN_POSITIVE));
+        if hidden {
+            let of = |name| batch.metrics.get(name).unwrap_or(0.0);
+            metrics.insert("time/overlap", of("time/rollout") + of("time/reward"));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        metrics.insert("throughput/samples_per_s", batch.finished as f64 / seconds.max(f64::MIN_POSITIVE));
 
         let progress = &mut self.progress;
-        progress.ledger = ledger;
-        progress.gated = updater.is_gated();
+        progress.ledger.add(&batch.ledger);
+        progress.gated = self.updater.is_gated();
         progress.skipped_in_a_row = 0;
         progress.idle_in_a_row = if update.updated { 0 } else { progress.idle_in_a_row + 1 };
-        Ok(StepReport { step, metrics, updated: update.updated })
+        Ok((StepReport { step, metrics, updated: update.updated }, next))
     }
 
     /// Counts a step with non-finite numbers; too many in a row end the run, with a checkpoint.
     fn skip(&mut self, reason: &str) -> Result<StepReport> {
+        if let Some(ahead) = self.ahead.take() {
+            self.rollouts.restore(&ahead.before)?;
+        }
         let step = self.progress.step;
         self.progress.skipped += 1;
         self.progress.skipped_in_a_row += 1;

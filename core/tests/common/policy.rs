@@ -213,6 +213,10 @@ impl Policy for ToyPolicy {
         Ok(Box::new(Self { learner, reference: current, faults: self.faults.clone(), noise: None }))
     }
 
+    fn device(&self) -> Option<Device> {
+        Some(Device::flex())
+    }
+
     fn kind(&self) -> &str {
         "toy"
     }
