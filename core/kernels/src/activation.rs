@@ -2,12 +2,16 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
+use burn::backend::Flex;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu as burn_gelu, sigmoid, silu};
 
 use crate::math::{exp, normal_below, sigmoid as logistic};
 use crate::rows::{map_numbers, map_rows, map_rows_with};
-use crate::tracked::tracked;
+use crate::tracked::{elsewhere, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
 /// What follows the widening projection of a feed-forward block.
@@ -159,7 +163,64 @@ pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
             },
         );
     }
+    if is_tracked_here(&x) && is_tracked_here(&y) {
+        return gate_tracked(x, y).unwrap_or_else(|| elsewhere());
+    }
     pass(x, silu_of, silu_slope, silu) * y
+}
+
+fn gate_tracked<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Option<Tensor<D>> {
+    let ((x, of_x), (y, of_y)) = (split(x)?, split(y)?);
+    let result = silu_gate(x.clone(), y.clone());
+    record(Gate::<D>, [of_x, of_y], (x, y), result)
+}
+
+#[derive(Debug)]
+struct Gate<const D: usize>;
+
+impl<const D: usize> Backward<Flex, 2> for Gate<D> {
+    type State = (Tensor<D>, Tensor<D>);
+
+    /// With g of the result: `dx = g y silu'(x)`, `dy = g silu(x)`.
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let Ops { parents, node, state: (x, y) } = ops;
+        let [of_x, of_y] = parents.map(|parent| parent.map(|node| node.id));
+        let gradient = Tensor::<D>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        register(gradients, of_y, || {
+            map_rows_with(
+                gradient.clone(),
+                x.clone(),
+                #[inline(always)]
+                |_, row, x| {
+                    for (g, x) in row.iter_mut().zip(x) {
+                        *g *= silu_of(*x);
+                    }
+                },
+            )
+        });
+        register(gradients, of_x, || {
+            let let_through = map_rows_with(
+                gradient,
+                y,
+                #[inline(always)]
+                |_, row, y| {
+                    for (g, y) in row.iter_mut().zip(y) {
+                        *g *= y;
+                    }
+                },
+            );
+            map_rows_with(
+                let_through,
+                x,
+                #[inline(always)]
+                |_, row, x| {
+                    for (g, x) in row.iter_mut().zip(x) {
+                        *g *= silu_slope(*x);
+                    }
+                },
+            )
+        });
+    }
 }
 
 #[inline(always)]

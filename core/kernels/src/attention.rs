@@ -6,7 +6,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
-use crate::heads::attend;
+use crate::heads::{attend, attend_tracked};
 use crate::softmax::{softmax, softmax_back};
 use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
@@ -54,8 +54,11 @@ impl Mask {
             Kind::Here(allowed) => {
                 let [batch, heads, queries, width] = query.dims();
                 // Of a single sequence the products are shared out to the cores.
-                if batch > 1 && may_work_on(&query) {
-                    return attend(query, key, value, allowed);
+                if batch > 1 {
+                    return match may_work_on(&query) {
+                        true => attend(query, key, value, allowed),
+                        false => attend_tracked(query, key, value, allowed).unwrap_or_else(|| elsewhere()),
+                    };
                 }
                 let keys = key.dims()[2];
                 let (scale, several) = ((width as f32).powf(-0.5), allowed.len() > queries * keys);

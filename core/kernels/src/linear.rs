@@ -1,16 +1,15 @@
-//! Products with a matrix that is not trained, on its own or under a low-rank adapter. Burn clears the memory of a product, writes the product,
+//! Products with a matrix, trained or not, on its own or under a low-rank adapter. Burn clears the memory of a product, writes the product,
 //! copies it to memory that is aligned otherwise and adds the bias in a pass of its own; here the product is added to a bias that is there already.
 #![allow(unsafe_code)]
 
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{Autodiff, Flex};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor, TensorData, module};
 use gemm::Parallelism;
 
-use crate::tracked::{elsewhere, tracked};
+use crate::tracked::{elsewhere, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
 /// Multiplications from which on a product is worth all cores.
@@ -21,14 +20,19 @@ const PARALLEL: usize = 192 * 192 * 192;
 /// # Shapes
 /// `x` `[.., in]`, `weight` `[in, out]`, `bias` `[out]`, result `[.., out]`.
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
-    if D < 2 || !is_frozen(&weight) || !bias.as_ref().is_none_or(is_frozen) {
-        return module::linear(x, weight, bias);
-    }
-    if may_work_on(&x) {
+    let frozen = is_frozen(&weight) && bias.as_ref().is_none_or(is_frozen);
+    if D > 1 && frozen && may_work_on(&x) {
         return product(x, &weight, bias);
     }
-    if !is_tracked_here(&x) {
+    if D < 2 || !is_tracked_here(&x) {
         return module::linear(x, weight, bias);
+    }
+    if !frozen {
+        if !is_tracked_here(&weight) || !bias.as_ref().is_none_or(is_tracked_here) {
+            return module::linear(x, weight, bias);
+        }
+        let (x, shape) = flattened(x, &weight);
+        return trained(x, weight, bias).unwrap_or_else(|| elsewhere()).reshape(shape);
     }
     let (weight, bias) = (weight.inner(), bias.map(Tensor::inner));
     let forward = |x: Tensor<D>| product(x, &weight, bias.clone());
@@ -53,11 +57,10 @@ pub fn adapted<const D: usize>(
         let low = module::linear(x.clone(), a, None) * scale;
         return linear(x, weight, bias) + module::linear(low, b, None);
     }
-    let (dims, rows) = (x.dims(), x.dims()[..D - 1].iter().product::<usize>());
-    let x = x.reshape([rows, dims[D - 1]]);
-    let mut to = dims;
-    to[D - 1] = weight.dims()[1];
-    record(x, weight.inner(), bias.map(Tensor::inner), [a, b], scale as f32).unwrap_or_else(|| elsewhere()).reshape(to)
+    let (x, shape) = flattened(x, &weight);
+    under_adapter(x, weight.inner(), bias.map(Tensor::inner), [a, b], scale as f32)
+        .unwrap_or_else(|| elsewhere())
+        .reshape(shape)
 }
 
 fn is_frozen<const D: usize>(x: &Tensor<D>) -> bool {
@@ -66,10 +69,16 @@ fn is_frozen<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `x W + b`, of tensors on the CPU without gradients.
 fn product<const D: usize>(x: Tensor<D>, weight: &Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let (x, shape) = flattened(x, weight);
+    flat_product(x, weight, bias, 1.0).reshape(shape)
+}
+
+/// `x` as a matrix, and the shape of its product with `weight`.
+fn flattened<const D: usize>(x: Tensor<D>, weight: &Tensor<2>) -> (Tensor<2>, [usize; D]) {
     let mut shape = x.dims();
     let from = std::mem::replace(&mut shape[D - 1], weight.dims()[1]);
     let rows = shape[..D - 1].iter().product();
-    flat_product(x.reshape([rows, from]), weight, bias, 1.0).reshape(shape)
+    (x.reshape([rows, from]), shape)
 }
 
 /// `scale x W + b` of a matrix, which may be a view of another one.
@@ -167,51 +176,66 @@ fn plus(sum: Tensor<2>, x: Tensor<2>, weight: &Tensor<2>, scale: f32) -> Tensor<
     Tensor::from_data(sum, (&device, DType::F32))
 }
 
-fn record(
+fn under_adapter(
     x: Tensor<2>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     [a, b]: [Tensor<2>; 2],
     scale: f32,
 ) -> Option<Tensor<2>> {
-    let split = |x: Tensor<2>| {
-        let (inner, node) = x.try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
-        Some((Tensor::<2>::from_primitive::<Flex>(inner), node))
-    };
     let ((x, of_x), (a, of_a), (b, of_b)) = (split(x)?, split(a)?, split(b)?);
     let kept = Kept::of(x, weight, [a, b], scale);
-    let result = kept.result(bias).try_into_primitive::<Flex>().ok()?;
-    let result = match WayBack.prepare::<NoCheckpointing>([of_x, of_a, of_b]).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(kept, result),
-        OpsKind::UnTracked(prepared) => prepared.finish(result),
-    };
-    Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
+    let result = kept.result(bias);
+    record(UnderAdapter, [of_x, of_a, of_b], kept, result)
 }
 
 #[derive(Debug)]
-struct WayBack;
+struct UnderAdapter;
 
-impl Backward<Flex, 3> for WayBack {
+impl Backward<Flex, 3> for UnderAdapter {
     type State = Kept;
 
     /// With g of the result and `h = scale g B'`: `dx = g W' + h A'`, `dA = x' h`, `dB = scale (x A)' g`.
     fn backward(self, ops: Ops<Kept, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents: [of_x, of_a, of_b], node, state: kept } = ops;
+        let Ops { parents, node, state: kept } = ops;
+        let [of_x, of_a, of_b] = parents.map(|parent| parent.map(|node| node.id));
         let gradient = Tensor::<2>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
-        let primitive = |x: Tensor<2>| x.try_into_primitive::<Flex>().unwrap_or_else(|_| elsewhere());
         let high = flat_product(gradient.clone(), &kept.b.clone().transpose(), None, kept.scale);
-        if let Some(node) = of_b {
-            let of_b = flat_product(kept.low.clone().transpose(), &gradient, None, kept.scale);
-            gradients.register::<Flex>(node.id, primitive(of_b));
-        }
-        if let Some(node) = of_a {
-            let of_a = flat_product(kept.x.clone().transpose(), &high, None, 1.0);
-            gradients.register::<Flex>(node.id, primitive(of_a));
-        }
-        if let Some(node) = of_x {
-            let of_x = flat_product(gradient, &kept.weight.clone().transpose(), None, 1.0);
-            let of_x = plus(of_x, high, &kept.a.clone().transpose(), 1.0);
-            gradients.register::<Flex>(node.id, primitive(of_x));
-        }
+        register(gradients, of_b, || flat_product(kept.low.transpose(), &gradient, None, kept.scale));
+        register(gradients, of_a, || flat_product(kept.x.transpose(), &high, None, 1.0));
+        register(gradients, of_x, || {
+            let of_x = flat_product(gradient, &kept.weight.transpose(), None, 1.0);
+            plus(of_x, high, &kept.a.transpose(), 1.0)
+        });
+    }
+}
+
+/// `x W + b`, all of which may be trained.
+fn trained(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Option<Tensor<2>> {
+    let ((x, of_x), (weight, of_weight)) = (split(x)?, split(weight)?);
+    let (bias, of_bias) = bias.map_or(Some((None, None)), |bias| split(bias).map(|(b, node)| (Some(b), Some(node))))?;
+    let result = flat_product(x.clone(), &weight, bias, 1.0);
+    match of_bias {
+        Some(of_bias) => record(Trained, [of_x, of_weight, of_bias], (x, weight), result),
+        None => record(Trained, [of_x, of_weight], (x, weight), result),
+    }
+}
+
+#[derive(Debug)]
+struct Trained;
+
+impl<const N: usize> Backward<Flex, N> for Trained {
+    /// `x` and `W`.
+    type State = (Tensor<2>, Tensor<2>);
+
+    /// With g of the result: `dx = g W'`, `dW = x' g`, `db` the sum of the rows of g.
+    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let Ops { parents, node, state: (x, weight) } = ops;
+        let gradient = Tensor::<2>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        let mut parents = parents.into_iter().map(|parent| parent.map(|node| node.id));
+        let mut next = || parents.next().flatten();
+        register(gradients, next(), || flat_product(gradient.clone(), &weight.transpose(), None, 1.0));
+        register(gradients, next(), || flat_product(x.transpose(), &gradient, None, 1.0));
+        register(gradients, next(), || gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
     }
 }

@@ -39,23 +39,27 @@ pub(crate) fn softmax_back(gradient: Tensor<4>, (p, scale): (Tensor<4>, f32)) ->
         gradient,
         p,
         #[inline(always)]
-        |_, row, p| {
-            let mut sums = [0.0; LANES];
-            let ((whole, rest), (p_whole, p_rest)) = (row.as_chunks::<LANES>(), p.as_chunks::<LANES>());
-            for (chunk, p) in whole.iter().zip(p_whole) {
-                for ((sum, g), p) in sums.iter_mut().zip(chunk).zip(p) {
-                    *sum += g * p;
-                }
-            }
-            for ((sum, g), p) in sums.iter_mut().zip(rest).zip(p_rest) {
-                *sum += g * p;
-            }
-            let sum: f32 = sums.iter().sum();
-            for (g, p) in row.iter_mut().zip(p) {
-                *g = scale * p * (*g - sum);
-            }
-        },
+        |_, row, p| softmax_row_back(row, p, scale),
     )
+}
+
+/// The same of a row.
+#[inline(always)]
+pub(crate) fn softmax_row_back(row: &mut [f32], p: &[f32], scale: f32) {
+    let mut sums = [0.0; LANES];
+    let ((whole, rest), (p_whole, p_rest)) = (row.as_chunks::<LANES>(), p.as_chunks::<LANES>());
+    for (chunk, p) in whole.iter().zip(p_whole) {
+        for ((sum, g), p) in sums.iter_mut().zip(chunk).zip(p) {
+            *sum += g * p;
+        }
+    }
+    for ((sum, g), p) in sums.iter_mut().zip(rest).zip(p_rest) {
+        *sum += g * p;
+    }
+    let sum: f32 = sums.iter().sum();
+    for (g, p) in row.iter_mut().zip(p) {
+        *g = scale * p * (*g - sum);
+    }
 }
 
 /// The largest number of a row, minus infinity of none.

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::Tensor;
 
@@ -17,8 +18,7 @@ pub(crate) fn tracked<const D: usize, S: Clone + Send + fmt::Debug + 'static>(
     recorded: impl FnOnce(Tensor<D>) -> (Tensor<D>, S),
     back: fn(Tensor<D>, S) -> Tensor<D>,
 ) -> Option<Tensor<D>> {
-    let (inner, node) = x.try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
-    let inner = Tensor::<D>::from_primitive::<Flex>(inner);
+    let (inner, node) = split(x)?;
     let result = match (WayBack { back }).prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let (result, kept) = recorded(inner);
@@ -27,6 +27,38 @@ pub(crate) fn tracked<const D: usize, S: Clone + Send + fmt::Debug + 'static>(
         OpsKind::UnTracked(prepared) => prepared.finish(plain(inner).try_into_primitive::<Flex>().ok()?),
     };
     Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
+}
+
+/// A tensor without autodiff, and its place in the graph. None of x that is elsewhere.
+pub(crate) fn split<const D: usize>(x: Tensor<D>) -> Option<(Tensor<D>, NodeGuard)> {
+    let (inner, node) = x.try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
+    Some((Tensor::from_primitive::<Flex>(inner), node))
+}
+
+/// Records that `result` was made of what is at `nodes`, with what the way back needs. None of a result that is elsewhere.
+pub(crate) fn record<W: Backward<Flex, N>, const N: usize, const D: usize>(
+    way_back: W,
+    nodes: [NodeGuard; N],
+    kept: W::State,
+    result: Tensor<D>,
+) -> Option<Tensor<D>> {
+    let result = result.try_into_primitive::<Flex>().ok()?;
+    let result = match way_back.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(kept, result),
+        OpsKind::UnTracked(prepared) => prepared.finish(result),
+    };
+    Some(Tensor::from_primitive::<Autodiff<Flex>>(result))
+}
+
+/// Adds to the gradient of what is at `node`, where it has one.
+pub(crate) fn register<const D: usize>(
+    gradients: &mut Gradients,
+    node: Option<NodeId>,
+    gradient: impl FnOnce() -> Tensor<D>,
+) {
+    if let Some(node) = node {
+        gradients.register::<Flex>(node, gradient().try_into_primitive::<Flex>().unwrap_or_else(|_| elsewhere()));
+    }
 }
 
 /// For what was made for f32 on the CPU and is given something else: no result would be right.

@@ -402,11 +402,39 @@ fn products_with_a_matrix_that_is_not_trained() {
                 compare(&device, shape, "of a view", |x| ours(x.swap_dims(0, 1)), |x| burns(x.swap_dims(0, 1)));
             }
         }
-        // One that is trained is burn's.
-        if device.is_autodiff() {
-            let weight = random([4, 3], &device).require_grad();
-            let gradients = linear(random([2, 4], &device), weight.clone(), None).sum().backward();
-            assert!(weight.grad(&gradients).is_some());
+    }
+}
+
+#[test]
+fn products_with_a_matrix_that_is_trained() {
+    let device = Device::flex().autodiff();
+    for (shape, to) in [([1, 1, 1], 1), ([2, 3, 5], 7), ([3, 1, 33], 20), ([2, 100, 200], 210)] {
+        let values = random([shape[2], to], &Device::flex()) / (shape[2] as f32).sqrt();
+        for (of_x, of_bias) in [(true, true), (false, true), (true, false), (false, false)] {
+            for has_bias in [true, false] {
+                let run = |linear: fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>) -> Tensor<3>| {
+                    let wanted = |x: Tensor<3>| if of_x { x.require_grad() } else { x };
+                    let x = wanted(Tensor::from_data(random(shape, &device).inner().into_data(), &device));
+                    let weight = Tensor::<2>::from_data(values.clone().into_data(), &device).require_grad();
+                    let bias = Tensor::<1>::from_data(random([to], &device).inner().into_data(), &device);
+                    let bias = if of_bias { bias.require_grad() } else { bias };
+                    let y = linear(x.clone(), weight.clone(), has_bias.then(|| bias.clone()));
+                    let gradients = (y.clone() * y.clone().detach().sin()).sum().backward();
+                    let mut found = vec![y.inner().reshape([-1])];
+                    found.extend(x.grad(&gradients).map(|x| x.reshape([-1])));
+                    found.extend(weight.grad(&gradients).map(|weight| weight.reshape([-1])));
+                    found.extend(bias.grad(&gradients));
+                    found
+                };
+                let (own, theirs): (Vec<Tensor<1>>, _) = (run(linear), run(burn::tensor::module::linear));
+                let expected = 2 + usize::from(of_x) + usize::from(of_bias && has_bias);
+                assert_eq!((own.len(), theirs.len()), (expected, expected), "gradients of what is trained alone");
+                for (own, theirs) in own.into_iter().zip(theirs) {
+                    // Sums of hundreds of numbers: to the size of the largest.
+                    let scale = theirs.clone().abs().max().into_scalar::<f32>().max(1.0);
+                    close(own / scale, theirs / scale, "linear, trained");
+                }
+            }
         }
     }
 }
