@@ -12,7 +12,7 @@ use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Judged, Result};
 use counterpoint_examples::{
-    Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, start, stop_on_signals,
+    Done, Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, start, stop_on_signals,
 };
 use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     start(|args: &AblateArgs| args.recipe.output(), run)
 }
 
-fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Progress) -> Result<()> {
+fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Progress) -> Result<Done> {
     let started = Instant::now();
     let plan = Plan::load(path)?;
     let full = Variant { id: "full".to_owned(), name: "full".to_owned(), set: Vec::new() };
@@ -98,7 +98,7 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
         let other = if path == Path::new(ARMS) { String::new() } else { format!(" --plan {}", path.display()) };
         let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };
         progress.stopped_runs(&(args.resume_command("ablate") + &other + &arms));
-        return Ok(());
+        return Ok(Done::Stopped);
     };
 
     let arms = Arms::of(&variants, &planned, &runs, seeds.len())?;
@@ -130,7 +130,7 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     report_runs(&folder, &device, &recipe.to_toml()?, curves(&variants, &runs, seeds.len())?, &tables, Vec::new())?;
     progress.table(&table, &caption);
     progress.done(folder.path());
-    Ok(())
+    Ok(Done::Completed)
 }
 
 impl Plan {

@@ -16,14 +16,14 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use counterpoint::checkpoint::{Keep, Reader};
-use counterpoint::config::{self, typed};
+use counterpoint::config::{self, RunSection, typed};
 use counterpoint::file::folder_of;
 use counterpoint::image::RgbImage;
 use counterpoint::metrics::{Metrics, MetricsLog};
 use counterpoint::registry::BuildContext;
 use counterpoint::toml::Table;
 use counterpoint::{Error, Journal, Result, StopToken, device, toml};
-use counterpoint_examples::{OutputMode, Progress, RunFolder, report_runs, start, stop_on_signals};
+use counterpoint_examples::{Done, OutputMode, Progress, Resume, RunFolder, report_runs, start, stop_on_signals};
 use counterpoint_report::Arm;
 use counterpoint_report::tensorboard::EventFile;
 use counterpoint_showo::personalisation::{Asked, Base, Captioned, Lessons, Personalisation, Stage, StageConfig};
@@ -54,9 +54,9 @@ struct Args {
     /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
     device: String,
-    /// Goes on with the newest run of this name.
-    #[arg(long)]
-    resume: bool,
+    /// Goes on with the newest run of this name; with `--resume=if-there` it begins one where there is none.
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "no", default_missing_value = "yes")]
+    resume: Resume,
     /// Prints nothing but errors and the final table.
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
@@ -69,7 +69,7 @@ struct Args {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    run: Run,
+    run: RunSection,
     data: Data,
     /// As in a recipe, without `concepts`.
     policy: Table,
@@ -77,16 +77,6 @@ struct Config {
     tokens: Tokens,
     /// In their order; each has `stage` and what of [`StageConfig`] is to be another than UniCTokens'.
     stages: Vec<Table>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Run {
-    name: String,
-    #[serde(default)]
-    seed: u64,
-    #[serde(default = "runs")]
-    output: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -166,10 +156,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-fn runs() -> PathBuf {
-    "runs".into()
-}
-
 fn caption() -> String {
     "A photo of {concept}.".into()
 }
@@ -178,7 +164,7 @@ fn main() -> ExitCode {
     start(|args: &Args| OutputMode::of(args.quiet, args.json), run)
 }
 
-fn run(args: &Args, progress: &Progress) -> Result<()> {
+fn run(args: &Args, progress: &Progress) -> Result<Done> {
     let config = read(args)?;
     let text = toml::to_string(&config).map_err(|e| Error::config("cannot write the config as TOML").with_source(e))?;
     let stages = config.stages.iter().enumerate().map(|(i, table)| stage(i, table)).collect::<Result<Vec<_>>>()?;
@@ -200,8 +186,8 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     let lessons = lessons.collect::<Result<Vec<_>>>()?;
     let base = Base::load(&ShowoPolicy::model_files(&config.policy, &context)?, &device, Precision::F32)?;
 
-    let folder = folder(&config.run, args.resume)?;
-    if args.resume && folder.has(RESOLVED) && folder.read(RESOLVED)? != text {
+    let folder = RunFolder::of(&config.run, args.resume)?.made(&config.run)?;
+    if folder.has(RESOLVED) && folder.read(RESOLVED)? != text {
         return Err(Error::checkpoint(format!(
             "{}: expected the config that the run was begun with, got another; resume with that, or start a new run",
             folder.path().join(RESOLVED).display()
@@ -221,7 +207,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
             let started = SystemTime::now();
             let Some((rows, history)) = train(training, settings, &at, &what, &stop, progress)? else {
                 progress.stopped_runs(&format!("{COMMAND} --config {} --resume", args.config.display()));
-                return Ok(());
+                return Ok(Done::Stopped);
             };
             EventFile::new(&at, started, &history)?;
             learned.push(Learned::new(name, *stage, &history));
@@ -240,7 +226,7 @@ fn run(args: &Args, progress: &Progress) -> Result<()> {
     report_runs(&folder, &device, &text, arms, &[("What was learned", table.cells(), note)], Vec::new())?;
     progress.table(&table, note);
     progress.done(folder.path());
-    Ok(())
+    Ok(Done::Completed)
 }
 
 /// Runs the epochs that are missing, and writes the rows after the last one. `None` when it was stopped.
@@ -352,26 +338,5 @@ impl Photographs {
             lessons.asked.push(Asked { image: self.load(&photo)?, question: query, answer });
         }
         Ok(lessons)
-    }
-}
-
-/// `<output>/<name>`, or `<name>-2` and so on: the newest one to go on with, else one that is not there yet.
-fn folder(run: &Run, resume: bool) -> Result<RunFolder> {
-    let numbered = (1..).map(|n| run.output.join(if n == 1 { run.name.clone() } else { format!("{}-{n}", run.name) }));
-    let mut there: Vec<PathBuf> = Vec::new();
-    for path in numbered {
-        match (path.exists(), resume) {
-            (true, _) => there.push(path),
-            (false, false) => return RunFolder::at(path),
-            (false, true) => break,
-        }
-    }
-    match there.pop() {
-        Some(newest) => RunFolder::at(newest),
-        None => Err(Error::checkpoint(format!(
-            "no run `{}` in {} to resume; start it without --resume",
-            run.name,
-            run.output.display()
-        ))),
     }
 }

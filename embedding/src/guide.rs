@@ -17,6 +17,7 @@ chapters! {
     learning: "learning.md",
     showo: "showo.md",
     devices: "devices.md",
+    clusters: "clusters.md",
     embedding: "embedding.md",
     policy: "policy.md",
     sampler: "sampler.md",

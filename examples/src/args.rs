@@ -9,7 +9,7 @@ use counterpoint::file::folder_of;
 use counterpoint::{Error, Result, device};
 use counterpoint_plugins::{experts, replace_rewards};
 
-use crate::{OutputMode, RunFolder, cores};
+use crate::{OutputMode, Resume, RunFolder, cores};
 
 /// Options of a recipe.
 #[derive(Debug, Clone, Parser)]
@@ -40,9 +40,9 @@ pub struct RecipeArgs {
     /// `settings.device=cuda:0`. May be given several times.
     #[arg(long = "plugin", value_name = "KEY=VALUE", requires = "rewards_from")]
     pub plugin: Vec<String>,
-    /// Goes on with the newest run of this name from its newest checkpoint.
-    #[arg(long)]
-    pub resume: bool,
+    /// Goes on with the newest run of this name from its newest checkpoint; with `--resume=if-there` it begins one where there is none.
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "no", default_missing_value = "yes")]
+    pub resume: Resume,
     /// Prints nothing but errors and the final table.
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
@@ -98,20 +98,20 @@ impl RecipeArgs {
         OutputMode::of(self.quiet, self.json)
     }
 
-    /// The folder of the run `config`: the newest one with `--resume`, otherwise a new one.
+    /// The folder of the run `config`: the newest one with `--resume`, otherwise a new one, which is made now.
     ///
     /// # Errors
-    /// As [`RunFolder::newest`] and [`RunFolder::create`].
+    /// As [`RunFolder::of`] and [`RunFolder::made`].
     pub fn folder(&self, config: &RunConfig) -> Result<RunFolder> {
-        if self.resume { RunFolder::newest(config) } else { RunFolder::create(config) }
+        self.planned_folder(config)?.made(&config.run)
     }
 
     /// The same for a run that makes its folder itself, when it begins: a refused config leaves none.
     ///
     /// # Errors
-    /// As [`RunFolder::newest`].
+    /// As [`RunFolder::of`].
     pub fn planned_folder(&self, config: &RunConfig) -> Result<RunFolder> {
-        if self.resume { RunFolder::newest(config) } else { Ok(RunFolder::planned(config)) }
+        RunFolder::of(&config.run, self.resume)
     }
 
     /// The seeds of repeated runs, `default` of them when `--seeds` says nothing.

@@ -4,12 +4,24 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use counterpoint::checkpoint::latest;
-use counterpoint::config::RunConfig;
+use counterpoint::config::RunSection;
 use counterpoint::{Error, Result, file};
 use image::RgbImage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Whether a run goes on from an earlier one of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Resume {
+    /// It is a new one.
+    No,
+    /// It does; without one it is refused.
+    Yes,
+    /// It does where there is one: for commands that a scheduler starts again.
+    IfThere,
+}
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
@@ -20,25 +32,41 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The newest folder of this run to go on with, or a new one, which is made when the run begins.
+    ///
+    /// # Errors
+    /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is none to go on with and there is to be one.
+    pub fn of(run: &RunSection, resume: Resume) -> Result<Self> {
+        let newest = if resume == Resume::No { None } else { Self::newest(run) };
+        match (newest, resume) {
+            (Some(newest), _) => Ok(newest),
+            (None, Resume::Yes) => Err(Error::checkpoint(format!(
+                "no run `{}` in {} to resume; start it without --resume, or with --resume=if-there",
+                run.name,
+                run.output.display()
+            ))),
+            (None, _) => Ok(Self::planned(run)),
+        }
+    }
+
     /// A new folder for the run, `<output>/<name>` or, when that is taken, `<name>-2`, `<name>-3`, ...
     ///
     /// # Errors
     /// [`Io`](counterpoint::ErrorKind::Io) when it cannot be made.
-    pub fn create(config: &RunConfig) -> Result<Self> {
-        let output = &config.run.output;
+    pub fn create(run: &RunSection) -> Result<Self> {
+        let output = &run.output;
         fs::create_dir_all(output).map_err(|e| Error::io("cannot make the folder", output, e))?;
         // Made, not looked for: of two runs that start at once each gets its own.
         let make = |path: PathBuf| match fs::create_dir(&path) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => None,
             made => Some(made.map(|()| path.clone()).map_err(|e| Error::io("cannot make the folder", &path, e))),
         };
-        Ok(Self { path: Self::numbered(config).find_map(make).transpose()?.unwrap_or_default(), made: true })
+        Ok(Self { path: Self::numbered(run).find_map(make).transpose()?.unwrap_or_default(), made: true })
     }
 
-    /// What [`create`](Self::create) would make, once everything that can be checked before is checked:
-    /// [`made`](Self::made).
-    pub fn planned(config: &RunConfig) -> Self {
-        let path = Self::numbered(config).find(|path| !path.exists()).unwrap_or_default();
+    /// What [`create`](Self::create) would make, once everything that can be checked before is checked.
+    fn planned(run: &RunSection) -> Self {
+        let path = Self::numbered(run).find(|path| !path.exists()).unwrap_or_default();
         Self { path, made: false }
     }
 
@@ -46,17 +74,14 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn made(self, config: &RunConfig) -> Result<Self> {
-        if self.made { Ok(self) } else { Self::create(config) }
+    pub fn made(self, run: &RunSection) -> Result<Self> {
+        if self.made { Ok(self) } else { Self::create(run) }
     }
 
     /// The newest folder of this run that has a checkpoint, an evaluation or runs of its own; where there is none, the newest that
     /// was begun at all.
-    ///
-    /// # Errors
-    /// [`Checkpoint`](counterpoint::ErrorKind::Checkpoint) when there is none.
-    pub fn newest(config: &RunConfig) -> Result<Self> {
-        let there: Vec<PathBuf> = Self::numbered(config).take_while(|path| path.exists()).collect();
+    fn newest(run: &RunSection) -> Option<Self> {
+        let there: Vec<PathBuf> = Self::numbered(run).take_while(|path| path.exists()).collect();
         let begun = |path: &&PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
         let gone_on = |path: &&PathBuf| {
             let runs = fs::read_dir(path)
@@ -67,14 +92,8 @@ impl RunFolder {
             runs || path.join("before.json").is_file()
                 || latest(&path.join("checkpoints")).is_ok_and(|found| found.is_some())
         };
-        match there.iter().rev().find(gone_on).or_else(|| there.iter().rev().find(begun)) {
-            Some(path) => Ok(Self { path: path.clone(), made: true }),
-            None => Err(Error::checkpoint(format!(
-                "no run `{}` in {} to resume; start it without --resume",
-                config.run.name,
-                config.run.output.display()
-            ))),
-        }
+        let path = there.iter().rev().find(gone_on).or_else(|| there.iter().rev().find(begun))?;
+        Some(Self { path: path.clone(), made: true })
     }
 
     /// The folder at `path`, which is made when it is not there.
@@ -167,8 +186,8 @@ impl RunFolder {
         image.save(&path).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
     }
 
-    fn numbered(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
-        let (output, name) = (config.run.output.clone(), config.run.name.clone());
+    fn numbered(run: &RunSection) -> impl Iterator<Item = PathBuf> {
+        let (output, name) = (run.output.clone(), run.name.clone());
         (1..).map(move |n| output.join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
     }
 }
@@ -189,20 +208,21 @@ mod tests {
     #[test]
     fn a_damaged_newest_checkpoint_offers_the_previous_one_which_follows_once_it_is_moved_away() {
         let output = tempfile::tempdir().unwrap();
-        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("sync_r1.toml");
-        let mut config = RunConfig::load(&recipe, &[]).unwrap();
-        config.run.output = output.path().join("runs");
-        assert!(RunFolder::newest(&config).unwrap_err().to_string().contains("start it without --resume"));
-        let first = RunFolder::create(&config).unwrap();
-        let run = RunFolder::planned(&config).made(&config).unwrap();
+        let named = RunSection { name: "trial".to_owned(), seed: 0, output: output.path().join("runs") };
+        let refused = RunFolder::of(&named, Resume::Yes).unwrap_err().to_string();
+        assert!(refused.contains("no run `trial`") && refused.contains("start it without --resume"), "{refused}");
+        let first = RunFolder::of(&named, Resume::IfThere).unwrap().made(&named).unwrap();
+        fs::write(first.path().join("before.json"), "[]").unwrap();
+        assert_eq!(RunFolder::of(&named, Resume::IfThere).unwrap().path(), first.path());
+        let run = RunFolder::of(&named, Resume::No).unwrap().made(&named).unwrap();
         assert_ne!(run.path(), first.path());
         // A third that never began: nothing is in it.
-        RunFolder::create(&config).unwrap();
+        RunFolder::create(&named).unwrap();
         assert_eq!(run.checkpoint().unwrap(), None);
         checkpoint(&run, 10);
         checkpoint(&run, 20);
 
-        let resumed = RunFolder::newest(&config).unwrap();
+        let resumed = RunFolder::of(&named, Resume::Yes).unwrap();
         let newest = resumed.checkpoint().unwrap().unwrap();
         assert_eq!((resumed.path(), newest.file_name().unwrap()), (run.path(), "step-000020".as_ref()));
         fs::write(newest.join("weights.bin"), "Weights").unwrap();

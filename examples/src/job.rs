@@ -8,7 +8,7 @@ use counterpoint_report::Arm;
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 use crate::{
-    Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, stop_on_signals,
+    Done, Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, stop_on_signals,
 };
 
 const TABLE: &str = "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over \
@@ -21,7 +21,7 @@ const AGREEMENT: &str =
 ///
 /// # Errors
 /// The first thing that went wrong; what was finished before is kept.
-pub fn job(args: &RecipeArgs, default: &Path, example: &str, progress: &Progress) -> Result<()> {
+pub fn job(args: &RecipeArgs, default: &Path, example: &str, progress: &Progress) -> Result<Done> {
     let (config, base) = args.load(default)?;
     let stop = stop_on_signals(progress)?;
     let job = Job { args, config: &config, base: &base, stop: &stop, example, progress };
@@ -39,12 +39,15 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn once(&self) -> Result<()> {
+    fn once(&self) -> Result<Done> {
         let Self { args, config, base, stop, progress, .. } = *self;
         let folder = args.planned_folder(config)?;
         let recipe = Recipe { config, base, device: &args.device(config)?, stop, before: None };
         match recipe.run(folder, &Watch::Run(progress.clone()))? {
-            Ended::Stopped(step) => progress.stopped(step, &args.resume_command(self.example)),
+            Ended::Stopped(step) => {
+                progress.stopped(step, &args.resume_command(self.example));
+                return Ok(Done::Stopped);
+            }
             Ended::Completed(run) => {
                 if !run.after.is_empty() {
                     let table = HeldOutTable::of(&run.before, &run.after)?;
@@ -53,11 +56,11 @@ impl Job<'_> {
                 progress.done(run.folder.path());
             }
         }
-        Ok(())
+        Ok(Done::Completed)
     }
 
     /// One run for each seed, in `runs/<name>-seeds/seed-<n>/`.
-    fn repeated(&self) -> Result<()> {
+    fn repeated(&self) -> Result<Done> {
         let Self { args, config, base, stop, progress, .. } = *self;
         let mut all = config.clone();
         all.run.name = format!("{}-seeds", config.run.name);
@@ -74,7 +77,7 @@ impl Job<'_> {
         let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(&device), progress };
         let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
             progress.stopped_runs(&args.resume_command(self.example));
-            return Ok(());
+            return Ok(Done::Stopped);
         };
 
         let samples = runs.iter().flat_map(|run| run.before.iter().chain(&run.after));
@@ -93,6 +96,6 @@ impl Job<'_> {
         report_runs(&folder, &device, &config.to_toml()?, vec![mean], &tables, Vec::new())?;
         progress.table(&table, TABLE);
         progress.done(folder.path());
-        Ok(())
+        Ok(Done::Completed)
     }
 }

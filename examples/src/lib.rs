@@ -23,7 +23,7 @@ mod weights;
 pub use args::RecipeArgs;
 pub use build::{evaluation_sampler, evaluator, parts};
 pub use counterpoint_plugins::run_if_child;
-pub use folder::RunFolder;
+pub use folder::{Resume, RunFolder};
 pub use grid::{Cell, save_grid};
 pub use job::job;
 pub use likelihood::learn;
@@ -35,7 +35,7 @@ pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
 pub use signal::stop_on_signals;
-pub use start::{start, status};
+pub use start::{Done, start, status};
 pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.

@@ -116,7 +116,7 @@ impl Recipe<'_> {
             trainer = trainer.with_evaluation_sampler(sampler);
         }
         drop(preparing);
-        let folder = folder.made(self.config)?;
+        let folder = folder.made(&self.config.run)?;
         if let Some(checkpoint) = folder.checkpoint()? {
             trainer = trainer.with_folder(folder.path());
             trainer.resume(&checkpoint)?;

@@ -7,6 +7,28 @@ use counterpoint::Result;
 
 use crate::{OutputMode, Progress, keep_pages, run_if_child, show_warnings};
 
+/// How a recipe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// With all that it was to do.
+    Completed,
+    /// Because it was asked to stop; what was done is kept and `--resume` goes on with it.
+    Stopped,
+}
+
+/// The status of a recipe that was asked to stop: 75, "try again later" (`EX_TEMPFAIL` of `sysexits.h`), so that a scheduler can tell it from
+/// one that is done (0), from a failure (1) and from a wrong command line (2).
+const STOPPED: u8 = 75;
+
+impl Termination for Done {
+    fn report(self) -> ExitCode {
+        match self {
+            Self::Completed => ExitCode::SUCCESS,
+            Self::Stopped => ExitCode::from(STOPPED),
+        }
+    }
+}
+
 /// How a program without a display ends: its error on standard error.
 #[allow(clippy::print_stderr)]
 pub fn status(outcome: Result<()>) -> ExitCode {

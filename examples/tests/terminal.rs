@@ -14,7 +14,7 @@ use clap::Parser;
 use counterpoint::StepReport;
 use counterpoint::metrics::Metrics;
 use counterpoint::{DynamicGroupScalingConfig, Error, Event, Judged, StopToken, Task, Trainer};
-use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs};
+use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs, Resume};
 use indicatif::{InMemoryTerm, TermLike};
 use serde_json::Value;
 
@@ -457,9 +457,10 @@ fn the_options_exclude_each_other_and_are_kept_on_resume() {
         let command = args.resume_command("sync_r1");
         let options: Vec<&str> = command.split(" -- ").nth(1).unwrap().split(' ').collect();
         let resumed = parse(&options).unwrap();
-        assert!(resumed.resume && resumed.seed == Some(3) && resumed.output() == mode, "{command}");
+        assert_eq!((resumed.resume, resumed.seed, resumed.output()), (Resume::Yes, Some(3), mode), "{command}");
     }
-    assert_eq!(parse(&[]).unwrap().output(), OutputMode::People);
+    assert_eq!((parse(&[]).unwrap().output(), parse(&[]).unwrap().resume), (OutputMode::People, Resume::No));
+    assert_eq!(parse(&["--resume=if-there", "--quiet"]).unwrap().resume, Resume::IfThere);
     assert!(!parse(&[]).unwrap().resume_command("sync_r1").contains("quiet"));
 }
 
@@ -557,10 +558,26 @@ fn a_real_run_says_everything_in_json() {
 #[cfg(unix)]
 fn stopped_by(signal: &str) -> (Vec<Value>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let output = format!("run.output='{}'", folder.path().display());
-    let mut args = vec!["--json", "--set", output.as_str(), "--set", "trainer.steps=1000"];
-    args.extend(SHORT.iter().flat_map(|set| ["--set", *set]));
-    let mut run = example(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let args = long(folder.path());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (said, status) = interrupted(&mut example(&args), signal);
+    // Neither a success nor a failure: a scheduler is to start it again.
+    assert_eq!(status, Some(75), "{said}");
+    (objects(&said), folder)
+}
+
+/// A run in `folder` that would take a thousand steps.
+#[cfg(unix)]
+fn long(folder: &Path) -> Vec<String> {
+    let output = format!("run.output='{}'", folder.display());
+    let sets = [output.as_str(), "trainer.steps=1000"].into_iter().chain(SHORT);
+    ["--json".to_owned()].into_iter().chain(sets.flat_map(|set| ["--set".to_owned(), set.to_owned()])).collect()
+}
+
+/// What `run` says, which gets `signal` after its first step, and its status.
+#[cfg(unix)]
+fn interrupted(run: &mut Command, signal: &str) -> (String, Option<i32>) {
+    let mut run = run.stdout(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut lines = BufReader::new(run.stdout.take().unwrap());
     while lines.read_line(&mut said).unwrap() > 0 {
@@ -570,8 +587,37 @@ fn stopped_by(signal: &str) -> (Vec<Value>, tempfile::TempDir) {
         }
     }
     lines.read_to_string(&mut said).unwrap();
-    assert!(run.wait().unwrap().success(), "{said}");
-    (objects(&said), folder)
+    (said, run.wait().unwrap().code())
+}
+
+#[cfg(unix)]
+#[test]
+fn under_slurm_a_run_whose_time_is_over_is_put_into_the_queue_again() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    // In the place of Slurm's own: notes what it is asked.
+    let scontrol = folder.path().join("scontrol");
+    std::fs::write(&scontrol, "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/asked\"\n").unwrap();
+    std::fs::set_permissions(&scontrol, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let asked = || std::fs::read_to_string(folder.path().join("asked")).unwrap_or_default();
+    let job = |more: &[&str]| {
+        let mut job = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/slurm.sh"));
+        job.args(long(folder.path())).args(more).env("PATH", &path).env("SLURM_JOB_ID", "7");
+        job.env("COUNTERPOINT", example(&[]).get_program());
+        job
+    };
+    let (said, status) = interrupted(&mut job(&[]), "-TERM");
+    assert_eq!((status, asked().as_str()), (Some(75), "requeue 7\n"), "{said}");
+    let steps = named(&objects(&said), "stopped")[0]["step"].as_u64().unwrap();
+
+    // Begun again, it goes on, and is done: no other requeue.
+    let output = job(&["--set", &format!("trainer.steps={}", steps + 1)]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let objects = objects(std::str::from_utf8(&output.stdout).unwrap());
+    assert_eq!(named(&objects, "resumed")[0]["step"], steps);
+    assert_eq!((named(&objects, "step").len(), asked().as_str()), (1, "requeue 7\n"));
 }
 
 #[cfg(unix)]
