@@ -12,6 +12,7 @@ use counterpoint::{
     Trajectory, device, objective::Kl, updater::accumulate,
 };
 use counterpoint_janus::{JanusConfig, JanusPolicy, SpecialIds};
+use counterpoint_kernels::keep_pages;
 use counterpoint_samplers::CodeModel;
 use counterpoint_weights::Precision;
 use serde::Deserialize;
@@ -33,6 +34,7 @@ struct Inputs {
 }
 
 fn main() -> Result<()> {
+    keep_pages();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     // Cargo runs benches without arguments too.
     let [folder, repeats] = &arguments[..] else { return Ok(()) };

@@ -12,6 +12,7 @@ use counterpoint::{Error, Result, device};
 use counterpoint_benches::process::timed;
 use counterpoint_encoders::bert::Pooling;
 use counterpoint_encoders::{BertConfig, ClipConfig, Dinov2Config};
+use counterpoint_kernels::keep_pages;
 use counterpoint_weights::{Precision, WeightFiles};
 
 /// How many numbers of the result are compared.
@@ -54,6 +55,7 @@ fn main() -> Result<()> {
         println!("towers: needs PyTorch beside it; run `python3 benches/peers/towers.py`");
         return Ok(());
     }
+    keep_pages();
     let args = Args::parse();
     let device = device::named(&args.device)?;
     let inputs = WeightFiles::open(&args.folder.join("inputs.safetensors"))?;

@@ -10,7 +10,6 @@ mod likelihood;
 mod log;
 #[cfg(feature = "mlflow")]
 mod mlflow;
-mod pages;
 mod parallel;
 mod progress;
 mod repeat;
@@ -28,7 +27,6 @@ pub use grid::{Cell, save_grid};
 pub use job::job;
 pub use likelihood::learn;
 pub use log::show_warnings;
-pub use pages::keep_pages;
 pub use parallel::{cores, parallel};
 pub use progress::{Delay, Look, Memory, OutputMode, Progress, Sink, Stage, sparkline};
 pub use repeat::{Planned, Repeat};

@@ -4,8 +4,9 @@ use std::process::{ExitCode, Termination};
 
 use clap::Parser;
 use counterpoint::Result;
+use counterpoint_kernels::keep_pages;
 
-use crate::{OutputMode, Progress, keep_pages, run_if_child, show_warnings};
+use crate::{OutputMode, Progress, run_if_child, show_warnings};
 
 /// How a recipe ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,7 +108,14 @@ fn an_evaluation_before_training_is_shared_and_a_changed_config_is_not_mistaken_
 
 #[test]
 fn every_arm_of_every_plan_is_a_recipe() {
-    let sync_r1 = ["ablate.toml", "estimators.toml", "figure5.toml", "generalisation.toml", "initialisation.toml", "staleness.toml"];
+    let sync_r1 = [
+        "ablate.toml",
+        "estimators.toml",
+        "figure5.toml",
+        "generalisation.toml",
+        "initialisation.toml",
+        "staleness.toml",
+    ];
     let corl = ["corl_pilot.toml", "corl_stages.toml"];
     let plans = sync_r1.map(|plan| ("sync_r1.toml", plan)).into_iter().chain(corl.map(|plan| ("corl.toml", plan)));
     for (recipe, plan) in plans {

@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
 use counterpoint_benches::random_weights::{Format, write_decoder};
 use counterpoint_benches::{load, sizes};
+use counterpoint_kernels::keep_pages;
 use counterpoint_showo::{AnswerIds, FastPaths, Precision, ShowoPolicy};
 
 #[derive(Parser)]
@@ -101,6 +102,7 @@ enum Size {
 }
 
 fn main() -> Result<()> {
+    keep_pages();
     if std::env::args().skip(1).all(|arg| arg == "--bench") {
         println!("peers: needs PyTorch beside it; run `python3 benches/peers/run.py`");
         return Ok(());

@@ -66,7 +66,7 @@ impl Activation {
 /// an x that is elsewhere.
 fn pass<const D: usize>(
     x: Tensor<D>,
-    value: impl Fn(f32) -> f32 + Sync,
+    value: impl Fn(f32) -> f32 + Copy + Sync,
     slope: impl Fn(f32) -> f32 + Sync,
     elsewhere: impl FnOnce(Tensor<D>) -> Tensor<D>,
 ) -> Tensor<D> {
@@ -76,8 +76,8 @@ fn pass<const D: usize>(
     if !is_tracked_here(&x) {
         return elsewhere(x);
     }
-    let recorded = |x: Tensor<D>| (map_numbers(x.clone(), &value), map_numbers(x, slope));
-    tracked(x.clone(), |x| map_numbers(x, &value), recorded, |gradient, slope| gradient * slope)
+    let recorded = |x: Tensor<D>| (map_numbers(x.clone(), value), map_numbers(x, slope));
+    tracked(x.clone(), |x| map_numbers(x, value), recorded, |gradient, slope| gradient * slope)
         .unwrap_or_else(|| elsewhere(x))
 }
 

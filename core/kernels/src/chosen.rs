@@ -32,8 +32,8 @@ pub fn chosen_log_probs(logits: Tensor<2>, chosen: Vec<u32>) -> (Tensor<2>, Tens
     }
     let (chosen, entropy) = (Arc::new(chosen), Cell::new(Vec::new()));
     let read = |logits: Tensor<2>| {
-        let (logits, seen) = read_rows(
-            logits,
+        let seen = read_rows(
+            logits.clone(),
             #[inline(always)]
             |i, row| Seen::of(row, chosen[i]),
         );
@@ -63,21 +63,25 @@ impl Seen {
         let (whole, rest) = row.as_chunks::<LANES>();
         // With p = e^(x - max) / sum: -sum(p ln p) = ln sum - sum(p (x - max)). What is not allowed (-inf) adds nothing.
         let (mut sums, mut weighed) = ([0.0; LANES], [0.0; LANES]);
-        let mut add = |chunk: &[f32; LANES]| {
-            for i in 0..LANES {
-                let below = (chunk[i] - max).max(LOWEST);
-                let power = exp(below);
-                sums[i] += power;
-                weighed[i] += power * below;
-            }
-        };
-        whole.iter().for_each(&mut add);
+        for chunk in whole {
+            add_powers(chunk, max, &mut sums, &mut weighed);
+        }
         let mut last = [f32::NEG_INFINITY; LANES];
         last[..rest.len()].copy_from_slice(rest);
-        add(&last);
+        add_powers(&last, max, &mut sums, &mut weighed);
         let (sum, weighed): (f32, f32) = (sums.iter().sum(), weighed.iter().sum());
         let total = max + sum.ln();
         Self { total, log_prob: row[chosen as usize] - total, entropy: sum.ln() - weighed / sum }
+    }
+}
+
+#[inline(always)]
+fn add_powers(numbers: &[f32; LANES], max: f32, sums: &mut [f32; LANES], weighed: &mut [f32; LANES]) {
+    for i in 0..LANES {
+        let below = (numbers[i] - max).max(LOWEST);
+        let power = exp(below);
+        sums[i] += power;
+        weighed[i] += power * below;
     }
 }
 

@@ -10,6 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use gemm::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::product::{Matrix, multiply};
@@ -177,8 +178,12 @@ impl Place {
         };
         let query = query.at([sequence, head], queries, width);
         let [key, value] = [key, value].map(|x| x.at([sequence, head], keys, width));
-        multiply(query, key.transposed(), weights, keys, Parallelism::None);
         let scale = self.scale();
+        if queries == 1 && [query, key, value].iter().all(|matrix| matrix.strides[1] == 1) {
+            let (query, mixed) = (&query.numbers[..width], &mut mixed[head * width..][..width]);
+            return Arch::new().dispatch(One { query, key, value, allowed, scale, weights, mixed });
+        }
+        multiply(query, key.transposed(), weights, keys, Parallelism::None);
         on_rows(
             weights,
             keys,
@@ -200,6 +205,55 @@ impl Place {
         Tensor::<4>::from_data(numbers, (&self.device, DType::F32)).swap_dims(1, 2)
     }
 }
+
+/// [`Place::mix`] of a single query, for which a product of matrices would put keys and values in order first. Their rows are without gaps.
+struct One<'a> {
+    query: &'a [f32],
+    key: Matrix<'a>,
+    value: Matrix<'a>,
+    allowed: &'a [bool],
+    scale: f32,
+    weights: &'a mut [f32],
+    mixed: &'a mut [f32],
+}
+
+impl WithSimd for One<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { query, key, value, allowed, scale, weights, mixed } = self;
+        for (i, (weight, allowed)) in weights.iter_mut().zip(allowed).enumerate() {
+            *weight = if *allowed { dot(query, key.row(i)) } else { f32::NEG_INFINITY };
+        }
+        softmax_row(weights, scale);
+        mixed.fill(0.0);
+        for (i, weight) in weights.iter().enumerate() {
+            for (sum, number) in mixed.iter_mut().zip(value.row(i)) {
+                *sum += weight * number;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; DOT_LANES];
+    let ((whole, rest), (b_whole, b_rest)) = (a.as_chunks::<DOT_LANES>(), b.as_chunks::<DOT_LANES>());
+    for (a, b) in whole.iter().zip(b_whole) {
+        for i in 0..DOT_LANES {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let mut sum: f32 = sums.iter().sum();
+    for (a, b) in rest.iter().zip(b_rest) {
+        sum += a * b;
+    }
+    sum
+}
+
+/// Products that are added up side by side: heads are some 32 to 128 numbers wide.
+const DOT_LANES: usize = 16;
 
 fn primitives<const N: usize>(tensors: [Tensor<4>; N]) -> [FlexTensor; N] {
     tensors.map(|x| x.try_into_primitive::<Flex>().unwrap_or_else(|_| elsewhere()))

@@ -12,8 +12,8 @@ use gemm::Parallelism;
 use crate::tracked::{elsewhere, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
-/// Multiplications from which on a product is worth all cores.
-const PARALLEL: usize = 192 * 192 * 192;
+/// Multiplications from which on a product is worth all cores: those of a few rows that are written token by token are.
+const PARALLEL: usize = 1 << 20;
 
 /// `x W + b`; on any device, with or without gradients.
 ///
@@ -84,11 +84,14 @@ fn flattened<const D: usize>(x: Tensor<D>, weight: &Tensor<2>) -> (Tensor<2>, [u
 /// `scale x W + b` of a matrix, which may be a view of another one.
 fn flat_product(x: Tensor<2>, weight: &Tensor<2>, bias: Option<Tensor<1>>, scale: f32) -> Tensor<2> {
     let (device, shape) = (x.device(), [x.dims()[0], weight.dims()[1]]);
-    let (mut into, begun) = match bias {
-        Some(bias) => (repeated(&bias.into_data(), shape[0]), true),
-        None => (vec![0.0; shape[0] * shape[1]], false),
+    let into = match bias {
+        Some(bias) => {
+            let mut into = repeated(&bias.into_data(), shape[0]);
+            add_product(&mut into, x, weight, scale);
+            into
+        }
+        None => new_product(x, weight, scale),
     };
-    add_product(&mut into, begun, x, weight, scale);
     Tensor::from_data(TensorData::new(into, shape), (&device, DType::F32))
 }
 
@@ -96,13 +99,39 @@ fn repeated(row: &TensorData, rows: usize) -> Vec<f32> {
     row.as_slice::<f32>().unwrap_or_default().repeat(rows)
 }
 
-/// `into + scale x W`, or where nothing is `begun` that product alone.
+/// `into + scale x W`.
 ///
 /// # Shapes
 /// `into` rows x out numbers, `x` `[rows, in]`, `weight` `[in, out]`.
-fn add_product(into: &mut [f32], begun: bool, x: Tensor<2>, weight: &Tensor<2>, scale: f32) {
+fn add_product(into: &mut [f32], x: Tensor<2>, weight: &Tensor<2>, scale: f32) {
+    let (rows, to) = (x.dims()[0], weight.dims()[1]);
+    assert!(into.len() == rows * to, "a product of {rows} x {to} into {}", into.len());
+    // SAFETY: it has that many places, which nothing else refers to meanwhile.
+    unsafe { write_product(into.as_mut_ptr(), true, x, weight, scale) }
+}
+
+/// `scale x W`, into memory that is not cleared before.
+fn new_product(x: Tensor<2>, weight: &Tensor<2>, scale: f32) -> Vec<f32> {
+    let ([rows, from], to) = (x.dims(), weight.dims()[1]);
+    if from == 0 {
+        return vec![0.0; rows * to];
+    }
+    let mut into = Vec::with_capacity(rows * to);
+    // SAFETY: it has room for that many numbers, all of which are written, as the sums are not empty.
+    unsafe {
+        write_product(into.as_mut_ptr(), false, x, weight, scale);
+        into.set_len(rows * to);
+    }
+    into
+}
+
+/// `scale x W` into what is there, added to it where it has `begun`.
+///
+/// # Safety
+/// `into` has a place for every row of `x` and column of `weight`, and nobody else refers to it meanwhile.
+unsafe fn write_product(into: *mut f32, begun: bool, x: Tensor<2>, weight: &Tensor<2>, scale: f32) {
     let ([rows, from], [inner, to]) = (x.dims(), weight.dims());
-    assert!(from == inner && into.len() == rows * to, "{rows} x {from} times {inner} x {to} into {}", into.len());
+    assert!(from == inner, "{rows} x {from} times {inner} x {to}");
     let (Ok(x), Ok(weight)) = (x.try_into_primitive::<Flex>(), weight.clone().try_into_primitive::<Flex>()) else {
         elsewhere()
     };
@@ -114,7 +143,7 @@ fn add_product(into: &mut [f32], begun: bool, x: Tensor<2>, weight: &Tensor<2>, 
         return;
     }
     // SAFETY: the strides and the first place of a tensor's layout lie within its storage for every index below its
-    // dimensions, and `into` has a place for every row and column; nothing else refers to `into` meanwhile.
+    // dimensions; the caller's for `into`.
     unsafe {
         let x_first = x.storage::<f32>().as_ptr().add(x.layout().start_offset());
         let w_first = weight.storage::<f32>().as_ptr().add(weight.layout().start_offset());
@@ -122,7 +151,7 @@ fn add_product(into: &mut [f32], begun: bool, x: Tensor<2>, weight: &Tensor<2>, 
             rows,
             to,
             from,
-            into.as_mut_ptr(),
+            into,
             1,
             to as isize,
             begun,
@@ -170,7 +199,7 @@ fn plus(sum: Tensor<2>, x: Tensor<2>, weight: &Tensor<2>, scale: f32) -> Tensor<
     let device = sum.device();
     let mut sum = sum.into_data();
     match sum.as_mut_slice::<f32>() {
-        Ok(numbers) => add_product(numbers, true, x, weight, scale),
+        Ok(numbers) => add_product(numbers, x, weight, scale),
         Err(_) => elsewhere(),
     }
     Tensor::from_data(sum, (&device, DType::F32))

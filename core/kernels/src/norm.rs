@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use burn::backend::Flex;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::nn::{GroupNorm, LayerNorm, RmsNorm};
-use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
+use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::math::sigmoid;
-use crate::rows::{map_rows, map_rows_with};
-use crate::tracked::tracked;
+use crate::rows::{map_rows, map_rows_with, sum_rows_with};
+use crate::tracked::{record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
 /// `norm`, whose epsilon this is, on `x`, on any device, with or without gradients.
@@ -95,21 +99,77 @@ fn normalised<const D: usize, const CENTRED: bool>(
     beta: Option<Tensor<1>>,
     epsilon: f64,
 ) -> Option<Tensor<D>> {
-    let trained = gamma.is_tracked() || beta.as_ref().is_some_and(Tensor::is_tracked);
-    let fixed = |vector: &Tensor<1>| numbers(vector.clone().inner());
-    let affine = match trained {
-        true => Affine::new(vec![1.0; gamma.dims()[0]], None, epsilon),
-        false => Affine::new(fixed(&gamma), beta.as_ref().map(fixed), epsilon),
-    };
-    let affine = Arc::new(affine);
+    if gamma.is_tracked() || beta.as_ref().is_some_and(Tensor::is_tracked) {
+        return trained::<D, CENTRED>(x, gamma, beta, epsilon);
+    }
+    let fixed = |vector: Tensor<1>| numbers(vector.inner());
+    let affine = Arc::new(Affine::new(fixed(gamma), beta.map(fixed), epsilon));
     let plain = |x| forward::<D, CENTRED>(x, &affine);
     let recorded = |x: Tensor<D>| (plain(x.clone()), (x, affine.clone()));
-    let y = tracked(x, plain, recorded, back::<D, CENTRED>)?;
-    Some(match (trained, beta) {
-        (false, _) => y,
-        (true, Some(beta)) => y * gamma.unsqueeze() + beta.unsqueeze(),
-        (true, None) => y * gamma.unsqueeze(),
-    })
+    tracked(x, plain, recorded, back::<D, CENTRED>)
+}
+
+/// The same where what it is multiplied with, or what is added, is trained.
+fn trained<const D: usize, const CENTRED: bool>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+) -> Option<Tensor<D>> {
+    let ((x, of_x), (gamma, of_gamma)) = (split(x)?, split(gamma)?);
+    let (beta, of_beta) = beta.map_or(Some((None, None)), |beta| split(beta).map(|(b, node)| (Some(b), Some(node))))?;
+    let affine = Arc::new(Affine::new(numbers(gamma), beta.map(numbers), epsilon));
+    let y = forward::<D, CENTRED>(x.clone(), &affine);
+    match of_beta {
+        Some(of_beta) => record(Trained::<D, CENTRED>, [of_x, of_gamma, of_beta], (x, affine), y),
+        None => record(Trained::<D, CENTRED>, [of_x, of_gamma], (x, affine), y),
+    }
+}
+
+#[derive(Debug)]
+struct Trained<const D: usize, const CENTRED: bool>;
+
+impl<const D: usize, const CENTRED: bool, const N: usize> Backward<Flex, N> for Trained<D, CENTRED> {
+    type State = (Tensor<D>, Arc<Affine>);
+
+    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let Ops { parents, node, state: (x, affine) } = ops;
+        let gradient = Tensor::<D>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        let mut parents = parents.into_iter().map(|parent| parent.map(|node| node.id));
+        let [of_x, of_gamma, of_beta] = std::array::from_fn(|_| parents.next().flatten());
+        let device = x.device();
+        let vector = |numbers: Vec<f32>| {
+            let shape = [numbers.len()];
+            Tensor::<1>::from_data(TensorData::new(numbers, shape), (&device, DType::F32))
+        };
+        register(gradients, of_gamma, || {
+            let epsilon = affine.epsilon;
+            vector(sum_rows_with(
+                gradient.clone(),
+                x.clone(),
+                #[inline(always)]
+                |sums, gradient, x| {
+                    let (mean, factor) = moments::<CENTRED>(x, epsilon);
+                    for ((sum, g), x) in sums.iter_mut().zip(gradient).zip(x) {
+                        *sum += g * (x - mean) * factor;
+                    }
+                },
+            ))
+        });
+        register(gradients, of_beta, || {
+            vector(sum_rows_with(
+                gradient.clone(),
+                gradient.clone(),
+                #[inline(always)]
+                |sums, gradient, _| {
+                    for (sum, g) in sums.iter_mut().zip(gradient) {
+                        *sum += g;
+                    }
+                },
+            ))
+        });
+        register(gradients, of_x, || back::<D, CENTRED>(gradient, (x, affine)));
+    }
 }
 
 /// What a normalised row is multiplied with, and what is added to it.

@@ -29,6 +29,12 @@ impl<'a> Matrix<'a> {
         Self { rows: self.columns, columns: self.rows, strides: [across, down], ..self }
     }
 
+    /// The numbers of row `i`, where those of a row lie side by side.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> &'a [f32] {
+        &self.numbers[i * self.strides[0]..][..self.columns]
+    }
+
     fn fits(&self) -> bool {
         let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
         self.rows * self.columns == 0

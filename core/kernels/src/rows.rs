@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::product::with_numbers;
+
 /// Numbers of one task: enough work to be worth a task, few enough to stay in a core's cache.
 const TASK: usize = 1 << 14;
 
@@ -50,26 +52,68 @@ pub(crate) fn map_rows_with<const D: usize>(
     work: impl Fn(usize, &mut [f32], &[f32]) + Sync,
 ) -> Tensor<D> {
     let width = x.dims()[D - 1];
-    let other = other.into_data();
-    let Ok(numbers) = other.as_slice::<f32>() else { return x };
-    map_rows(
-        x,
-        #[inline(always)]
-        |i, row| work(i, row, &numbers[i * width..(i + 1) * width]),
-    )
+    with_numbers(other, |numbers| {
+        map_rows(
+            x,
+            #[inline(always)]
+            |i, row| work(i, row, &numbers[i * width..(i + 1) * width]),
+        )
+    })
 }
 
-/// What `of` makes of every row of `x`, given its number; and `x` again, as it was.
-pub(crate) fn read_rows<T: Send>(x: Tensor<2>, of: impl Fn(usize, &[f32]) -> T + Sync) -> (Tensor<2>, Vec<T>) {
-    let (device, dtype, width) = (x.device(), x.dtype(), x.dims()[1].max(1));
-    let data = x.into_data();
-    let numbers = data.as_slice::<f32>().unwrap_or_default();
-    let rows = (TASK / width).max(1);
-    let arch = Arch::new();
-    let pieces = numbers.par_chunks(rows * width).enumerate();
-    let seen = pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of: &of }));
-    let seen = seen.collect();
-    (Tensor::from_data(data, (&device, dtype)), seen)
+/// What `of` makes of every row of `x`, given its number.
+pub(crate) fn read_rows<T: Send>(x: Tensor<2>, of: impl Fn(usize, &[f32]) -> T + Sync) -> Vec<T> {
+    let width = x.dims()[1].max(1);
+    let (rows, arch) = ((TASK / width).max(1), Arch::new());
+    with_numbers(x, |numbers| {
+        let pieces = numbers.par_chunks(rows * width).enumerate();
+        let seen =
+            pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of: &of }));
+        seen.collect()
+    })
+}
+
+/// What `add` adds up over the rows of `x` and those of the same number of `other`, which has the same shape: a number for each column.
+pub(crate) fn sum_rows_with<const D: usize>(
+    x: Tensor<D>,
+    other: Tensor<D>,
+    add: impl Fn(&mut [f32], &[f32], &[f32]) + Sync,
+) -> Vec<f32> {
+    let width = x.dims()[D - 1].max(1);
+    let (piece, arch) = ((TASK / width).max(1) * width, Arch::new());
+    let sums: Vec<Vec<f32>> = with_numbers(x, |x| {
+        with_numbers(other, |other| {
+            let pieces = x.par_chunks(piece).zip(other.par_chunks(piece));
+            pieces.map(|(x, other)| arch.dispatch(Sums { width, x, other, add: &add })).collect()
+        })
+    });
+    // In the order of the rows, whoever was done first.
+    let mut all = vec![0.0; width];
+    for sum in sums {
+        all.iter_mut().zip(sum).for_each(|(all, sum)| *all += sum);
+    }
+    all
+}
+
+/// Some rows that are added up.
+struct Sums<'a, W> {
+    width: usize,
+    x: &'a [f32],
+    other: &'a [f32],
+    add: &'a W,
+}
+
+impl<W: Fn(&mut [f32], &[f32], &[f32])> WithSimd for Sums<'_, W> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f32> {
+        let mut sums = vec![0.0; self.width];
+        for (x, other) in self.x.chunks(self.width).zip(self.other.chunks(self.width)) {
+            (*self.add)(&mut sums, x, other);
+        }
+        sums
+    }
 }
 
 /// Some rows that are read.
@@ -85,7 +129,11 @@ impl<T, W: Fn(usize, &[f32]) -> T> WithSimd for Reads<'_, W> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) -> Vec<T> {
-        self.numbers.chunks(self.width).enumerate().map(|(i, row)| (self.of)(self.first + i, row)).collect()
+        let mut found = Vec::with_capacity(self.numbers.len() / self.width);
+        for (i, row) in self.numbers.chunks(self.width).enumerate() {
+            found.push((*self.of)(self.first + i, row));
+        }
+        found
     }
 }
 
@@ -97,14 +145,15 @@ struct Rows<'a, W> {
     work: &'a W,
 }
 
-// A closure would do, were it inlined into what is compiled for the vectors.
+// What is not inlined into `with_simd` is not compiled for the vectors: a closure in its place is not, nor is a call through a reference to
+// one (`self.work` without the star), nor what `for_each` is given.
 impl<W: Fn(usize, &mut [f32])> WithSimd for Rows<'_, W> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         for (i, row) in self.numbers.chunks_mut(self.width).enumerate() {
-            (self.work)(self.first + i, row);
+            (*self.work)(self.first + i, row);
         }
     }
 }

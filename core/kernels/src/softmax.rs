@@ -84,22 +84,27 @@ pub(crate) fn softmax_row(row: &mut [f32], scale: f32) {
         return;
     }
     let mut sums = [0.0; LANES];
-    let mut powers = |chunk: &mut [f32; LANES]| {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *x = exp((*x - max) * scale);
-            *sum += *x;
-        }
-    };
     let (whole, rest) = row.as_chunks_mut::<LANES>();
-    whole.iter_mut().for_each(&mut powers);
+    for chunk in whole {
+        powers(chunk, max, scale, &mut sums);
+    }
     // As a chunk of its own, filled up: number by number it would take as long as all the others.
     let mut last = [f32::NEG_INFINITY; LANES];
     last[..rest.len()].copy_from_slice(rest);
-    powers(&mut last);
+    powers(&mut last, max, scale, &mut sums);
     rest.copy_from_slice(&last[..rest.len()]);
     let factor = 1.0 / sums.iter().sum::<f32>();
     for x in row {
         *x *= factor;
+    }
+}
+
+/// `e^(scale (x - max))` of each number, which is added to its sum.
+#[inline(always)]
+fn powers(numbers: &mut [f32; LANES], max: f32, scale: f32, sums: &mut [f32; LANES]) {
+    for (sum, x) in sums.iter_mut().zip(numbers) {
+        *x = exp((*x - max) * scale);
+        *sum += *x;
     }
 }
 

@@ -143,7 +143,14 @@ fn rotations() {
 
 #[test]
 fn attention() {
-    let [batch, heads, queries, keys, width] = [3, 2, 5, 37, 6];
+    // Of a single query there are no products of matrices.
+    for (queries, width) in [(5, 6), (1, 6), (1, 39)] {
+        attention_of(queries, width);
+    }
+}
+
+fn attention_of(queries: usize, width: usize) {
+    let [batch, heads, keys] = [3, 2, 37];
     for device in devices() {
         for rows in [1, batch] {
             // Every query sees a key.

@@ -2,6 +2,7 @@
 
 use burn::optim::{AdamW, AdamWConfig, AdamWState, LearningRate, Optimizer};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use pulp::Arch;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::device::is_cpu;
@@ -69,19 +70,25 @@ impl OnePass {
         let [bias_1, bias_2] = self.betas.map(|beta| 1.0 - beta.powi(time));
         let decay = lr * f64::from(self.weight_decay);
         let (kept, lr, epsilon) = ((1.0 - decay) as f32, lr as f32, self.epsilon);
-        let one = |((p, m), (v, g)): ((&mut f32, &mut f32), (&mut f32, &f32))| {
-            *m = *m * beta_1 + g * new_1;
-            *v = *v * beta_2 + g * g * new_2;
-            let delta = (*m / bias_1) / ((*v / bias_2).sqrt() + epsilon);
-            *p = if decay == 0.0 { *p } else { *p * kept } - delta * lr;
-        };
+        let decays = decay != 0.0;
         let gradient = gradient.as_slice::<f32>().unwrap_or_default();
         let [p, m, v] = changed.map(|data| data.as_mut_slice::<f32>().unwrap_or_default());
         let parts = p.par_chunks_mut(PART).zip(m.par_chunks_mut(PART)).zip(v.par_chunks_mut(PART));
-        let parts = parts.enumerate();
-        parts.for_each(|(i, ((p, m), v))| {
+        let arch = Arch::new();
+        parts.enumerate().for_each(|(i, ((p, m), v))| {
             let g = &gradient[i * PART..][..p.len()];
-            p.iter_mut().zip(m).zip(v.iter_mut().zip(g)).for_each(one);
+            // Inlined into what is compiled for the vectors, which no closure for `for_each` is.
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for ((p, m), (v, g)) in p.iter_mut().zip(m).zip(v.iter_mut().zip(g)) {
+                        *m = *m * beta_1 + g * new_1;
+                        *v = *v * beta_2 + g * g * new_2;
+                        let delta = (*m / bias_1) / ((*v / bias_2).sqrt() + epsilon);
+                        *p = if decays { *p * kept } else { *p } - delta * lr;
+                    }
+                },
+            );
         });
     }
 }

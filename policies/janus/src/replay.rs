@@ -167,6 +167,9 @@ fn written(chunk: &[Replay<'_>], pad: u32) -> Option<Vec<Vec<u32>>> {
 /// `[B, L, H]` to `[B, longest, H]`.
 fn at(hidden: Tensor<3>, chunk: &[Replay<'_>]) -> Tensor<3> {
     let [batch, length, width] = hidden.dims();
+    if chunk.iter().all(|replay| replay.steps == (0..length)) {
+        return hidden;
+    }
     let longest = chunk.iter().map(|replay| replay.steps.len()).max().unwrap_or(0);
     let places = chunk.iter().flat_map(|replay| (0..longest).map(|j| (replay.steps.start + j).min(length - 1) as i32));
     let places = TensorData::new(places.collect::<Vec<_>>(), [batch, longest]);

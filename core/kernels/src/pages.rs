@@ -2,7 +2,8 @@
 #![allow(unsafe_code)] // the only way to the allocator's settings
 
 /// Tells glibc's allocator to keep the pages of what was freed, where it would give them back to the system with every large
-/// tensor and get them anew, zeroed, with the next. To be called first in `main`. Does nothing where there is another allocator.
+/// tensor and get them anew, zeroed, with the next: an update on the CPU takes some 6 % longer, decoding of images 13 %. For programs, not for
+/// libraries: to be called first in `main`. Does nothing where there is another allocator.
 pub fn keep_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
