@@ -13,10 +13,10 @@ use gemm::Parallelism;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use crate::product::{Matrix, multiply};
+use crate::product::{Matrix, multiply, primitive, stride};
 use crate::rows::on_rows;
 use crate::softmax::{softmax_row, softmax_row_back};
-use crate::tracked::{elsewhere, record, register, split};
+use crate::tracked::{record, register, split};
 
 /// Attention of queries to the keys that they may see, by `allowed` of each query `[B or 1, L]` and key; of tensors that
 /// [`may_work_on`](crate::may_work_on) accepts, which may be views.
@@ -25,7 +25,7 @@ use crate::tracked::{elsewhere, record, register, split};
 /// `query` `[B, heads, L, D]`, `key` and `value` `[B, heads, K, D]`; output as `query`.
 pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, allowed: &[bool]) -> Tensor<4> {
     let place = Place::of(&query, &key);
-    let tensors = primitives([query, key, value]);
+    let tensors = [query, key, value].map(primitive);
     let views = tensors.each_ref().map(Heads::of);
     let mut mixed = vec![0.0; place.of_queries()];
     let sequences = mixed.par_chunks_mut(place.of_sequence(place.queries)).enumerate();
@@ -50,7 +50,7 @@ pub(crate) fn attend_tracked(
     let place = Place::of(&query, &key);
     let ((query, of_query), (key, of_key), (value, of_value)) = (split(query)?, split(key)?, split(value)?);
     let read = [query, key, value];
-    let tensors = primitives(read.clone());
+    let tensors = read.clone().map(primitive);
     let views = tensors.each_ref().map(Heads::of);
     let (mut mixed, mut weights) = (vec![0.0; place.of_queries()], vec![0.0; place.of_weights()]);
     let sequences = mixed.par_chunks_mut(place.of_sequence(place.queries));
@@ -84,7 +84,7 @@ impl Backward<Flex, 3> for WayBack {
         let [of_query, of_key, of_value] = parents.map(|parent| parent.map(|node| node.id));
         let gradient = Tensor::<4>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
         let [query, key, value] = read;
-        let tensors = primitives([query, key, value, gradient]);
+        let tensors = [query, key, value, gradient].map(primitive);
         let [query, key, value, gradient] = tensors.each_ref().map(Heads::of);
         let Place { heads, queries, keys, width, .. } = place;
         let mut all = [queries, keys, keys].map(|length| vec![0.0; place.batch * place.of_sequence(length)]);
@@ -255,10 +255,6 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Products that are added up side by side: heads are some 32 to 128 numbers wide.
 const DOT_LANES: usize = 16;
 
-fn primitives<const N: usize>(tensors: [Tensor<4>; N]) -> [FlexTensor; N] {
-    tensors.map(|x| x.try_into_primitive::<Flex>().unwrap_or_else(|_| elsewhere()))
-}
-
 /// Numbers `[B, heads, L, D]` wherever they lie.
 #[derive(Clone, Copy)]
 struct Heads<'a> {
@@ -269,11 +265,11 @@ struct Heads<'a> {
 
 impl<'a> Heads<'a> {
     fn of(tensor: &'a FlexTensor) -> Self {
-        let strides = tensor.layout().strides();
+        let numbers = tensor.storage::<f32>();
         Self {
-            numbers: tensor.storage::<f32>(),
+            numbers,
             first: tensor.layout().start_offset(),
-            strides: std::array::from_fn(|axis| usize::try_from(strides[axis]).unwrap_or_else(|_| elsewhere())),
+            strides: std::array::from_fn(|axis| stride(tensor, axis)),
         }
     }
 

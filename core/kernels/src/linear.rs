@@ -1,19 +1,15 @@
 //! Products with a matrix, trained or not, on its own or under a low-rank adapter. Burn clears the memory of a product, writes the product,
 //! copies it to memory that is aligned otherwise and adds the bias in a pass of its own; here the product is added to a bias that is there already.
-#![allow(unsafe_code)]
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor, TensorData, module};
-use gemm::Parallelism;
 
+use crate::product::{self, primitive};
 use crate::tracked::{elsewhere, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
-
-/// Multiplications from which on a product is worth all cores: those of a few rows that are written token by token are.
-const PARALLEL: usize = 1 << 20;
 
 /// `x W + b`; on any device, with or without gradients.
 ///
@@ -84,91 +80,20 @@ fn flattened<const D: usize>(x: Tensor<D>, weight: &Tensor<2>) -> (Tensor<2>, [u
 /// `scale x W + b` of a matrix, which may be a view of another one.
 fn flat_product(x: Tensor<2>, weight: &Tensor<2>, bias: Option<Tensor<1>>, scale: f32) -> Tensor<2> {
     let (device, shape) = (x.device(), [x.dims()[0], weight.dims()[1]]);
+    let (x, weight) = (primitive(x), primitive(weight.clone()));
     let into = match bias {
         Some(bias) => {
             let mut into = repeated(&bias.into_data(), shape[0]);
-            add_product(&mut into, x, weight, scale);
+            product::add_product((&x).into(), (&weight).into(), scale, &mut into);
             into
         }
-        None => new_product(x, weight, scale),
+        None => product::product((&x).into(), (&weight).into(), scale),
     };
     Tensor::from_data(TensorData::new(into, shape), (&device, DType::F32))
 }
 
 fn repeated(row: &TensorData, rows: usize) -> Vec<f32> {
     row.as_slice::<f32>().unwrap_or_default().repeat(rows)
-}
-
-/// `into + scale x W`.
-///
-/// # Shapes
-/// `into` rows x out numbers, `x` `[rows, in]`, `weight` `[in, out]`.
-fn add_product(into: &mut [f32], x: Tensor<2>, weight: &Tensor<2>, scale: f32) {
-    let (rows, to) = (x.dims()[0], weight.dims()[1]);
-    assert!(into.len() == rows * to, "a product of {rows} x {to} into {}", into.len());
-    // SAFETY: it has that many places, which nothing else refers to meanwhile.
-    unsafe { write_product(into.as_mut_ptr(), true, x, weight, scale) }
-}
-
-/// `scale x W`, into memory that is not cleared before.
-fn new_product(x: Tensor<2>, weight: &Tensor<2>, scale: f32) -> Vec<f32> {
-    let ([rows, from], to) = (x.dims(), weight.dims()[1]);
-    if from == 0 {
-        return vec![0.0; rows * to];
-    }
-    let mut into = Vec::with_capacity(rows * to);
-    // SAFETY: it has room for that many numbers, all of which are written, as the sums are not empty.
-    unsafe {
-        write_product(into.as_mut_ptr(), false, x, weight, scale);
-        into.set_len(rows * to);
-    }
-    into
-}
-
-/// `scale x W` into what is there, added to it where it has `begun`.
-///
-/// # Safety
-/// `into` has a place for every row of `x` and column of `weight`, and nobody else refers to it meanwhile.
-unsafe fn write_product(into: *mut f32, begun: bool, x: Tensor<2>, weight: &Tensor<2>, scale: f32) {
-    let ([rows, from], [inner, to]) = (x.dims(), weight.dims());
-    assert!(from == inner, "{rows} x {from} times {inner} x {to}");
-    let (Ok(x), Ok(weight)) = (x.try_into_primitive::<Flex>(), weight.clone().try_into_primitive::<Flex>()) else {
-        elsewhere()
-    };
-    let strides = |layout: &[isize]| [layout[0], layout[1]];
-    let ([x_row, x_column], [w_row, w_column]) = (strides(x.layout().strides()), strides(weight.layout().strides()));
-    let work = rows.saturating_mul(from).saturating_mul(to);
-    let parallel = if work >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
-    if work == 0 {
-        return;
-    }
-    // SAFETY: the strides and the first place of a tensor's layout lie within its storage for every index below its
-    // dimensions; the caller's for `into`.
-    unsafe {
-        let x_first = x.storage::<f32>().as_ptr().add(x.layout().start_offset());
-        let w_first = weight.storage::<f32>().as_ptr().add(weight.layout().start_offset());
-        gemm::gemm(
-            rows,
-            to,
-            from,
-            into,
-            1,
-            to as isize,
-            begun,
-            x_first,
-            x_column,
-            x_row,
-            w_first,
-            w_column,
-            w_row,
-            f32::from(u8::from(begun)),
-            scale,
-            false,
-            false,
-            false,
-            parallel,
-        );
-    }
 }
 
 /// What the way back of [`adapted`] needs: `x`, `W`, `A`, `B` and `x A`.
@@ -199,7 +124,9 @@ fn plus(sum: Tensor<2>, x: Tensor<2>, weight: &Tensor<2>, scale: f32) -> Tensor<
     let device = sum.device();
     let mut sum = sum.into_data();
     match sum.as_mut_slice::<f32>() {
-        Ok(numbers) => add_product(numbers, x, weight, scale),
+        Ok(numbers) => {
+            product::add_product((&primitive(x)).into(), (&primitive(weight.clone())).into(), scale, numbers)
+        }
         Err(_) => elsewhere(),
     }
     Tensor::from_data(sum, (&device, DType::F32))

@@ -1,8 +1,8 @@
 //! The file beside a plugin that says what it is, so that nothing of it runs before its hash is known.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{ErrorKind as Cause, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,11 @@ impl Sidecar {
         Ok(Self { sha256: sha256(plugin)?, command: None, manifest: manifest.clone() })
     }
 
+    /// The same of a file that was read already.
+    pub fn of_bytes(bytes: &[u8], manifest: &Manifest) -> Self {
+        Self { sha256: hex::encode(Sha256::digest(bytes)), command: None, manifest: manifest.clone() }
+    }
+
     /// Reads and checks the sidecar of the plugin at `plugin`.
     ///
     /// # Errors
@@ -71,7 +76,8 @@ impl Sidecar {
         Ok(Self { manifest, ..sidecar })
     }
 
-    /// Writes it beside the plugin at `plugin`, complete or not at all.
+    /// Writes it beside the plugin at `plugin`, complete or not at all. Where its name is a link, the link is replaced and what it leads to
+    /// left alone.
     ///
     /// # Errors
     /// [`ErrorKind::Io`].
@@ -80,8 +86,14 @@ impl Sidecar {
         let part = path.with_extension("part");
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| Error::new(ErrorKind::Manifest, "cannot write a sidecar manifest as JSON").with_source(e))?;
-        std::fs::write(&part, text + "\n")
-            .and_then(|()| std::fs::rename(&part, &path))
+        // Made anew: what another process may have left or put there, a link for instance, is not written to.
+        let fresh = || match fs::remove_file(&part) {
+            Err(e) if e.kind() != Cause::NotFound => Err(e),
+            _ => File::create_new(&part),
+        };
+        fresh()
+            .and_then(|mut file| file.write_all((text + "\n").as_bytes()))
+            .and_then(|()| fs::rename(&part, &path))
             .map_err(|e| Error::io("cannot write", &path, e))
     }
 

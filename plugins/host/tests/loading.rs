@@ -105,6 +105,24 @@ fn the_sidecar_of_a_link_lies_beside_the_link() {
     assert!(std::ptr::eq(load(&link, None, LOOK).unwrap(), Library::open(&built).unwrap()));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_sidecar_is_not_written_through_a_link() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let sidecar = Sidecar::of(&path, Library::open(&path).unwrap().manifest()).unwrap();
+    let precious = folder.path().join("precious");
+    std::fs::write(&precious, "mine").unwrap();
+    symlink(&precious, Sidecar::path(&path)).unwrap();
+    symlink(&precious, Sidecar::path(&path).with_extension("part")).unwrap();
+    sidecar.write(&path).unwrap();
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
+    assert!(!Sidecar::path(&path).is_symlink());
+    assert_eq!(Sidecar::read(&path).unwrap(), sidecar);
+}
+
 #[test]
 fn a_file_that_was_replaced_is_not_taken_for_what_was_loaded() {
     let folder = tempfile::tempdir().unwrap();

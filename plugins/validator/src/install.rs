@@ -1,6 +1,7 @@
 //! Puts a plugin that passed into place, with its sidecar manifest.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use counterpoint_host::{Manifest, Sidecar, in_path};
@@ -47,7 +48,8 @@ impl Source {
             }
             None => self.path.clone(),
         };
-        let mut sidecar = Sidecar::of(&to, manifest).map_err(|e| format!("{e:#}"))?;
+        // Of the bytes that were checked, whatever lies there now.
+        let mut sidecar = Sidecar::of_bytes(&self.bytes, manifest);
         sidecar.command.clone_from(&self.command);
         let now = fs::read(&to).map_err(|e| format!("cannot read {}: {e}", to.display()))?;
         if now != self.bytes {
@@ -59,9 +61,10 @@ impl Source {
 
     fn copy(&self, folder: &Path, to: &Path) -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
-        let part = NamedTempFile::new_in(folder)?;
-        fs::write(part.path(), &self.bytes)?;
-        fs::set_permissions(part.path(), fs::metadata(&self.path)?.permissions())?;
+        // Through what was opened, not by its name, which could have become another's; a link at `to` is replaced, not followed.
+        let mut part = NamedTempFile::new_in(folder)?;
+        part.write_all(&self.bytes)?;
+        part.as_file().set_permissions(fs::metadata(&self.path)?.permissions())?;
         part.persist(to)?;
         Ok(())
     }
