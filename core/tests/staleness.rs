@@ -99,8 +99,7 @@ fn events_come_with_their_own_step() {
         let mut run = trainer(parts(), config);
         let log = listen(&mut run);
         steps(&mut run, 3);
-        let log = log.lock().unwrap().clone();
-        log
+        log.lock().unwrap().clone()
     };
     assert_eq!(log(stale(config(3))), log(config(3)));
 }
