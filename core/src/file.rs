@@ -1,5 +1,6 @@
 //! Where a file lies, and files that are there whole or not at all.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -73,10 +74,10 @@ pub fn atomically(path: &Path, overwrite: bool, write: impl FnOnce(&mut NamedTem
     let cannot_write = |e| Error::io("cannot write", path, e);
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(cannot_write)?;
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(path.file_name().ok_or_else(|| cannot_write(std::io::ErrorKind::InvalidFilename.into()))?);
+    let name = path.file_name().ok_or_else(|| cannot_write(std::io::ErrorKind::InvalidFilename.into()))?;
+    let prefix = begun(name);
     let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(".new");
+    builder.prefix(&prefix).suffix(NEW);
     // A temporary file is its owner's alone by default; this one is to be as readable as any other.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -88,9 +89,54 @@ pub fn atomically(path: &Path, overwrite: bool, write: impl FnOnce(&mut NamedTem
     sync(folder)
 }
 
+/// End of the name of a file that is not complete yet.
+const NEW: &str = ".new";
+
+/// How the name of a file begins that is to be `name` when it is complete.
+fn begun(name: &OsStr) -> OsString {
+    let mut begun = OsString::from(".");
+    begun.push(name);
+    begun
+}
+
+/// Removes what processes that were killed while they wrote the file at `path` left beside it: for who alone writes it.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io).
+pub(crate) fn remove_unfinished(path: &Path) -> Result<()> {
+    let begun = path.file_name().map(begun).unwrap_or_default();
+    let unfinished = |name: &OsStr| {
+        let (name, begun) = (name.as_encoded_bytes(), begun.as_encoded_bytes());
+        name.strip_prefix(begun).is_some_and(|rest| rest.ends_with(NEW.as_bytes()))
+    };
+    // Without a folder there is nothing to remove.
+    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+        if unfinished(&entry.file_name()) {
+            fs::remove_file(entry.path()).map_err(|e| Error::io("cannot remove", &entry.path(), e))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::decoded;
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            [".log.jsonlx4Yz.new", ".log.jsonl.new", "log.jsonl", ".other.jsonla.new", "log.jsonla.new", ".log.jsonl"]
+        {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_unfinished(&folder.path().join("log.jsonl")).unwrap();
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".log.jsonl", ".other.jsonla.new", "log.jsonl", "log.jsonla.new"]);
+        remove_unfinished(&folder.path().join("none/log.jsonl")).unwrap();
+    }
 
     #[test]
     fn text_may_begin_with_a_mark_and_other_encodings_are_named() {

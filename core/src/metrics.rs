@@ -293,6 +293,7 @@ impl MetricsLog {
 
     /// Replaces the file by one that holds `text`, in one go, and opens it for appending.
     fn replace(path: &Path, text: &str) -> Result<Self> {
+        file::remove_unfinished(path)?;
         file::replace(path, text.as_bytes())?;
         let file =
             OpenOptions::new().read(true).append(true).open(path).map_err(|e| Error::io("cannot write", path, e))?;
