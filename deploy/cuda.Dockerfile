@@ -4,8 +4,8 @@
 #     docker run --rm --gpus all -v "$PWD/runs:/runs" counterpoint:cuda sync_r1 --device cuda:0 --set run.output=/runs
 FROM nvidia/cuda:13.0.1-devel-ubuntu24.04 AS build
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential ca-certificates curl && rm -rf /var/lib/apt/lists/*
-RUN curl -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95
-ENV PATH=/root/.cargo/bin:$PATH
+ENV CARGO_HOME=/opt/cargo RUSTUP_HOME=/opt/rustup PATH=/opt/cargo/bin:$PATH
+RUN curl -sSf https://sh.rustup.rs | sh -s -- -y --no-modify-path --profile minimal --default-toolchain 1.95
 WORKDIR /counterpoint
 COPY . .
 RUN cargo build --release --locked -p counterpoint-examples --examples --features cuda,fusion,autotune

@@ -3,10 +3,11 @@
 
 #[path = "../../core/tests/common/mod.rs"]
 mod common;
+mod program;
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use counterpoint::metrics::Metrics;
 use counterpoint::{DynamicGroupScalingConfig, Error, Event, Judged, StopToken, Task, Trainer};
 use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs, Resume};
 use indicatif::{InMemoryTerm, TermLike};
+use program::{SHORT, example, named, objects};
 use serde_json::Value;
 
 /// A sink that a test can read.
@@ -350,16 +352,6 @@ fn quiet_says_errors_and_the_table_alone() {
     assert_eq!((out.text().as_str(), err.text().as_str()), ("rows\ncaption\n", "error: nothing there\n"));
 }
 
-/// The objects of a JSON display; every line is one.
-fn objects(text: &str) -> Vec<Value> {
-    let parsed = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")));
-    parsed.inspect(|object: &Value| assert!(object["event"].is_string(), "{object}")).collect()
-}
-
-fn named<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|o| o["event"] == event).collect()
-}
-
 #[test]
 fn json_is_one_object_per_event_with_the_metrics_of_the_log() {
     let (progress, out, err) = display(OutputMode::Json);
@@ -476,17 +468,9 @@ fn what_takes_longer_than_two_seconds_is_shown_and_what_is_short_is_not() {
     assert!(said.contains("long: done in 0.") || said.contains("long: done in 1."), "{said}");
 }
 
-/// The example that cargo builds along with the tests.
+/// What the recipe says and how it ends.
 fn sync_r1(args: &[&str]) -> Output {
     example(args).output().unwrap()
-}
-
-fn example(args: &[&str]) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let target = tests.parent().and_then(Path::parent).unwrap();
-    let mut command = Command::new(target.join("examples").join(format!("sync_r1{}", std::env::consts::EXE_SUFFIX)));
-    command.args(args);
-    command
 }
 
 #[test]
@@ -516,20 +500,6 @@ fn the_recipe_refuses_in_json_on_standard_output_and_in_words_on_standard_error(
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: "));
 }
 
-/// Settings of steps that take little time.
-const SHORT: [&str; 10] = [
-    "data.concepts=['kit']",
-    "trainer.tasks_per_step=1",
-    "trainer.group_size=2",
-    "trainer.images_per_answer=1",
-    "data.answer_share=0",
-    "objective.denoising_steps=1",
-    "trainer.warmup_steps=0",
-    "trainer.max_attempts=1",
-    "sampler.image.timesteps=2",
-    "sampler.image.checkpoint_step=1",
-];
-
 #[test]
 fn a_real_run_says_everything_in_json() {
     let folder = tempfile::tempdir().unwrap();
@@ -552,90 +522,4 @@ fn a_real_run_says_everything_in_json() {
     assert!(!named(&objects, "table")[0]["table"]["rows"].as_array().unwrap().is_empty());
     let done = named(&objects, "done")[0]["folder"].as_str().unwrap();
     assert!(Path::new(done).join("metrics.jsonl").is_file());
-}
-
-/// What a run says that gets `signal` after its first step, and the folder that it leaves behind.
-#[cfg(unix)]
-fn stopped_by(signal: &str) -> (Vec<Value>, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let args = long(folder.path());
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (said, status) = interrupted(&mut example(&args), signal);
-    // Neither a success nor a failure: a scheduler is to start it again.
-    assert_eq!(status, Some(75), "{said}");
-    (objects(&said), folder)
-}
-
-/// A run in `folder` that would take a thousand steps.
-#[cfg(unix)]
-fn long(folder: &Path) -> Vec<String> {
-    let output = format!("run.output='{}'", folder.display());
-    let sets = [output.as_str(), "trainer.steps=1000"].into_iter().chain(SHORT);
-    ["--json".to_owned()].into_iter().chain(sets.flat_map(|set| ["--set".to_owned(), set.to_owned()])).collect()
-}
-
-/// What `run` says, which gets `signal` after its first step, and its status.
-#[cfg(unix)]
-fn interrupted(run: &mut Command, signal: &str) -> (String, Option<i32>) {
-    let mut run = run.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut lines = BufReader::new(run.stdout.take().unwrap());
-    while lines.read_line(&mut said).unwrap() > 0 {
-        if said.lines().last().unwrap().starts_with("{\"event\":\"step\"") {
-            assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
-            break;
-        }
-    }
-    lines.read_to_string(&mut said).unwrap();
-    (said, run.wait().unwrap().code())
-}
-
-#[cfg(unix)]
-#[test]
-fn under_slurm_a_run_whose_time_is_over_is_put_into_the_queue_again() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let folder = tempfile::tempdir().unwrap();
-    // In the place of Slurm's own: notes what it is asked.
-    let scontrol = folder.path().join("scontrol");
-    std::fs::write(&scontrol, "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/asked\"\n").unwrap();
-    std::fs::set_permissions(&scontrol, PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let asked = || std::fs::read_to_string(folder.path().join("asked")).unwrap_or_default();
-    let job = |more: &[&str]| {
-        let mut job = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/slurm.sh"));
-        job.args(long(folder.path())).args(more).env("PATH", &path).env("SLURM_JOB_ID", "7");
-        job.env("COUNTERPOINT", example(&[]).get_program());
-        job
-    };
-    let (said, status) = interrupted(&mut job(&[]), "-TERM");
-    assert_eq!((status, asked().as_str()), (Some(75), "requeue 7\n"), "{said}");
-    let steps = named(&objects(&said), "stopped")[0]["step"].as_u64().unwrap();
-
-    // Begun again, it goes on, and is done: no other requeue.
-    let output = job(&["--set", &format!("trainer.steps={}", steps + 1)]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let objects = objects(std::str::from_utf8(&output.stdout).unwrap());
-    assert_eq!(named(&objects, "resumed")[0]["step"], steps);
-    assert_eq!((named(&objects, "step").len(), asked().as_str()), (1, "requeue 7\n"));
-}
-
-#[cfg(unix)]
-#[test]
-fn sigterm_and_sighup_stop_on_a_step_boundary_with_a_checkpoint() {
-    // Under `nohup`, which the run would inherit, SIGHUP is ignored.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim).unwrap_or("0");
-    let nohup = u64::from_str_radix(ignored, 16).unwrap() & 1 == 1;
-    for signal in if nohup { &["-TERM"][..] } else { &["-TERM", "-HUP"] } {
-        let (objects, folder) = stopped_by(signal);
-        assert_eq!(named(&objects, "stopping").len(), 1, "{signal}");
-        let stopped = named(&objects, "stopped")[0];
-        let steps = stopped["step"].as_u64().unwrap();
-        assert!((1..1000).contains(&steps), "{signal}: {stopped}");
-        assert!(stopped["resume"].as_str().unwrap().contains("--resume"), "{signal}: {stopped}");
-        let kept = named(&objects, "checkpoint").last().unwrap()["path"].as_str().unwrap().to_owned();
-        assert!(kept.ends_with(&format!("step-{steps:06}")), "{signal}: {kept}");
-        assert!(Path::new(&kept).starts_with(folder.path()) && Path::new(&kept).is_dir(), "{signal}: {kept}");
-    }
 }

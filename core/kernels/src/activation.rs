@@ -11,7 +11,7 @@ use burn::tensor::activation::{gelu as burn_gelu, sigmoid, silu};
 
 use crate::math::{exp, normal_below, sigmoid as logistic};
 use crate::rows::{map_numbers, map_rows, map_rows_with};
-use crate::tracked::{elsewhere, record, register, split, tracked};
+use crate::tracked::{elsewhere, opened, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
 /// What follows the widening projection of a feed-forward block.
@@ -183,9 +183,7 @@ impl<const D: usize> Backward<Flex, 2> for Gate<D> {
 
     /// With g of the result: `dx = g y silu'(x)`, `dy = g silu(x)`.
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents, node, state: (x, y) } = ops;
-        let [of_x, of_y] = parents.map(|parent| parent.map(|node| node.id));
-        let gradient = Tensor::<D>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        let ([of_x, of_y], gradient, (x, y)) = opened::<_, 2, D>(ops, gradients);
         register(gradients, of_y, || {
             map_rows_with(
                 gradient.clone(),

@@ -16,7 +16,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::product::{Matrix, multiply, primitive, stride};
 use crate::rows::on_rows;
 use crate::softmax::{softmax_row, softmax_row_back};
-use crate::tracked::{record, register, split};
+use crate::tracked::{opened, record, register, split};
 
 /// Attention of queries to the keys that they may see, by `allowed` of each query `[B or 1, L]` and key; of tensors that
 /// [`may_work_on`](crate::may_work_on) accepts, which may be views.
@@ -80,9 +80,7 @@ impl Backward<Flex, 3> for WayBack {
 
     /// With g of the result and P the weights: `dV = P' g`, and with `S = scale P (g V' - sum(P g V'))`: `dQ = S K`, `dK = S' Q`.
     fn backward(self, ops: Ops<Kept, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents, node, state: Kept { place, read, weights } } = ops;
-        let [of_query, of_key, of_value] = parents.map(|parent| parent.map(|node| node.id));
-        let gradient = Tensor::<4>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        let ([of_query, of_key, of_value], gradient, Kept { place, read, weights }) = opened::<_, 3, 4>(ops, gradients);
         let [query, key, value] = read;
         let tensors = [query, key, value, gradient].map(primitive);
         let [query, key, value, gradient] = tensors.each_ref().map(Heads::of);

@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor, TensorData, module};
 
 use crate::product::{self, primitive};
-use crate::tracked::{elsewhere, record, register, split, tracked};
+use crate::tracked::{elsewhere, opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on};
 
 /// `x W + b`; on any device, with or without gradients.
@@ -153,9 +153,7 @@ impl Backward<Flex, 3> for UnderAdapter {
 
     /// With g of the result and `h = scale g B'`: `dx = g W' + h A'`, `dA = x' h`, `dB = scale (x A)' g`.
     fn backward(self, ops: Ops<Kept, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents, node, state: kept } = ops;
-        let [of_x, of_a, of_b] = parents.map(|parent| parent.map(|node| node.id));
-        let gradient = Tensor::<2>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
+        let ([of_x, of_a, of_b], gradient, kept) = opened::<_, 3, 2>(ops, gradients);
         let high = flat_product(gradient.clone(), &kept.b.clone().transpose(), None, kept.scale);
         register(gradients, of_b, || flat_product(kept.low.transpose(), &gradient, None, kept.scale));
         register(gradients, of_a, || flat_product(kept.x.transpose(), &high, None, 1.0));
@@ -168,30 +166,24 @@ impl Backward<Flex, 3> for UnderAdapter {
 
 /// `x W + b`, all of which may be trained.
 fn trained(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Option<Tensor<2>> {
-    let ((x, of_x), (weight, of_weight)) = (split(x)?, split(weight)?);
-    let (bias, of_bias) = bias.map_or(Some((None, None)), |bias| split(bias).map(|(b, node)| (Some(b), Some(node))))?;
+    let device = x.device();
+    let ((x, of_x), (weight, of_weight), (bias, of_bias)) = (split(x)?, split(weight)?, split_some(bias, &device)?);
     let result = flat_product(x.clone(), &weight, bias, 1.0);
-    match of_bias {
-        Some(of_bias) => record(Trained, [of_x, of_weight, of_bias], (x, weight), result),
-        None => record(Trained, [of_x, of_weight], (x, weight), result),
-    }
+    record(Trained, [of_x, of_weight, of_bias], (x, weight), result)
 }
 
 #[derive(Debug)]
 struct Trained;
 
-impl<const N: usize> Backward<Flex, N> for Trained {
+impl Backward<Flex, 3> for Trained {
     /// `x` and `W`.
     type State = (Tensor<2>, Tensor<2>);
 
     /// With g of the result: `dx = g W'`, `dW = x' g`, `db` the sum of the rows of g.
-    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents, node, state: (x, weight) } = ops;
-        let gradient = Tensor::<2>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
-        let mut parents = parents.into_iter().map(|parent| parent.map(|node| node.id));
-        let mut next = || parents.next().flatten();
-        register(gradients, next(), || flat_product(gradient.clone(), &weight.transpose(), None, 1.0));
-        register(gradients, next(), || flat_product(x.transpose(), &gradient, None, 1.0));
-        register(gradients, next(), || gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let ([of_x, of_weight, of_bias], gradient, (x, weight)) = opened::<_, 3, 2>(ops, gradients);
+        register(gradients, of_x, || flat_product(gradient.clone(), &weight.transpose(), None, 1.0));
+        register(gradients, of_weight, || flat_product(x.transpose(), &gradient, None, 1.0));
+        register(gradients, of_bias, || gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
     }
 }

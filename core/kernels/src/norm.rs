@@ -12,7 +12,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::math::sigmoid;
 use crate::rows::{map_rows, map_rows_with, sum_rows_with};
-use crate::tracked::{record, register, split, tracked};
+use crate::tracked::{opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
 /// `norm`, whose epsilon this is, on `x`, on any device, with or without gradients.
@@ -116,27 +116,21 @@ fn trained<const D: usize, const CENTRED: bool>(
     beta: Option<Tensor<1>>,
     epsilon: f64,
 ) -> Option<Tensor<D>> {
-    let ((x, of_x), (gamma, of_gamma)) = (split(x)?, split(gamma)?);
-    let (beta, of_beta) = beta.map_or(Some((None, None)), |beta| split(beta).map(|(b, node)| (Some(b), Some(node))))?;
+    let device = x.device();
+    let ((x, of_x), (gamma, of_gamma), (beta, of_beta)) = (split(x)?, split(gamma)?, split_some(beta, &device)?);
     let affine = Arc::new(Affine::new(numbers(gamma), beta.map(numbers), epsilon));
     let y = forward::<D, CENTRED>(x.clone(), &affine);
-    match of_beta {
-        Some(of_beta) => record(Trained::<D, CENTRED>, [of_x, of_gamma, of_beta], (x, affine), y),
-        None => record(Trained::<D, CENTRED>, [of_x, of_gamma], (x, affine), y),
-    }
+    record(Trained::<D, CENTRED>, [of_x, of_gamma, of_beta], (x, affine), y)
 }
 
 #[derive(Debug)]
 struct Trained<const D: usize, const CENTRED: bool>;
 
-impl<const D: usize, const CENTRED: bool, const N: usize> Backward<Flex, N> for Trained<D, CENTRED> {
+impl<const D: usize, const CENTRED: bool> Backward<Flex, 3> for Trained<D, CENTRED> {
     type State = (Tensor<D>, Arc<Affine>);
 
-    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let Ops { parents, node, state: (x, affine) } = ops;
-        let gradient = Tensor::<D>::from_primitive::<Flex>(gradients.consume::<Flex>(&node));
-        let mut parents = parents.into_iter().map(|parent| parent.map(|node| node.id));
-        let [of_x, of_gamma, of_beta] = std::array::from_fn(|_| parents.next().flatten());
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let ([of_x, of_gamma, of_beta], gradient, (x, affine)) = opened::<_, 3, D>(ops, gradients);
         let device = x.device();
         let vector = |numbers: Vec<f32>| {
             let shape = [numbers.len()];

@@ -8,7 +8,7 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// `plain` of `x`; where x has a gradient, `recorded`, which keeps something, and `back`, which makes the gradient of x of the
 /// gradient of the result and of what was kept. They see tensors without autodiff. None of x that is elsewhere.
@@ -33,6 +33,23 @@ pub(crate) fn tracked<const D: usize, S: Clone + Send + fmt::Debug + 'static>(
 pub(crate) fn split<const D: usize>(x: Tensor<D>) -> Option<(Tensor<D>, NodeGuard)> {
     let (inner, node) = x.try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
     Some((Tensor::from_primitive::<Flex>(inner), node))
+}
+
+/// The same of what may be missing: a place that has no gradient then. `device` is that of what it belongs to.
+pub(crate) fn split_some(x: Option<Tensor<1>>, device: &Device) -> Option<(Option<Tensor<1>>, NodeGuard)> {
+    match x {
+        Some(x) => split(x).map(|(x, node)| (Some(x), node)),
+        None => split(Tensor::<1>::empty([0], device)).map(|(_, node)| (None, node)),
+    }
+}
+
+/// What a way back is given: the places of what the result was made of, where they have gradients, that of the result, and what was kept.
+pub(crate) fn opened<S, const N: usize, const D: usize>(
+    ops: Ops<S, N>,
+    gradients: &mut Gradients,
+) -> ([Option<NodeId>; N], Tensor<D>, S) {
+    let gradient = Tensor::from_primitive::<Flex>(gradients.consume::<Flex>(&ops.node));
+    (ops.parents.map(|parent| parent.map(|node| node.id)), gradient, ops.state)
 }
 
 /// Records that `result` was made of what is at `nodes`, with what the way back needs. None of a result that is elsewhere.

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -82,15 +81,12 @@ impl Trainer {
         let (update, drawn, waited) = thread::scope(|scope| {
             let drawing = scope.spawn(move || {
                 let mut told = Vec::new();
-                let drawn = catch_unwind(AssertUnwindSafe(|| {
-                    let watch: Watch<'_> = &mut |event| {
-                        over.check().and_then(|()| stop.check())?;
-                        told.extend(Told::of(event));
-                        Ok(())
-                    };
-                    rollouts.draw_timed(policy.as_ref(), step + 1, cursors, watch)
-                }));
-                drawn.unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref()))).map(|drawn| (drawn, told))
+                let watch: Watch<'_> = &mut |event| {
+                    over.check().and_then(|()| stop.check())?;
+                    told.extend(Told::of(event));
+                    Ok(())
+                };
+                rollouts.draw_timed(policy.as_ref(), step + 1, cursors, watch).map(|drawn| (drawn, told))
             });
             let update = updater.update(step, &batch.groups, &mut |event| audience.tell(event));
             if update.is_err() {
