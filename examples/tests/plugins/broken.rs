@@ -9,7 +9,7 @@ use counterpoint::registry::{BuildContext, named_reward};
 use counterpoint::{ErrorKind, Event, Result, Reward, RewardEnsemble, Score, Trainer};
 use counterpoint_bad_plugins::{ALL, build, can_build};
 use counterpoint_examples::parts;
-use counterpoint_host::{Manifest, Runner, Sidecar, probe};
+use counterpoint_host::{Manifest, Probed, Runner, Sealed, Sidecar, probe};
 use tempfile::TempDir;
 use toml::Table;
 
@@ -82,7 +82,7 @@ impl Plugin {
         // What cannot say what it is has the manifest of the plugin that it pretends to be.
         let runner = Runner::find().unwrap();
         let manifest =
-            probe(&runner, &path, Duration::from_millis(500)).map_or_else(|_| good(), |probed| probed.manifest);
+            look(&runner, &path, Duration::from_millis(500)).map_or_else(|_| good(), |probed| probed.manifest);
         Sidecar::of(&path, &manifest).unwrap().write(&path).unwrap();
         Self { _folder: folder, path }
     }
@@ -98,7 +98,11 @@ impl Plugin {
 fn good() -> Manifest {
     let folder = tempfile::tempdir().unwrap();
     let path = build("good", folder.path());
-    probe(&Runner::find().unwrap(), &path, Duration::from_secs(10)).unwrap().manifest
+    look(&Runner::find().unwrap(), &path, Duration::from_secs(10)).unwrap().manifest
+}
+
+fn look(runner: &Runner, path: &Path, timeout: Duration) -> counterpoint_host::Result<Probed> {
+    probe(runner, &Sealed::of(path)?, timeout)
 }
 
 /// A trainer that takes whatever reward it is given, and what that said of finished candidates.

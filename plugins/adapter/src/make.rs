@@ -26,8 +26,6 @@ inventory::submit! {
 /// A plugin that was found, ready to give an expert: again, when it moves into a child process.
 pub(crate) struct Maker {
     source: Source,
-    /// The plugin's file and what it is said to be, if it has one.
-    file: Option<Found>,
     expert: String,
     settings: Value,
     base: PathBuf,
@@ -36,9 +34,25 @@ pub(crate) struct Maker {
 
 /// What there is to start.
 enum Source {
-    Library(PathBuf),
-    /// Program and arguments, and the folder in which it starts.
-    Command(Vec<String>, PathBuf),
+    Library(Found),
+    Command {
+        /// With its arguments.
+        program: Vec<String>,
+        /// Where it starts.
+        folder: PathBuf,
+        /// The plugin's file, if the program comes from a sidecar.
+        file: Option<Found>,
+    },
+}
+
+impl Source {
+    /// The plugin's file and what it is said to be, if it has one.
+    fn file(&self) -> Option<&Found> {
+        match self {
+            Self::Library(file) => Some(file),
+            Self::Command { file, .. } => file.as_ref(),
+        }
+    }
 }
 
 /// An expert with what is known of it.
@@ -61,13 +75,13 @@ impl Maker {
         let settings = serde_json::to_value(&config.settings)
             .map_err(|e| Error::config("settings: expected what JSON can hold").with_source(e))?;
         let expert = config.expert.as_deref();
-        let (source, file, expert) = match (&config.command, &config.path) {
+        let (source, expert) = match (&config.command, &config.path) {
             (Some(program), _) => {
                 let expert = match expert {
                     Some(expert) => expert.to_owned(),
                     None => only(&Bridged::describe(command(program, &base), &config.process).map_err(engine)?.0)?,
                 };
-                (Source::Command(program.clone(), base.clone()), None, expert)
+                (Source::Command { program: program.clone(), folder: base.clone(), file: None }, expert)
             }
             (None, Some(path)) => {
                 let file = found(&base.join(path), expert).map_err(engine)?;
@@ -77,14 +91,14 @@ impl Maker {
                 };
                 let folder = file.path.parent().unwrap_or(Path::new("/")).to_owned();
                 let source = match file.sidecar.command_for(&file.path) {
-                    Some(program) => Source::Command(program, folder),
-                    None => Source::Library(file.path.clone()),
+                    Some(program) => Source::Command { program, folder, file: Some(file) },
+                    None => Source::Library(file),
                 };
-                (source, Some(file), expert)
+                (source, expert)
             }
             (None, None) => return Err(Error::config("expected path or command, got neither")),
         };
-        Ok(Self { source, file, expert, settings, base, config })
+        Ok(Self { source, expert, settings, base, config })
     }
 
     pub(crate) fn config(&self) -> &PluginConfig {
@@ -107,22 +121,22 @@ impl Maker {
             sandbox.read.iter_mut().chain(&mut sandbox.write).for_each(|path| *path = self.base.join(&*path));
         }
         let bridged = match &self.source {
-            Source::Command(program, folder) => {
-                self.verify()?;
+            Source::Command { program, folder, file } => {
+                // The program reads the file by its name, after this.
+                file.as_ref().map(|file| file.sidecar.verify(&file.path)).transpose()?;
                 Bridged::start(command(program, folder), &setup, options)?
             }
-            Source::Library(path) if isolated => {
-                self.verify()?;
-                Bridged::of_library(&Runner::find()?, path, &setup, options)?
+            Source::Library(file) if isolated => {
+                Bridged::of_library(&Runner::find()?, file.sidecar.verify(&file.path)?, &setup, options)?
             }
-            Source::Library(path) => {
-                let library = load(path, runner().as_ref(), Duration::from_secs_f64(options.startup_timeout_s))?;
+            Source::Library(file) => {
+                let library = load(&file.path, runner().as_ref(), Duration::from_secs_f64(options.startup_timeout_s))?;
                 let options = Options { instances: self.config.instances, ..Options::default() };
                 let expert = Box::new(Loaded::create(library, &setup, &options)?);
                 return Ok(Made { expert, batch_invariant: library.is_batch_invariant() });
             }
         };
-        if let Some(Found { sidecar, .. }) = &self.file
+        if let Some(Found { sidecar, .. }) = self.source.file()
             && sidecar.manifest.expert(&self.expert)? != bridged.manifest()
         {
             let message = format!(
@@ -134,11 +148,6 @@ impl Maker {
         }
         let batch_invariant = bridged.capabilities() & CPT_CAP_BATCH_INVARIANT != 0;
         Ok(Made { expert: Box::new(bridged), batch_invariant })
-    }
-
-    /// Checks that the plugin's file, if it has one, is the one that its sidecar describes.
-    fn verify(&self) -> counterpoint_host::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |Found { path, sidecar }| sidecar.verify(path))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Runner, Setup};
+use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Runner, Sealed, Setup};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 
@@ -64,7 +64,7 @@ fn bench(criterion: &mut Criterion) {
     let setup = Setup { expert: "idle", settings: &settings, base: Path::new(".") };
     let runner = Runner::at(env!("CARGO_BIN_EXE_counterpoint-plugin-child"));
     let here = Loaded::create(Library::open(&library).unwrap(), &setup, &Options::default()).unwrap();
-    let there = Bridged::of_library(&runner, &library, &setup, BridgeOptions::default()).unwrap();
+    let there = Bridged::of_library(&runner, Sealed::of(&library).unwrap(), &setup, BridgeOptions::default()).unwrap();
     let mut experts: Vec<(&str, Box<dyn Expert>)> = vec![("in process", Box::new(here)), ("bridge", Box::new(there))];
 
     let mut python = Command::new(std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned()));

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counterpoint_host::{
-    Call, Error, ErrorKind, Expert, ExpertManifest, Item, Manifest, Result, Runner, Scores, Setup, Statistics,
+    Call, Error, ErrorKind, Expert, ExpertManifest, Item, Manifest, Result, Runner, Scores, Sealed, Setup, Statistics,
 };
 use serde_json::Value;
 
 use crate::BridgeOptions;
+use crate::child::SERVE;
 use crate::confine::confined;
 use crate::frame::{Body, encode};
 use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind};
@@ -29,6 +30,8 @@ use crate::wire::Pieces;
 #[derive(Debug)]
 pub struct Bridged {
     command: Command,
+    /// What its process loads, if that is a library: a process that takes the place of another loads the same.
+    _library: Option<Sealed>,
     setup: Owned,
     options: BridgeOptions,
     manifest: ExpertManifest,
@@ -61,13 +64,19 @@ impl Bridged {
     /// [`BridgeOptions::startup_timeout_s`]; [`ErrorKind::Version`] for another major version of the protocol;
     /// [`ErrorKind::Died`] and [`ErrorKind::Contract`].
     pub fn start(command: Command, setup: &Setup<'_>, options: BridgeOptions) -> Result<Self> {
-        Self::start_in(command, setup, options, None)
+        Self::start_with(command, None, setup, options)
     }
 
-    /// The same with a folder that a sandbox has to leave open.
-    fn start_in(command: Command, setup: &Setup<'_>, options: BridgeOptions, own: Option<PathBuf>) -> Result<Self> {
+    /// The same for a program that loads `library`, whose folder a sandbox has to leave open.
+    fn start_with(
+        command: Command,
+        library: Option<Sealed>,
+        setup: &Setup<'_>,
+        options: BridgeOptions,
+    ) -> Result<Self> {
         options.check()?;
-        let own: Vec<PathBuf> = own.into_iter().chain([setup.base.to_owned()]).collect();
+        let folder = library.as_ref().and_then(|library| library.path().parent());
+        let own: Vec<PathBuf> = folder.into_iter().chain([setup.base]).map(Path::to_owned).collect();
         let mut command = confined(command, &options, &own)?;
         let base = setup.base.to_str().ok_or_else(|| {
             Error::new(
@@ -80,6 +89,7 @@ impl Bridged {
         let (process, manifest, capabilities) = open(&mut command, &setup, &options, None)?;
         Ok(Self {
             command,
+            _library: library,
             setup,
             options,
             manifest,
@@ -92,16 +102,14 @@ impl Bridged {
         })
     }
 
-    /// Runs an expert of the shared library at `library` in a child process of `runner`. The sidecar is not looked at.
+    /// Runs an expert of the shared library `library` in a child process of `runner`. The sidecar is not looked at.
     ///
     /// # Errors
     /// Those of [`start`](Self::start), and of the library: [`ErrorKind::Load`] and its like.
-    pub fn of_library(runner: &Runner, library: &Path, setup: &Setup<'_>, mut options: BridgeOptions) -> Result<Self> {
-        let mut command = runner.command("serve");
-        command.arg(library);
-        let folder = library.parent().unwrap_or(library).to_owned();
+    pub fn of_library(runner: &Runner, library: Sealed, setup: &Setup<'_>, mut options: BridgeOptions) -> Result<Self> {
+        let command = runner.command_on(SERVE, &library)?;
         options.runner.get_or_insert_with(|| runner.clone());
-        Self::start_in(command, setup, options, Some(folder))
+        Self::start_with(command, Some(library), setup, options)
     }
 
     /// What the plugin behind `command` says of itself, and its `CPT_CAP_*` bits. Starts a process and ends it.

@@ -25,7 +25,7 @@ use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, WireIt
 use crate::running::Running;
 use crate::wire;
 
-/// The work of a child that runs an expert: `serve LIBRARY`.
+/// The work of a child that runs an expert: `serve LIBRARY [DESCRIPTOR]`.
 pub(crate) const SERVE: &str = "serve";
 /// Time that a call has to notice that the host is gone.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -33,9 +33,10 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// Does a child's work and ends the process, if this program was started for that; returns at once otherwise. To be called
 /// first in `main`: plugins are then looked at, and with `isolation = "process"` run, in children of this very program.
 ///
-/// The work is in the arguments: `counterpoint-plugin-child probe LIBRARY` prints what the plugin says of itself as one line
-/// of JSON, `counterpoint-plugin-child serve LIBRARY` speaks the bridge's protocol, and `counterpoint-plugin-child confined LIMITS
-/// PROGRAM ARGUMENTS` confines itself and becomes that program.
+/// The work is in the arguments: `counterpoint-plugin-child probe LIBRARY [DESCRIPTOR]` prints what the plugin says of itself as one
+/// line of JSON, `counterpoint-plugin-child serve LIBRARY [DESCRIPTOR]` speaks the bridge's protocol, and `counterpoint-plugin-child
+/// confined LIMITS PROGRAM ARGUMENTS` confines itself and becomes that program. Under the descriptor the host left the library as it
+/// had read it; without one the file is read.
 pub fn run_if_child() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(CHILD)) {
@@ -57,18 +58,34 @@ fn run(arguments: &[OsString]) -> Result<()> {
     {
         return Err(become_confined(rest));
     }
-    let [work, library] = arguments else {
-        let message = format!("expected `{CHILD} {PROBE} LIBRARY` or `{CHILD} {SERVE} LIBRARY`, got {arguments:?}");
-        return Err(Error::new(ErrorKind::Config, message));
+    let unknown = || {
+        let message = format!("expected `{CHILD} {PROBE} | {SERVE} LIBRARY [DESCRIPTOR]`, got {arguments:?}");
+        Error::new(ErrorKind::Config, message)
     };
+    let (work, library, descriptor) = match arguments {
+        [work, library] => (work, library, None),
+        [work, library, descriptor] => {
+            let number = descriptor.to_str().and_then(|number| number.parse().ok());
+            (work, library, Some(number.ok_or_else(unknown)?))
+        }
+        _ => return Err(unknown()),
+    };
+    let library = Given { path: Path::new(library), descriptor };
     let (input, output) = take_streams().map_err(|e| io_error("cannot take the standard streams", e))?;
     if work == PROBE {
-        probe(Path::new(library), File::from(input), File::from(output))
+        probe(library, File::from(input), File::from(output))
     } else if work == SERVE {
-        serve(Path::new(library), File::from(input), Output(Mutex::new(output.into())))
+        serve(library, File::from(input), Output(Mutex::new(output.into())))
     } else {
-        Err(Error::new(ErrorKind::Config, format!("expected the work `{PROBE}` or `{SERVE}`, got {}", work.display())))
+        Err(unknown())
     }
+}
+
+/// The library that a child is started for.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    path: &'a Path,
+    descriptor: Option<i32>,
 }
 
 /// Standard input and output for this program alone: a plugin reads nothing, and what it prints goes to standard error.
@@ -99,7 +116,7 @@ impl Output {
 }
 
 /// Says what the plugin says of itself. A host that holds a pipe to this process is gone when the pipe ends.
-fn probe(library: &Path, mut input: File, mut output: File) -> Result<()> {
+fn probe(library: Given<'_>, mut input: File, mut output: File) -> Result<()> {
     let looked = Arc::new(AtomicBool::new(false));
     if input.metadata().is_ok_and(|input| input.file_type().is_fifo()) {
         let looked = Arc::clone(&looked);
@@ -110,7 +127,7 @@ fn probe(library: &Path, mut input: File, mut output: File) -> Result<()> {
             }
         })?;
     }
-    let found = look(library);
+    let found = look(library.path, library.descriptor);
     // From here on it ends without help.
     looked.store(true, Ordering::Relaxed);
     let answer = serde_json::to_string(&found?)
@@ -119,7 +136,7 @@ fn probe(library: &Path, mut input: File, mut output: File) -> Result<()> {
 }
 
 /// Speaks the protocol until the host says good-bye or is gone.
-fn serve(library: &Path, input: File, output: Output) -> Result<()> {
+fn serve(library: Given<'_>, input: File, output: Output) -> Result<()> {
     let running = Arc::new(Running::default());
     let (sender, frames) = channel();
     let reader = Arc::clone(&running);
@@ -132,11 +149,11 @@ fn serve(library: &Path, input: File, output: Output) -> Result<()> {
     result
 }
 
-fn converse(library: &Path, frames: &Receiver<Result<Frame>>, running: &Running, output: Output) -> Result<()> {
+fn converse(library: Given<'_>, frames: &Receiver<Result<Frame>>, running: &Running, output: Output) -> Result<()> {
     let output = Arc::new(output);
     // Only a second one in the same process would be refused.
     let _first = tracing::subscriber::set_global_default(Forward::new(Arc::clone(&output)));
-    let library = match Library::open(library) {
+    let library = match Library::inherited(library.path, library.descriptor) {
         Ok(library) => library,
         Err(error) => return output.error(None, &error),
     };

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{Call, ErrorKind, Expert, Result, Scores};
+use counterpoint_host::{Call, ErrorKind, Expert, Result, Scores, Sealed};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::json;
-use support::{bridged, create, hang, moody, quick, runner, says, score, setup, value};
+use support::{bridged, create, hang, moody, quick, runner, says, score, sealed, setup, value};
 
 fn within(expert: &mut Bridged, response: &str, deadline: Duration) -> Result<Scores> {
     expert.score(&[says(response)], &Call { deadline: Some(deadline), ..Call::default() })
@@ -143,9 +143,28 @@ fn pauses_between_restarts_double_and_can_be_cancelled() {
 fn a_start_that_hangs_is_given_up() {
     let options = BridgeOptions { startup_timeout_s: 0.3, ..quick() };
     let start = Instant::now();
-    let error = Bridged::of_library(&runner(), moody(), &setup("moody", &json!({"hang": 1})), options).unwrap_err();
+    let error = Bridged::of_library(&runner(), sealed(), &setup("moody", &json!({"hang": 1})), options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_takes_the_place_of_another_loads_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libmoody.so");
+    std::fs::copy(moody(), &library).unwrap();
+    let read = Sealed::of(&library).unwrap();
+    // Limits of what it may write are not for what it loads.
+    let options = BridgeOptions { file_mib: Some(1), ..quick() };
+    let mut expert = Bridged::of_library(&runner(), read, &setup("moody", &json!({})), options).unwrap();
+    let before = value(&mut expert, "process");
+    std::fs::write(&library, "something else").unwrap();
+    score(&mut expert, "exit").unwrap_err();
+    assert_ne!(value(&mut expert, "process"), before);
+    std::fs::remove_file(&library).unwrap();
+    score(&mut expert, "exit").unwrap_err();
+    value(&mut expert, "process");
 }
 
 #[test]
@@ -214,7 +233,7 @@ fn settings_out_of_range_are_refused() {
         ("memory_mib", BridgeOptions { memory_mib: Some(0), ..d() }),
     ];
     for (name, options) in cases {
-        let error = Bridged::of_library(&runner(), moody(), &setup("moody", &json!({})), options).unwrap_err();
+        let error = Bridged::of_library(&runner(), sealed(), &setup("moody", &json!({})), options).unwrap_err();
         assert_eq!((error.kind(), error.to_string().contains(name)), (ErrorKind::Config, true), "{error}");
     }
     assert!(serde_json::from_value::<BridgeOptions>(json!({"restarts": 1, "retries": 1})).is_err());

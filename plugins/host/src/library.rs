@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use counterpoint_abi::{
@@ -13,8 +13,9 @@ use counterpoint_abi::{
 };
 
 use crate::gate::{Gate, Pass};
+use crate::sealed::of_descriptor;
 use crate::table::{read_manifest, read_table};
-use crate::{Error, ErrorKind, Manifest, Result};
+use crate::{Error, ErrorKind, Manifest, Result, Sealed};
 
 /// A loaded plugin.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub struct Library {
     pub(crate) functions: Functions,
     /// Passed before a call into a library that permits one at a time.
     gate: Gate,
-    /// Hash of its file, where it was looked at.
-    sha256: OnceLock<String>,
+    /// What was loaded, if this process read it.
+    sealed: Option<&'static Sealed>,
 }
 
 /// What the table offers.
@@ -49,6 +50,40 @@ impl Library {
     /// [`ErrorKind::Load`] when this is no library, has no plugin or a damaged table, or this program cannot load any;
     /// [`ErrorKind::Version`] for another major version; [`ErrorKind::Manifest`].
     pub fn open(path: &Path) -> Result<&'static Self> {
+        Self::once(&canonical(path)?, |path| Self::sealed(path, Sealed::of(path)?))
+    }
+
+    /// Loads what was read, or finds it among those already loaded.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`ErrorKind::Load`] when another file was loaded from there: it cannot be unloaded, and the new
+    /// one's code would not run.
+    pub fn of(sealed: Sealed) -> Result<&'static Self> {
+        let sha256 = sealed.sha256().to_owned();
+        let library = Self::once(&canonical(sealed.path())?, |path| Self::sealed(path, sealed))?;
+        if library.sealed.is_none_or(|loaded| loaded.sha256() == sha256) {
+            return Ok(library);
+        }
+        let message = format!(
+            "{}: the file was replaced after this program had loaded it; restart the program to have the new one",
+            library.path.display()
+        );
+        Err(Error::new(ErrorKind::Load, message))
+    }
+
+    /// Loads the library at `path` as the process that started this one had read it, if it left it under `descriptor`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn inherited(path: &Path, descriptor: Option<i32>) -> Result<&'static Self> {
+        match descriptor {
+            Some(descriptor) => Self::once(path, |path| Self::read(path, &of_descriptor(descriptor), None)),
+            None => Self::open(path),
+        }
+    }
+
+    /// The library of `path`, which `read` loads if it is not there yet.
+    fn once(path: &Path, read: impl FnOnce(&Path) -> Result<Self>) -> Result<&'static Self> {
         if cfg!(all(target_env = "musl", target_feature = "crt-static")) {
             let message = format!(
                 "{}: this program is linked statically with musl and cannot load libraries; run the plugin in a child process \
@@ -58,23 +93,29 @@ impl Library {
             );
             return Err(Error::new(ErrorKind::Load, message));
         }
-        let path = path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = loaded.get_or_insert_default();
-        if let Some(library) = loaded.get(&path) {
+        if let Some(library) = loaded.get(path) {
             return Ok(library);
         }
-        let library: &'static Self = Box::leak(Box::new(Self::read(&path)?));
-        loaded.insert(path, library);
+        let library: &'static Self = Box::leak(Box::new(read(path)?));
+        loaded.insert(path.to_owned(), library);
         Ok(library)
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    fn sealed(path: &Path, sealed: Sealed) -> Result<Self> {
+        // For ever, as the library is there for ever: the loader would take another one under the same descriptor for this one.
+        let sealed: &'static Sealed = Box::leak(Box::new(sealed));
+        Self::read(path, &sealed.loadable(), Some(sealed))
+    }
+
+    /// Loads `loadable`, which is what lies or lay at `path`.
+    fn read(path: &Path, loadable: &Path, sealed: Option<&'static Sealed>) -> Result<Self> {
         let place = path.display().to_string();
         let not_loaded =
             |e: libloading::Error| Error::new(ErrorKind::Load, format!("{place}: cannot load it")).with_source(e);
         // SAFETY: the library's constructors run. That is what loading a plugin means: whoever gave the path trusts it.
-        let library = unsafe { open(path) }.map_err(not_loaded)?;
+        let library = unsafe { open(loadable) }.map_err(not_loaded)?;
         let no_symbol = |e: libloading::Error| {
             let message = format!("{place}: expected a plugin, which exports `{SYMBOL}`, got a library without it");
             Error::new(ErrorKind::Load, message).with_source(e)
@@ -93,7 +134,7 @@ impl Library {
         };
         let functions = Functions { create, score, destroy, extension: table.extension };
         let (path, capabilities) = (path.to_owned(), table.capabilities);
-        Ok(Self { path, manifest, capabilities, functions, gate: Gate::default(), sha256: OnceLock::new() })
+        Ok(Self { path, manifest, capabilities, functions, gate: Gate::default(), sealed })
     }
 
     /// Where it is, absolute.
@@ -145,21 +186,10 @@ impl Library {
     pub(crate) fn give_up(&self, number: u64) {
         self.gate.give_up(number);
     }
+}
 
-    /// Notes the hash of the file that was loaded.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Load`] when it was another: the library cannot be unloaded, and the new file's code would not run.
-    pub(crate) fn is_of(&self, sha256: &str) -> Result<()> {
-        if self.sha256.get_or_init(|| sha256.to_owned()) == sha256 {
-            return Ok(());
-        }
-        let message = format!(
-            "{}: the file was replaced after this program had loaded it; restart the program to have the new one",
-            self.path.display()
-        );
-        Err(Error::new(ErrorKind::Load, message))
-    }
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|e| Error::io("cannot find the plugin", path, e))
 }
 
 #[cfg(unix)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::probe::probe;
 use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, Sidecar};
 
-/// Loads the plugin at `path`: reads its sidecar, checks the hash, loads it in a child process that `runner` starts, which may take
-/// `timeout`, and then in this one. Without a runner there is no child.
+/// Loads the plugin at `path`: reads its sidecar and the file, checks the hash, loads what it read in a child process that `runner`
+/// starts, which may take `timeout`, and then in this one. Without a runner there is no child.
 ///
 /// # Errors
 /// [`ErrorKind::Manifest`], [`ErrorKind::Hash`], [`ErrorKind::Probe`], [`ErrorKind::Load`], [`ErrorKind::Version`]: whichever
@@ -20,13 +20,12 @@ pub fn load(path: &Path, runner: Option<&Runner>, timeout: Duration) -> Result<&
         let message = format!("{}: expected a library, got a plugin that is started by a command", path.display());
         return Err(Error::new(ErrorKind::Load, message));
     }
-    sidecar.verify(&path)?;
+    let sealed = sidecar.verify(&path)?;
     if let Some(runner) = runner {
-        same(&path, &sidecar.manifest, &probe(runner, &path, timeout)?.manifest)?;
+        same(&path, &sidecar.manifest, &probe(runner, &sealed, timeout)?.manifest)?;
     }
-    let library = Library::open(&path)?;
+    let library = Library::of(sealed)?;
     same(&path, &sidecar.manifest, library.manifest())?;
-    library.is_of(&sidecar.sha256)?;
     Ok(library)
 }
 

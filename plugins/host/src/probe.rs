@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, contain};
+use crate::{Error, ErrorKind, Library, Manifest, Result, Runner, Sealed, contain};
 
-/// The work of a child that looks at a plugin: `probe PATH`.
+/// The work of a child that looks at a plugin: `probe PATH [DESCRIPTOR]`.
 pub const PROBE: &str = "probe";
 /// Most bytes of a child's answer, or of its complaints, that are read.
 const ANSWER_LIMIT: u64 = 4 << 20;
@@ -27,25 +27,25 @@ pub struct Probed {
     pub manifest: Manifest,
 }
 
-/// What this process finds when it loads the plugin at `path`: the child's side of [`probe`].
+/// What this process finds when it loads the plugin at `path`, which it may have under `descriptor`: the child's side of [`probe`].
 ///
 /// # Errors
-/// As [`Library::open`].
-pub fn look(path: &Path) -> Result<Probed> {
-    let library = Library::open(path)?;
+/// As [`Library::inherited`].
+pub fn look(path: &Path, descriptor: Option<i32>) -> Result<Probed> {
+    let library = Library::inherited(path, descriptor)?;
     Ok(Probed { capabilities: library.capabilities(), manifest: library.manifest().clone() })
 }
 
-/// Loads the plugin at `path` in a child process that `runner` starts.
+/// Loads `plugin` in a child process that `runner` starts.
 ///
 /// # Errors
 /// [`ErrorKind::Probe`] with the child's own words when it refuses the plugin, dies, takes longer than `timeout` or answers with
 /// something else.
-pub fn probe(runner: &Runner, path: &Path, timeout: Duration) -> Result<Probed> {
-    let bad = |message: String| Error::new(ErrorKind::Probe, format!("{}: {message}", path.display()));
-    let mut command = runner.command(PROBE);
+pub fn probe(runner: &Runner, plugin: &Sealed, timeout: Duration) -> Result<Probed> {
+    let bad = |message: String| Error::new(ErrorKind::Probe, format!("{}: {message}", plugin.path().display()));
+    let mut command = runner.command_on(PROBE, plugin)?;
     // Its standard input stays open as long as somebody waits for the answer.
-    command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     contain(&mut command, &[]);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Sealed};
 
 /// The first argument of a program that is started as a child.
 pub const CHILD: &str = "counterpoint-plugin-child";
@@ -72,5 +72,15 @@ impl Runner {
         let mut command = Command::new(&self.program);
         command.arg(CHILD).arg(work);
         command
+    }
+
+    /// A command that starts it as a child for `work` on `plugin`, which it is given as it was read.
+    ///
+    /// # Errors
+    /// As [`Sealed::pass_on`].
+    pub fn command_on(&self, work: &str, plugin: &Sealed) -> Result<Command> {
+        let mut command = self.command(work);
+        command.arg(plugin.path()).args(plugin.pass_on()?.map(|descriptor| descriptor.to_string()));
+        Ok(command)
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, ErrorKind, MANIFEST_LIMIT, Manifest, Result};
+use crate::{Error, ErrorKind, MANIFEST_LIMIT, Manifest, Result, Sealed};
 
 /// What stands in `libNAME.so.json` beside `libNAME.so`: the manifest's keys and the hash of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl Sidecar {
     /// # Errors
     /// [`ErrorKind::Io`] when the file cannot be read.
     pub fn of(plugin: &Path, manifest: &Manifest) -> Result<Self> {
-        Ok(Self { sha256: sha256(plugin)?, command: None, manifest: manifest.clone() })
+        Ok(Self { sha256: Sealed::of(plugin)?.sha256().to_owned(), command: None, manifest: manifest.clone() })
     }
 
     /// The same of a file that was read already.
@@ -97,20 +97,21 @@ impl Sidecar {
             .map_err(|e| Error::io("cannot write", &path, e))
     }
 
-    /// Checks that the file at `plugin` is the one whose hash this sidecar has.
+    /// Reads the file at `plugin`, which must be the one whose hash this sidecar has.
     ///
     /// # Errors
     /// [`ErrorKind::Hash`] with both hashes when it is another; [`ErrorKind::Io`].
-    pub fn verify(&self, plugin: &Path) -> Result<()> {
-        let got = sha256(plugin)?;
-        if got == self.sha256 {
-            return Ok(());
+    pub fn verify(&self, plugin: &Path) -> Result<Sealed> {
+        let sealed = Sealed::of(plugin)?;
+        if sealed.sha256() == self.sha256 {
+            return Ok(sealed);
         }
         let message = format!(
-            "{}: expected the SHA-256 of its sidecar manifest, {}, got {got}; the file was changed or damaged: build or fetch it \
+            "{}: expected the SHA-256 of its sidecar manifest, {}, got {}; the file was changed or damaged: build or fetch it \
              again, or check it with counterpoint-validator and write the sidecar anew (--sidecar)",
             plugin.display(),
-            self.sha256
+            self.sha256,
+            sealed.sha256()
         );
         Err(Error::new(ErrorKind::Hash, message))
     }
@@ -121,18 +122,4 @@ impl Sidecar {
         let command = self.command.as_ref()?;
         Some(command.iter().map(|argument| argument.replace("{file}", &file)).collect())
     }
-}
-
-fn sha256(path: &Path) -> Result<String> {
-    let unreadable = |e| Error::io("cannot read", path, e);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        let read = file.read(&mut buffer).map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-    }
-    Ok(hex::encode(hasher.finalize()))
 }

@@ -7,8 +7,10 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{build, items, moody};
-use counterpoint_host::{Call, ErrorKind, Expert, Library, Loaded, Options, Runner, Setup, Sidecar, discover, load};
+use common::{build, build_with, items, moody};
+use counterpoint_host::{
+    Call, ErrorKind, Expert, Library, Loaded, Options, Runner, Sealed, Setup, Sidecar, discover, load,
+};
 use serde_json::json;
 
 /// Time for a first look.
@@ -137,6 +139,59 @@ fn a_file_that_was_replaced_is_not_taken_for_what_was_loaded() {
     seal();
     let error = load(&path, None, LOOK).unwrap_err();
     assert!(error.kind() == ErrorKind::Load && error.to_string().contains("restart the program"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_hashed_is_what_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    // Found out from elsewhere, so that nothing of the file itself is loaded yet.
+    let twin = folder.path().join("twin.so");
+    std::fs::copy(&path, &twin).unwrap();
+    let manifest = Library::open(&twin).unwrap().manifest();
+    Sidecar::of(&path, manifest).unwrap().write(&path).unwrap();
+    // After the hash and before the load another plugin takes its place: in the first look, which lies between the two.
+    let other = build(folder.path(), "other", &["CAPABILITIES=0"]);
+    let answer = json!({ "capabilities": 0, "manifest": manifest });
+    let script = format!("cat '{}' > '{}'\necho '{answer}'", other.display(), path.display());
+    let library = load(&path, Some(&looker(folder.path(), &script)), LOOK).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&other).unwrap());
+    assert_eq!(library.capabilities(), Library::open(&twin).unwrap().capabilities());
+    assert_ne!(library.capabilities(), Library::open(&other).unwrap().capabilities());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_writes_to_what_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let sealed = Sealed::of(&path).unwrap();
+    assert_ne!(sealed.loadable(), path);
+    let mut copy = std::fs::File::options().write(true).open(sealed.loadable()).unwrap();
+    let error = std::io::Write::write_all(&mut copy, b"x").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
+    assert!(copy.set_len(0).is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn libraries_beside_a_plugin_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = build(folder.path(), "moody", &[]);
+    let beside = build(folder.path(), "needed_beside", &["cpt_plugin_v1_get=needed"]);
+    let from = format!("-L{}", folder.path().display());
+    let link = ["-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN", &from, "-lneeded_beside"];
+    let linked = build_with(folder.path(), "linked", &[], &link);
+    // Not where it was built.
+    let there = tempfile::tempdir().unwrap();
+    for file in [&linked, &beside] {
+        std::fs::copy(file, there.path().join(file.file_name().unwrap())).unwrap();
+    }
+    std::fs::remove_file(beside).unwrap();
+    let linked = there.path().join(linked.file_name().unwrap());
+    assert_eq!(Sealed::of(&linked).unwrap().loadable(), linked);
+    assert_eq!(scores(Library::open(&linked).unwrap()), scores(Library::open(&path).unwrap()));
 }
 
 #[test]

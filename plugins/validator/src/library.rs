@@ -10,7 +10,7 @@ use counterpoint_abi::{
     CPT_ABI_MAJOR, CPT_MAGIC, CPT_PLUGIN_V1_SIZE_0, SYMBOL, cpt_create, cpt_destroy, cpt_extension, cpt_plugin_v1,
     cpt_plugin_v1_get, cpt_score, cpt_str,
 };
-use counterpoint_host::{MANIFEST_LIMIT, Manifest};
+use counterpoint_host::{MANIFEST_LIMIT, Manifest, Sealed};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::calls;
@@ -42,9 +42,11 @@ fn words(error: &libloading::Error) -> String {
 impl Loaded {
     /// Loads the library at `path` and finds its symbol.
     pub fn open(path: &Path) -> Result<Self, String> {
+        // As a run loads it. For ever open, as the library is.
+        let sealed = Box::leak(Box::new(Sealed::of(path).map_err(|e| format!("{e:#}"))?));
         step("while loading");
         // SAFETY: the library's constructors run here. That they do no harm cannot be known; this is a process of its own.
-        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+        let library = unsafe { Library::open(Some(sealed.loadable()), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|e| format!("the system cannot load it: {}", words(&e)))?;
         step("while looking for the symbol");
         // SAFETY: the contract gives this symbol this type.

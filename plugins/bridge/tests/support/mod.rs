@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use counterpoint_bridge::frame::encode;
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Setup};
+use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Sealed, Setup};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -37,6 +37,11 @@ pub fn moody() -> &'static Path {
     &LIBRARY.1
 }
 
+/// The same, read.
+pub fn sealed() -> Sealed {
+    Sealed::of(moody()).unwrap()
+}
+
 pub fn runner() -> Runner {
     Runner::at(env!("CARGO_BIN_EXE_counterpoint-plugin-child"))
 }
@@ -58,7 +63,7 @@ pub fn setup<'a>(expert: &'a str, settings: &'a Value) -> Setup<'a> {
 
 /// The expert `moody` in a child.
 pub fn bridged(options: BridgeOptions) -> Bridged {
-    Bridged::of_library(&runner(), moody(), &setup("moody", &json!({})), options).unwrap()
+    Bridged::of_library(&runner(), sealed(), &setup("moody", &json!({})), options).unwrap()
 }
 
 /// An item that only has a response.

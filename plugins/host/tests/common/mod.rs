@@ -10,6 +10,11 @@ use tempfile::TempDir;
 
 /// Builds the plugin with the macros `defines` into `folder`.
 pub fn build(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
+    build_with(folder, name, defines, &[])
+}
+
+/// The same with more arguments for the compiler.
+pub fn build_with(folder: &Path, name: &str, defines: &[&str], arguments: &[&str]) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let library = folder.join(format!("lib{name}{}", std::env::consts::DLL_SUFFIX));
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -20,6 +25,7 @@ pub fn build(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
         .arg(tests.join("plugin.c"))
         .arg("-o")
         .arg(&library)
+        .args(arguments)
         .output()
         .unwrap_or_else(|e| panic!("cannot start the compiler `{compiler}`: {e}"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
