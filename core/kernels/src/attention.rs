@@ -7,6 +7,8 @@ use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
 use crate::heads::{attend, attend_tracked};
+use crate::seen::Seen;
+use crate::single;
 use crate::softmax::{softmax, softmax_back};
 use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
@@ -48,8 +50,16 @@ impl Mask {
     }
 
     /// # Shapes
-    /// `query` `[B, heads, L, D]`, `key` and `value` `[B, heads, K, D]`; output as `query`.
-    pub fn attend(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+    /// `query` `[B, heads, L, D]`, of `seen` K keys in all; output as `query`.
+    pub fn attend(&self, query: Tensor<4>, seen: impl Into<Seen>) -> Tensor<4> {
+        let seen = seen.into();
+        if let Kind::Here(allowed) = &self.0
+            && query.dims()[2] == 1
+            && may_work_on(&query)
+        {
+            return single::attend(query, seen, allowed);
+        }
+        let (key, value) = seen.all();
         match &self.0 {
             Kind::Here(allowed) => {
                 let [batch, heads, queries, width] = query.dims();

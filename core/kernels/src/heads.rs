@@ -10,7 +10,6 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use gemm::Parallelism;
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::product::{Matrix, multiply, primitive, stride};
@@ -177,10 +176,6 @@ impl Place {
         let query = query.at([sequence, head], queries, width);
         let [key, value] = [key, value].map(|x| x.at([sequence, head], keys, width));
         let scale = self.scale();
-        if queries == 1 && [query, key, value].iter().all(|matrix| matrix.strides[1] == 1) {
-            let (query, mixed) = (&query.numbers[..width], &mut mixed[head * width..][..width]);
-            return Arch::new().dispatch(One { query, key, value, allowed, scale, weights, mixed });
-        }
         multiply(query, key.transposed(), weights, keys, Parallelism::None);
         on_rows(
             weights,
@@ -204,75 +199,25 @@ impl Place {
     }
 }
 
-/// [`Place::mix`] of a single query, for which a product of matrices would put keys and values in order first. Their rows are without gaps.
-struct One<'a> {
-    query: &'a [f32],
-    key: Matrix<'a>,
-    value: Matrix<'a>,
-    allowed: &'a [bool],
-    scale: f32,
-    weights: &'a mut [f32],
-    mixed: &'a mut [f32],
-}
-
-impl WithSimd for One<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let Self { query, key, value, allowed, scale, weights, mixed } = self;
-        for (i, (weight, allowed)) in weights.iter_mut().zip(allowed).enumerate() {
-            *weight = if *allowed { dot(query, key.row(i)) } else { f32::NEG_INFINITY };
-        }
-        softmax_row(weights, scale);
-        mixed.fill(0.0);
-        for (i, weight) in weights.iter().enumerate() {
-            for (sum, number) in mixed.iter_mut().zip(value.row(i)) {
-                *sum += weight * number;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; DOT_LANES];
-    let ((whole, rest), (b_whole, b_rest)) = (a.as_chunks::<DOT_LANES>(), b.as_chunks::<DOT_LANES>());
-    for (a, b) in whole.iter().zip(b_whole) {
-        for i in 0..DOT_LANES {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let mut sum: f32 = sums.iter().sum();
-    for (a, b) in rest.iter().zip(b_rest) {
-        sum += a * b;
-    }
-    sum
-}
-
-/// Products that are added up side by side: heads are some 32 to 128 numbers wide.
-const DOT_LANES: usize = 16;
-
-/// Numbers `[B, heads, L, D]` wherever they lie.
+/// Numbers `[B, heads, L, D]` wherever they lie; those of a single sequence are every sequence's.
 #[derive(Clone, Copy)]
-struct Heads<'a> {
+pub(crate) struct Heads<'a> {
     numbers: &'a [f32],
     first: usize,
     strides: [usize; 4],
 }
 
 impl<'a> Heads<'a> {
-    fn of(tensor: &'a FlexTensor) -> Self {
-        let numbers = tensor.storage::<f32>();
-        Self {
-            numbers,
-            first: tensor.layout().start_offset(),
-            strides: std::array::from_fn(|axis| stride(tensor, axis)),
+    pub(crate) fn of(tensor: &'a FlexTensor) -> Self {
+        let mut strides = std::array::from_fn(|axis| stride(tensor, axis));
+        if tensor.layout().shape()[0] == 1 {
+            strides[0] = 0;
         }
+        Self { numbers: tensor.storage::<f32>(), first: tensor.layout().start_offset(), strides }
     }
 
     /// Those of one head of one sequence.
-    fn at(&self, [sequence, head]: [usize; 2], rows: usize, columns: usize) -> Matrix<'a> {
+    pub(crate) fn at(&self, [sequence, head]: [usize; 2], rows: usize, columns: usize) -> Matrix<'a> {
         let [of_sequence, of_head, down, across] = self.strides;
         let numbers = &self.numbers[self.first + sequence * of_sequence + head * of_head..];
         Matrix { numbers, rows, columns, strides: [down, across] }

@@ -20,6 +20,8 @@ mod pages;
 mod product;
 mod rotary;
 mod rows;
+mod seen;
+mod single;
 mod softmax;
 mod tracked;
 mod windows;
@@ -34,6 +36,7 @@ pub use norm::{group_norm, group_norm_silu, layer_norm, rms_norm};
 pub use pages::keep_pages;
 pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};
+pub use seen::{KeyValues, Seen, repeated};
 pub use softmax::softmax;
 pub use windows::{Windows, conv2d_channels_last};
 

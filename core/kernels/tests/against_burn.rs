@@ -9,8 +9,8 @@ use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh, group_norm,
-    group_norm_silu, layer_norm, linear, rms_norm, silu_gate,
+    Mask, Rotation, Seen, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh,
+    group_norm, group_norm_silu, layer_norm, linear, rms_norm, silu_gate,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -170,7 +170,7 @@ fn attention_of(queries: usize, width: usize) {
                 };
                 let ours = |x| {
                     let (q, k, v) = split(x);
-                    mask.attend(q, k, v)
+                    mask.attend(q, (k, v))
                 };
                 let burns = |x| {
                     let (q, k, v) = split(x);
@@ -191,6 +191,30 @@ fn attention_of(queries: usize, width: usize) {
                 close(a, b, "attention");
                 close(da, db, "gradient of attention");
             }
+        }
+    }
+}
+
+#[test]
+fn attention_to_keys_that_are_shared() {
+    let (heads, shared, own, width) = (2, 5, 4, 39);
+    for device in devices() {
+        for (batch, queries) in [(1, 1), (3, 1), (3, 4)] {
+            let random = |shape| random(shape, &device);
+            let keys = shared + own;
+            let allowed: Vec<bool> = (0..queries * keys).map(|i| i * 7 % 11 < 8).collect();
+            let allowed = Tensor::<3, Bool>::from_data(TensorData::new(allowed, [1, queries, keys]), &device);
+            let mask = Mask::new(allowed, true, heads, DType::F32);
+            let query = random([batch, heads, queries, width]);
+            // The generator gives the same numbers again.
+            let [key, value] = [1.0, 0.7].map(|scale| random([1, heads, shared, width]) * scale);
+            let [own_key, own_value] = [-0.8, 0.9].map(|scale| random([batch, heads, own, width]) * scale);
+            let behind = |shared: &Tensor<4>, own: &Tensor<4>| {
+                Tensor::cat(vec![shared.clone().repeat_dim(0, batch), own.clone()], 2)
+            };
+            let all = (behind(&key, &own_key), behind(&value, &own_value));
+            let seen = Seen::from((own_key, own_value)).after(Some((key, value)));
+            close(mask.attend(query.clone(), seen), mask.attend(query, all), "shared keys");
         }
     }
 }
@@ -382,7 +406,7 @@ fn a_query_that_may_attend_nothing_gets_nothing() {
         let mask = Mask::new(allowed, true, 1, DType::F32);
         let tracked = |x: Tensor<4>| if device.is_autodiff() { x.require_grad() } else { x };
         let [q, k] = [[1, 1, 2, 4], [1, 1, 3, 4]].map(|shape| tracked(random(shape, &device)));
-        let y = mask.attend(q.clone(), k.clone(), k);
+        let y = mask.attend(q.clone(), (k.clone(), k));
         assert_eq!(y.clone().abs().max().into_scalar::<f32>(), 0.0);
         if device.is_autodiff() {
             let gradients = y.sum().backward();

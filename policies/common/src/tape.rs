@@ -13,9 +13,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Device, Gradients, Tensor};
 use counterpoint::device::constant;
 use counterpoint::{Error, LogProbs, Result, gradients};
-use counterpoint_kernels::{Mask, Rotation};
-
-use crate::cache::KeyValues;
+use counterpoint_kernels::{KeyValues, Mask, Rotation, Seen};
 
 /// A layer of a decoder, which may be computed again.
 pub trait Layer: Module {
@@ -28,15 +26,15 @@ pub trait Layer: Module {
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        join: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> (Tensor<3>, KeyValues);
+        join: impl FnOnce(KeyValues) -> Seen,
+    ) -> (Tensor<3>, Seen);
 }
 
 /// Puts new keys and values behind `past` ones.
-fn after(past: Option<&KeyValues>) -> impl FnOnce(KeyValues) -> KeyValues {
+fn after(past: Option<&KeyValues>) -> impl FnOnce(KeyValues) -> Seen {
     move |(key, value)| match past {
-        Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)),
-        None => (key, value),
+        Some((k, v)) => (Tensor::cat(vec![k.clone(), key], 2), Tensor::cat(vec![v.clone(), value], 2)).into(),
+        None => (key, value).into(),
     }
 }
 
@@ -159,14 +157,15 @@ impl<M: Module, L: Layer> Tape<M, L> {
     ) -> (Tensor<3>, Option<KeyValues>) {
         let Some(mut recorded) = self.lock().filter(|_| x.is_autodiff()) else {
             let (hidden, seen) = layer.forward(x, rotation, mask, after(past));
-            return (hidden, keep.then_some(seen));
+            return (hidden, keep.then(|| seen.all()));
         };
         // On the device with autodiff all the same: there the operations are those of the way back.
         let detached = past.map(|(key, value)| (untracked(key.clone()), untracked(value.clone())));
         let constant = layer.clone().map(&mut Leaves { track: false });
         let (hidden, seen) = constant.forward(untracked(x.clone()), rotation, mask, after(detached.as_ref()));
         let hidden = Leaf::new(hidden);
-        let seen = keep.then(|| (Leaf::new(seen.0), Leaf::new(seen.1)));
+        let (key, value) = seen.all();
+        let seen = keep.then(|| (Leaf::new(key), Leaf::new(value)));
         let result = (hidden.value.clone(), seen.as_ref().map(|(k, v)| (k.value.clone(), v.value.clone())));
         recorded.entries.push(Entry {
             layer: layer.clone().map(&mut Leaves { track: true }),
@@ -231,7 +230,8 @@ impl<L: Layer> Entry<L> {
             return None;
         }
         let past = after(self.past.as_ref());
-        let (hidden, (key, value)) = self.layer.forward(self.x.clone(), &self.rotation, &self.mask, past);
+        let (hidden, seen_again) = self.layer.forward(self.x.clone(), &self.rotation, &self.mask, past);
+        let (key, value) = seen_again.all();
         let mut parts = vec![self.hidden.weigh(hidden)];
         if let Some(seen) = &self.seen {
             parts.extend([seen.0.weigh(key), seen.1.weigh(value)]);

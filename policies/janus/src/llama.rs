@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint_kernels::{Mask, Rotation, rms_norm, silu_gate};
-use counterpoint_policy_common::cache::{Grown, KeyValues};
+use counterpoint_kernels::{KeyValues, Mask, Rotation, Seen, rms_norm, silu_gate};
+use counterpoint_policy_common::cache::Grown;
 use counterpoint_policy_common::lora::project;
 use counterpoint_policy_common::tape::{self, Layer as _, Tape};
 
@@ -127,8 +127,8 @@ impl tape::Layer for Layer {
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        join: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> (Tensor<3>, KeyValues) {
+        join: impl FnOnce(KeyValues) -> Seen,
+    ) -> (Tensor<3>, Seen) {
         let (attended, seen) = self.self_attn.forward(normed(&self.input_layernorm, x.clone()), rotation, mask, join);
         let x = x + attended;
         let y = self.mlp.forward(normed(&self.post_attention_layernorm, x.clone()));
@@ -142,8 +142,8 @@ impl Attention {
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        join: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> (Tensor<3>, KeyValues) {
+        join: impl FnOnce(KeyValues) -> Seen,
+    ) -> (Tensor<3>, Seen) {
         let [batch, length, _] = x.dims();
         let (heads, width) = (self.heads, self.head_width);
         let split = |linear: &Linear, heads| project(linear, x.clone()).reshape([batch, length, heads, width]);
@@ -151,13 +151,12 @@ impl Attention {
         let key = rotation.apply(split(&self.k_proj, self.key_heads)).swap_dims(1, 2);
         let value = split(&self.v_proj, self.key_heads).swap_dims(1, 2);
         let seen = join((key, value));
-        let (key, value) = (self.shared(seen.0.clone()), self.shared(seen.1.clone()));
-        let mixed = mask.attend(query, key, value);
+        let mixed = mask.attend(query, seen.clone().map(|x| self.for_all_heads(x)));
         (project(&self.o_proj, mixed.swap_dims(1, 2).reshape([batch, length, heads * width])), seen)
     }
 
     /// Each head of keys or values for every head of queries that it serves.
-    fn shared(&self, x: Tensor<4>) -> Tensor<4> {
+    fn for_all_heads(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, heads, length, width] = x.dims();
         match self.heads / heads {
             1 => x,

@@ -1,6 +1,7 @@
 //! Keys and values of tokens that have already been through the decoder.
 
 use burn::tensor::Tensor;
+use counterpoint_kernels::repeated;
 use counterpoint_policy_common::cache::Grown;
 
 use crate::tokens;
@@ -56,18 +57,21 @@ impl KvCache {
             return Self { layers: self.layers.clone(), next };
         }
         let pick = |tensor: Tensor<4>| {
-            if runs.len() == rows.len() && rows.len() > 1 {
+            if runs.len() == rows.len() {
                 let device = tensor.device();
                 return tensor.select(0, tokens::index(rows, &device));
             }
-            let [_, heads, keys, width] = tensor.dims();
-            let copies = |run: &&[usize]| tensor.clone().narrow(0, run[0], 1).expand([run.len(), heads, keys, width]);
-            match runs.as_slice() {
-                [run] => copies(run),
-                runs => Tensor::cat(runs.iter().map(copies).collect(), 0),
-            }
+            let copies = |run: &&[usize]| repeated(tensor.clone().narrow(0, run[0], 1), run.len());
+            Tensor::cat(runs.iter().map(copies).collect(), 0)
         };
-        Self { layers: self.layers.iter().map(|layer| layer.map(pick)).collect(), next }
+        let select = |layer: &Grown| match runs.as_slice() {
+            [run] => {
+                let (key, value) = layer.all();
+                Grown::copies((key.narrow(0, run[0], 1), value.narrow(0, run[0], 1)), run.len())
+            }
+            _ => layer.select(rows.len(), pick),
+        };
+        Self { layers: self.layers.iter().map(select).collect(), next }
     }
 
     /// The sequences of all `caches`, which have equally many keys, one after the other.
@@ -88,7 +92,7 @@ impl KvCache {
 
     /// The same numbers without the graph that made them.
     pub fn detach(self) -> Self {
-        let layers = self.layers.iter().map(|layer| layer.map(Tensor::detach)).collect();
+        let layers = self.layers.iter().map(Grown::detach).collect();
         Self { layers, ..self }
     }
 }

@@ -3,8 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
-use counterpoint_kernels::{Mask, Rotation, gelu, gelu_tanh, layer_norm};
-use counterpoint_policy_common::cache::KeyValues;
+use counterpoint_kernels::{KeyValues, Mask, Rotation, Seen, gelu, gelu_tanh, layer_norm};
 use counterpoint_policy_common::lora::project;
 use counterpoint_policy_common::tape::Layer;
 
@@ -102,8 +101,8 @@ impl Layer for DecoderLayer {
         x: Tensor<3>,
         rotation: &Rotation,
         mask: &Mask,
-        join: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> (Tensor<3>, KeyValues) {
+        join: impl FnOnce(KeyValues) -> Seen,
+    ) -> (Tensor<3>, Seen) {
         let y = normed(&self.input_layernorm, self.epsilon, x.clone());
         let (attended, seen) = self.self_attn.forward(y.clone(), rotation, mask, join);
         (attended + self.mlp.forward(y) + x, seen)
@@ -116,8 +115,8 @@ impl Attention {
         x: Tensor<3>,
         rotary: &Rotation,
         mask: &Mask,
-        join: impl FnOnce(KeyValues) -> KeyValues,
-    ) -> (Tensor<3>, KeyValues) {
+        join: impl FnOnce(KeyValues) -> Seen,
+    ) -> (Tensor<3>, Seen) {
         let [batch, length, width] = x.dims();
         let split = |y: Tensor<3>| y.reshape([batch, length, self.heads, width / self.heads]);
         let rotated = |linear: &Linear, norm: &Option<LayerNorm>| {
@@ -131,10 +130,10 @@ impl Attention {
         let query = rotated(&self.q_proj, &self.q_layernorm);
         let key = rotated(&self.k_proj, &self.k_layernorm);
         let value = split(project(&self.v_proj, x.clone())).swap_dims(1, 2);
-        let (key, value) = join((key, value));
-        let y = mask.attend(query, key.clone(), value.clone());
+        let seen = join((key, value));
+        let y = mask.attend(query, seen.clone());
         let y = project(&self.dense, y.swap_dims(1, 2).reshape([batch, length, width]));
-        (y, (key, value))
+        (y, seen)
     }
 }
 
