@@ -17,6 +17,8 @@ mod report;
 mod run;
 mod signal;
 mod start;
+#[cfg(feature = "opentelemetry")]
+mod telemetry;
 mod weights;
 
 pub use args::RecipeArgs;

@@ -139,6 +139,10 @@ impl Recipe<'_> {
         if let Some(mlflow) = crate::mlflow::mlflow(&folder, self.config)? {
             trainer.observe(mlflow);
         }
+        #[cfg(feature = "opentelemetry")]
+        if let Some(telemetry) = crate::telemetry::telemetry(&self.config.run.name)? {
+            trainer.observe(telemetry);
+        }
         watch.start(self.config, trainer.progress().step);
         let shown = watch.clone();
         trainer.on_event(move |event| shown.show(event));
