@@ -11,10 +11,14 @@ use clap::{Parser, ValueEnum};
 use counterpoint::{Error, Result, device};
 use counterpoint_benches::process::timed;
 use counterpoint_encoders::bert::Pooling;
+use counterpoint_encoders::face::{FaceEmbedder, MtcnnConfig};
 use counterpoint_encoders::{BertConfig, ClipConfig, Dinov2Config};
 use counterpoint_kernels::keep_pages;
 use counterpoint_weights::{Precision, WeightFiles};
+use image::RgbImage;
 
+/// Where in the folder the weights of the towers for faces are, which are whatever weights there are.
+const FACES: &str = "weights";
 /// How many numbers of the result are compared.
 const COMPARED: usize = 200;
 
@@ -22,7 +26,7 @@ const COMPARED: usize = 200;
 struct Args {
     #[arg(long, value_enum)]
     tower: Tower,
-    /// Folder with config.json, model.safetensors and inputs.safetensors.
+    /// Folder with weights and inputs.safetensors.
     #[arg(long)]
     folder: PathBuf,
     /// `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
@@ -48,6 +52,10 @@ enum Tower {
     Dinov2,
     ClipImage,
     ClipText,
+    /// FaceNet on pictures of faces.
+    Facenet,
+    /// MTCNN on one photograph after the other.
+    Mtcnn,
 }
 
 fn main() -> Result<()> {
@@ -97,6 +105,20 @@ fn tower(args: &Args, inputs: &WeightFiles, device: &Device) -> Result<Box<dyn F
             let (towers, ids) = (ClipConfig::load(folder, precision, device)?, ids()?);
             Box::new(move || Ok(towers.embed_texts(ids.clone())))
         }
+        Tower::Facenet => {
+            let (tower, faces) = (FaceEmbedder::load(&folder.join(FACES), precision, device)?, pictures(inputs, batch)?);
+            Box::new(move || tower.embed(&faces.iter().collect::<Vec<_>>()))
+        }
+        Tower::Mtcnn => {
+            let (detector, photographs) = (MtcnnConfig::load(&folder.join(FACES), device)?, pictures(inputs, batch)?);
+            let device = device.clone();
+            Box::new(move || {
+                let faces = photographs.iter().flat_map(|photograph| detector.detect(photograph));
+                let corners: Vec<f32> = faces.flat_map(|face| face.corners).collect();
+                let found = corners.len();
+                Ok(Tensor::from_data(TensorData::new(corners, [1, found]), &device))
+            })
+        }
     })
 }
 
@@ -115,6 +137,16 @@ fn data(inputs: &WeightFiles, name: &str, batch: usize) -> Result<TensorData> {
         true => TensorData::new(all.iter::<f32>().take(n).collect::<Vec<_>>(), cut),
         false => TensorData::new(all.iter::<i64>().take(n).collect::<Vec<_>>(), cut),
     })
+}
+
+/// The first `batch` pictures.
+fn pictures(inputs: &WeightFiles, batch: usize) -> Result<Vec<RgbImage>> {
+    let data = data(inputs, "pictures", batch)?;
+    let [height, width] = [1, 2].map(|axis| data.shape()[axis]);
+    let bytes: Vec<u8> = data.iter::<i64>().map(|byte| byte as u8).collect();
+    let picture = |bytes: &[u8]| RgbImage::from_raw(width as u32, height as u32, bytes.to_vec());
+    let pictures: Option<Vec<RgbImage>> = bytes.chunks(3 * width * height).map(picture).collect();
+    pictures.ok_or_else(|| Error::data("pictures: expected [pictures, height, width, 3]"))
 }
 
 fn numbers(x: &Tensor<2>) -> Result<Vec<f32>> {

@@ -1,8 +1,9 @@
-"""Reward towers beside transformers' on the same weights and inputs: batch 1 and 16, in turn, medians and ratios.
+"""Reward towers beside transformers' and facenet-pytorch's on the same weights and inputs: batch 1 and 16, in turn, medians and ratios.
 
     pip install -r benches/peers/requirements.txt
     python3 benches/peers/towers.py                            # random weights of the real sizes, CPU, 2 threads
     python3 benches/peers/towers.py --minilm DIR               # with the real weights of a MiniLM
+    python3 benches/peers/towers.py --towers facenet mtcnn --photo FILE   # pip install --no-deps facenet-pytorch torchvision
 
 Exits with 1 when the two halves do not compute the same numbers.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TOWERS = ["minilm", "dinov2", "clip-image", "clip-text"]
+FACES = ["facenet", "mtcnn"]
 BATCHES = [1, 16]
 COMPARED = 200
 TOLERANCE = 1e-4
@@ -48,11 +50,48 @@ def model(tower):
     return CLIPModel(CLIPConfig())
 
 
+def face_model(tower):
+    """facenet-pytorch's module: FaceNet with random weights, MTCNN with its own."""
+    import torch
+    from facenet_pytorch import MTCNN, InceptionResnetV1
+
+    torch.manual_seed(0)
+    return MTCNN(select_largest=False) if tower == "mtcnn" else InceptionResnetV1().eval()
+
+
 def load(tower, folder):
+    if tower in FACES:
+        return face_model(tower)
     from transformers import BertModel, CLIPModel, Dinov2Model
 
     kind = {"minilm": BertModel, "dinov2": Dinov2Model}.get(tower, CLIPModel)
     return kind.from_pretrained(folder).eval()
+
+
+def write_faces(tower, folder, photo):
+    """Weights and inputs of a tower for faces."""
+    import facenet_pytorch
+    import numpy
+    import shutil
+    import torch
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    # Apart from the inputs: the other half takes whatever weights are in the folder.
+    weights = folder / "weights"
+    weights.mkdir()
+    if tower == "mtcnn":
+        for name in ["pnet.pt", "rnet.pt", "onet.pt"]:
+            shutil.copy(Path(facenet_pytorch.__file__).parent / "data" / name, weights)
+        if not photo:
+            sys.exit("mtcnn: expected a photograph, got none: name one with --photo")
+        picture = torch.from_numpy(numpy.asarray(Image.open(photo).convert("RGB").resize((512, 512))).copy())
+        pictures = picture.repeat(max(BATCHES), 1, 1, 1)
+    else:
+        torch.save(face_model(tower).state_dict(), weights / "facenet.pt")
+        torch.manual_seed(1)
+        pictures = torch.randint(0, 256, (max(BATCHES), 160, 160, 3), dtype=torch.uint8)
+    save_file({"pictures": pictures.long()}, folder / "inputs.safetensors")
 
 
 def write(tower, folder, real):
@@ -84,6 +123,7 @@ def write(tower, folder, real):
 
 def peer(args):
     """PyTorch's half: prints one JSON object."""
+    import numpy
     import torch
     from safetensors.torch import load_file
 
@@ -94,6 +134,11 @@ def peer(args):
     }
 
     def embed():
+        if args.tower == "facenet":
+            return tower((inputs["pictures"].permute(0, 3, 1, 2).float() - 127.5) / 128)
+        if args.tower == "mtcnn":
+            found = [tower.detect(picture.numpy().astype("uint8"))[0] for picture in inputs["pictures"]]
+            return torch.from_numpy(numpy.concatenate(found)).float()
         if args.tower == "minilm":
             hidden = tower(**inputs).last_hidden_state
             mask = inputs["attention_mask"].unsqueeze(-1).float()
@@ -156,9 +201,10 @@ def compare(args, program, tower, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--towers", nargs="+", default=TOWERS, choices=TOWERS)
+    parser.add_argument("--towers", nargs="+", default=TOWERS, choices=TOWERS + FACES)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--minilm", help="folder with config.json and model.safetensors of a real MiniLM")
+    parser.add_argument("--photo", help="a photograph with faces, for `mtcnn`, which sees it in 512 x 512 pixels")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--program", help="the bench `towers`, built already")
     parser.add_argument("--threads", type=int, default=2)
@@ -175,7 +221,10 @@ def main():
     equal = True
     for tower in args.towers:
         with tempfile.TemporaryDirectory() as temporary:
-            write(tower, Path(temporary), args.minilm if tower == "minilm" else None)
+            if tower in FACES:
+                write_faces(tower, Path(temporary), args.photo)
+            else:
+                write(tower, Path(temporary), args.minilm if tower == "minilm" else None)
             equal &= compare(args, program, tower, Path(temporary))
     sys.exit(0 if equal else 1)
 
