@@ -138,7 +138,7 @@ def peer(args):
             return tower((inputs["pictures"].permute(0, 3, 1, 2).float() - 127.5) / 128)
         if args.tower == "mtcnn":
             found = [tower.detect(picture.numpy().astype("uint8"))[0] for picture in inputs["pictures"]]
-            return torch.from_numpy(numpy.concatenate(found)).float()
+            return torch.from_numpy(numpy.concatenate(found).astype("float32"))
         if args.tower == "minilm":
             hidden = tower(**inputs).last_hidden_state
             mask = inputs["attention_mask"].unsqueeze(-1).float()
