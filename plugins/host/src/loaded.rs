@@ -19,8 +19,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Makes `instances` instances of an expert of `library`, 1 or more, among which a batch is divided. More than one needs a plugin
-    /// that says that its calls may overlap and that scores do not depend on the batch.
+    /// Makes `instances` instances of an expert of `library`, 1 or more, among which a batch is divided, as an expert that works on one
+    /// core leaves the others idle. More than one needs a plugin that says that its calls may overlap and that scores do not depend on
+    /// the batch.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an expert that is not there, settings that are no object, or more instances than the plugin
