@@ -11,7 +11,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use counterpoint::registry::{BuildContext, named_reward};
 use counterpoint::{Result, Reward, Sample, Score, Task};
-use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Setup, Sidecar};
+use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Pixels, Setup, Sidecar};
 use criterion::{Criterion, Throughput};
 use image::{Rgb, RgbImage};
 use toml::Table;
@@ -52,7 +52,6 @@ fn calls(criterion: &mut Criterion, folder: &Path) {
     let mut rewards: Vec<(&str, Box<dyn Reward>)> = vec![
         ("direct", Box::new(Touch)),
         ("loaded", plugin(folder, "")),
-        ("loaded, with a deadline", plugin(folder, "deadline_s = 10.0")),
         ("in a child process", plugin(folder, "isolation = 'process'")),
     ];
     let expected = Touch.score(&samples).unwrap();
@@ -63,7 +62,7 @@ fn calls(criterion: &mut Criterion, folder: &Path) {
     // The plugin's call alone, without the way from the engine's samples to items and back.
     let library = Library::open(&folder.join(library())).unwrap();
     let setup = Setup { expert: "touch", settings: &serde_json::json!({}), base: folder };
-    let mut expert = Loaded::create(library, &setup, &Options::default()).unwrap();
+    let mut expert = Loaded::create(library, &setup, 1).unwrap();
     let items: Vec<Item<'_>> = samples.iter().map(item).collect();
     group.bench_function("loaded, the host's part", |b| b.iter(|| expert.score(&items, &Call::default()).unwrap()));
     group.finish();

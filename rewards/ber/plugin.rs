@@ -2,14 +2,14 @@
 //!
 //! Its settings are those of [`BerConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
-use counterpoint_ber::{Ber, BerConfig};
-use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Need, Score, Setup, export_rewards};
+use counterpoint_ber::BerConfig;
+use counterpoint_encoders::plugin::{Plugin, PluginExpert};
+use counterpoint_sdk::{Description, Need, export_rewards};
 
-struct BerExpert(Ber);
+struct BerPlugin;
 
-impl Expert for BerExpert {
-    const NAME: &'static str = "ber";
+impl Plugin for BerPlugin {
+    type Config = BerConfig;
 
     fn describe() -> Description {
         Description::new("whether the image shows what the prompt says: cosine of BLIP-2")
@@ -18,16 +18,6 @@ impl Expert for BerExpert {
             .concurrent()
             .deterministic()
     }
-
-    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let mut config: BerConfig = setup.settings()?;
-        config.weights = setup.resolve(&config.weights);
-        Ok(Self(config.init(&device()?).map_err(told)?))
-    }
-
-    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
-        score(&mut self.0, batch)
-    }
 }
 
-export_rewards!(BerExpert);
+export_rewards!(PluginExpert<BerPlugin>);

@@ -2,14 +2,14 @@
 //!
 //! Its settings are those of [`DerConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
-use counterpoint_der::{Der, DerConfig};
-use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
+use counterpoint_der::DerConfig;
+use counterpoint_encoders::plugin::{Plugin, PluginExpert};
+use counterpoint_sdk::{Description, Judges, Need, export_rewards};
 
-struct DerExpert(Der);
+struct DerPlugin;
 
-impl Expert for DerExpert {
-    const NAME: &'static str = "der";
+impl Plugin for DerPlugin {
+    type Config = DerConfig;
 
     fn describe() -> Description {
         Description::new("whether the image shows the concept of the reference images: cosine of DINOv2")
@@ -19,17 +19,6 @@ impl Expert for DerExpert {
             .concurrent()
             .deterministic()
     }
-
-    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let mut config: DerConfig = setup.settings()?;
-        config.weights = setup.resolve(&config.weights);
-        config.cache = config.cache.map(|cache| setup.resolve(&cache));
-        Ok(Self(config.init(&device()?).map_err(told)?))
-    }
-
-    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
-        score(&mut self.0, batch)
-    }
 }
 
-export_rewards!(DerExpert);
+export_rewards!(PluginExpert<DerPlugin>);

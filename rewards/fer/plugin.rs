@@ -2,14 +2,14 @@
 //!
 //! Its settings are those of [`FerConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
-use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_fer::{Fer, FerConfig};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
+use counterpoint_encoders::plugin::{Plugin, PluginExpert};
+use counterpoint_fer::FerConfig;
+use counterpoint_sdk::{Description, Judges, Need, export_rewards};
 
-struct FerExpert(Fer);
+struct FerPlugin;
 
-impl Expert for FerExpert {
-    const NAME: &'static str = "fer";
+impl Plugin for FerPlugin {
+    type Config = FerConfig;
 
     fn describe() -> Description {
         Description::new(
@@ -21,18 +21,6 @@ impl Expert for FerExpert {
         .concurrent()
         .deterministic()
     }
-
-    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let mut config: FerConfig = setup.settings()?;
-        config.detector = setup.resolve(&config.detector);
-        config.weights = setup.resolve(&config.weights);
-        config.cache = config.cache.map(|cache| setup.resolve(&cache));
-        Ok(Self(config.init(&device()?).map_err(told)?))
-    }
-
-    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
-        score(&mut self.0, batch)
-    }
 }
 
-export_rewards!(FerExpert);
+export_rewards!(PluginExpert<FerPlugin>);

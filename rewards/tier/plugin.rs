@@ -2,14 +2,14 @@
 //!
 //! Its settings are those of [`TierConfig`]; `device = "cuda:0"` wants a build with the feature `cuda`.
 
-use counterpoint_encoders::plugin::{device, score, told};
-use counterpoint_sdk::{Batch, Description, Error, Expert, Judges, Need, Score, Setup, export_rewards};
-use counterpoint_tier::{Tier, TierConfig};
+use counterpoint_encoders::plugin::{Plugin, PluginExpert};
+use counterpoint_sdk::{Description, Judges, Need, export_rewards};
+use counterpoint_tier::TierConfig;
 
-struct TierExpert(Tier);
+struct TierPlugin;
 
-impl Expert for TierExpert {
-    const NAME: &'static str = "tier";
+impl Plugin for TierPlugin {
+    type Config = TierConfig;
 
     fn describe() -> Description {
         Description::new("how well the reasoning says the fact that fits (params.facts and params.target)")
@@ -20,16 +20,6 @@ impl Expert for TierExpert {
             .deterministic()
             .batch_invariant()
     }
-
-    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
-        let mut config: TierConfig = setup.settings()?;
-        config.weights = setup.resolve(&config.weights);
-        Ok(Self(config.init(&device()?).map_err(told)?))
-    }
-
-    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
-        score(&mut self.0, batch)
-    }
 }
 
-export_rewards!(TierExpert);
+export_rewards!(PluginExpert<TierPlugin>);

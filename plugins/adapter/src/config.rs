@@ -39,7 +39,8 @@ pub struct PluginConfig {
     /// What happens when a call fails as a whole. Default: it is made again, then the run stops.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Seconds that a call may take, above 0. Default: no limit in this process, `process.call_timeout_s` in another.
+    /// Seconds that a call may take, above 0. A library that has one runs in a child process whatever `isolation` says, as a call that
+    /// hangs can be ended there alone. Default: no limit in this process, `process.call_timeout_s` in another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<f64>,
     /// Instances among which a batch is divided, in this process alone; more than 1 needs a plugin that allows it. Default: 1.
@@ -69,6 +70,11 @@ fn one() -> usize {
 }
 
 impl PluginConfig {
+    /// Whether a library runs in a child process.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.isolation == Isolation::Process || self.deadline_s.is_some()
+    }
+
     /// Checks what does not need the plugin.
     pub(crate) fn check(&self) -> Result<()> {
         match (&self.path, &self.command) {
@@ -84,9 +90,9 @@ impl PluginConfig {
         {
             return Err(Error::config(format!("deadline_s: expected seconds above 0, got {deadline}")));
         }
-        if self.instances > 1 && (self.isolation == Isolation::Process || self.command.is_some()) {
+        if self.instances > 1 && (self.is_apart() || self.command.is_some()) {
             return Err(Error::config(format!(
-                "instances: expected 1 for a plugin in a process of its own, got {}",
+                "instances: expected 1 for a plugin in a process of its own, as one with deadline_s is, got {}",
                 self.instances
             )));
         }

@@ -16,7 +16,4 @@ pub enum OnFailure {
     /// batch, and an error or a panic is what it failed with, its items are first asked about in ever smaller parts, so that only
     /// those are dropped with which it fails.
     Drop,
-    /// The expert moves into a child process, for good, and the call is made again there. What fails there too is retried
-    /// as with `retry`.
-    Isolate,
 }

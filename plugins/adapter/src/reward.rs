@@ -7,7 +7,7 @@ use counterpoint::{Error, ErrorKind, Judges, Result, Reward, Sample, Score};
 use counterpoint_host::{Call, ErrorKind as HostError, Image, Item, Need, Pixels, Scores, State, Statistics};
 use image::RgbImage;
 
-use crate::make::{Made, Maker, engine};
+use crate::make::{Made, engine, make};
 use crate::params::Params;
 use crate::{OnFailure, PluginConfig};
 
@@ -16,13 +16,11 @@ use crate::{OnFailure, PluginConfig};
 /// No score is invented: an item comes back as the expert's own finite value inside the range that its manifest declares, as an
 /// abstention, or as a failure. Items without an image or a reference are abstained from when the expert needs one.
 pub struct PluginReward {
-    maker: Maker,
+    config: PluginConfig,
     made: Made,
     /// Which of the expert's outputs.
     output: usize,
     judges: Judges,
-    /// Statistics of an expert that was given up for one in a child process.
-    before: Option<Statistics>,
 }
 
 impl PluginReward {
@@ -32,13 +30,12 @@ impl PluginReward {
     /// [`ErrorKind::Config`] when there is no such plugin, expert or output, or it was refused before it ran;
     /// [`ErrorKind::Reward`] with what the plugin said when it could not be made.
     pub fn new(config: PluginConfig, context: &BuildContext) -> Result<Self> {
-        let maker = Maker::new(config, context)?;
-        let made = maker.make(false)?;
-        let output = match &maker.config().output {
+        let made = make(&config, context)?;
+        let output = match &config.output {
             None => 0,
             Some(name) => made.expert.manifest().output(name).map_err(engine)?,
         };
-        let judges = match maker.config().judges {
+        let judges = match config.judges {
             None => told(made.expert.manifest().judges),
             Some(Judges::Understanding) if made.expert.manifest().needs(Need::Image) => {
                 let message = "judges: expected \"generation\" or \"both\" of an expert that needs an image, got \"understanding\"";
@@ -46,13 +43,12 @@ impl PluginReward {
             }
             Some(judges) => judges,
         };
-        Ok(Self { maker, made, output, judges, before: None })
+        Ok(Self { config, made, output, judges })
     }
 
-    /// What the expert has done so far; also what it did before it moved into a child process.
+    /// What the expert has done so far.
     pub fn statistics(&self) -> Statistics {
-        let now = self.made.expert.statistics();
-        self.before.map_or(now, |before| before.merged(&now))
+        self.made.expert.statistics()
     }
 
     /// One score for each sample, all of which have what the expert needs.
@@ -62,18 +58,11 @@ impl PluginReward {
             Err(error) => error,
         };
         tracing::warn!(target: "counterpoint::plugin", error = %format_args!("{error:#}"), "a call failed");
-        match self.maker.config().on_failure {
+        match self.config.on_failure {
             // There is nobody left to call: that is no failure of these items.
             _ if error.kind() == HostError::GivenUp => Err(engine(error)),
             OnFailure::Retry => Err(engine(error)),
             OnFailure::Stop => Err(Error::new(ErrorKind::Stopped, format!("on_failure = \"stop\": {error:#}"))),
-            OnFailure::Isolate if self.before.is_none() => {
-                let made = self.maker.make(true)?;
-                self.before = Some(self.made.expert.statistics());
-                self.made = made;
-                self.call(samples).map_err(engine)
-            }
-            OnFailure::Isolate => Err(engine(error)),
             OnFailure::Drop => {
                 // Only where the expert is still there: an error of another kind may have cost a process.
                 let alive = matches!(error.kind(), HostError::Call | HostError::Panic);
@@ -94,8 +83,8 @@ impl PluginReward {
         for (i, sample) in samples.iter().enumerate() {
             push(&mut items, sample, params.text(i))?;
         }
-        let config = self.maker.config();
-        let call = Call { seed: config.seed, deadline: config.deadline_s.map(Duration::from_secs_f64), cancel: None };
+        let deadline = self.config.deadline_s.map(Duration::from_secs_f64);
+        let call = Call { seed: self.config.seed, deadline, cancel: None };
         let scores = self.made.expert.score(&items, &call)?;
         if scores.states.len() != samples.len() {
             let message = format!("expected {} scores, one for each item, got {}", samples.len(), scores.states.len());

@@ -73,11 +73,13 @@ fn what_is_wrong_is_named_with_the_reward_and_the_key() {
         "path = '.'\nisolation = 'process'\ninstances = 2",
         "instances: expected 1 for a plugin in a process of its own",
     );
+    config("path = '.'\ndeadline_s = 1.0\ninstances = 2", "as one with deadline_s is, got 2");
     config("path = '.'\nisolation = 'jail'", "isolation");
     config("path = '.'\nprocess = { grace_s = -1.0 }", "grace_s");
     config("command = ['/nowhere/at/all']", "/nowhere/at/all");
     // This test program does not run children, and there is none beside it.
     config("path = '.'\nisolation = 'process'", "run_if_child()");
+    config("path = '.'\ndeadline_s = 1.0", "run_if_child()");
     assert_eq!(refused("path = 'none.so'").0, ErrorKind::Io);
 
     // A file of its own: the library that is loaded must not change.

@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use counterpoint_bad_plugins::build_source;
 use counterpoint_bridge::{BridgeOptions, Bridged};
-use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Runner, Sealed, Setup};
+use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Pixels, Runner, Sealed, Setup};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 
@@ -44,26 +45,15 @@ def idle(batch):
     return [64.0 for item in batch]
 ";
 
-fn library(folder: &Path) -> PathBuf {
-    let (source, library) = (folder.join("idle.c"), folder.join("libidle.so"));
-    std::fs::write(&source, C).unwrap();
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../abi/include");
-    let mut command = Command::new(compiler);
-    command.args(["-std=c11", "-O2", "-shared", "-fPIC", "-I"]).arg(include).arg(source).arg("-o").arg(&library);
-    assert!(command.status().unwrap().success());
-    library
-}
-
 fn bench(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let library = library(folder.path());
+    let library = build_source("idle", C, folder.path());
     let file = folder.path().join("idle.py");
     std::fs::write(&file, PYTHON).unwrap();
     let settings = json!({});
     let setup = Setup { expert: "idle", settings: &settings, base: Path::new(".") };
     let runner = Runner::at(env!("CARGO_BIN_EXE_counterpoint-plugin-child"));
-    let here = Loaded::create(Library::open(&library).unwrap(), &setup, &Options::default()).unwrap();
+    let here = Loaded::create(Library::open(&library).unwrap(), &setup, 1).unwrap();
     let there = Bridged::of_library(&runner, Sealed::of(&library).unwrap(), &setup, BridgeOptions::default()).unwrap();
     let mut experts: Vec<(&str, Box<dyn Expert>)> = vec![("in process", Box::new(here)), ("bridge", Box::new(there))];
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counterpoint_host::{
-    Call, Error, ErrorKind, Expert, ExpertManifest, Item, Manifest, Result, Runner, Scores, Sealed, Setup, Statistics,
+    Call, Error, ErrorKind, Expert, ExpertManifest, Item, Manifest, Result, Runner, Scores, Sealed, Setup, State,
+    Statistics,
 };
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::BridgeOptions;
 use crate::child::SERVE;
 use crate::confine::confined;
 use crate::frame::{Body, encode};
-use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, WireState, error_kind};
+use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, error_kind};
 use crate::process::{Limits, Process};
 use crate::wire::Pieces;
 
@@ -324,13 +325,7 @@ fn sleep_until(until: Instant, cancel: Option<&AtomicBool>) -> Result<()> {
 }
 
 /// The scores of an answer to a call of `items` items.
-pub(crate) fn scores(
-    states: Vec<WireState>,
-    values: &Tensor,
-    body: &Body,
-    items: usize,
-    outputs: usize,
-) -> Result<Scores> {
+pub(crate) fn scores(states: Vec<State>, values: &Tensor, body: &Body, items: usize, outputs: usize) -> Result<Scores> {
     if states.len() != items {
         let message = format!("expected {items} items' states in an answer, got {}", states.len());
         return Err(Error::new(ErrorKind::Contract, message));
@@ -341,7 +336,7 @@ pub(crate) fn scores(
     }
     let bytes = values.bytes(body.bytes())?;
     let values = bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-    Ok(Scores { outputs, values, states: states.into_iter().map(Into::into).collect() })
+    Ok(Scores { outputs, values, states })
 }
 
 fn unexpected(expected: &str, got: &FromChild) -> Error {

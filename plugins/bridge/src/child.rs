@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
 use counterpoint_host::{
-    CHILD, Call, Error, ErrorKind, Expert, Library, Loaded, Options, PROBE, Result, Scores, Setup, look,
+    CHILD, Call, Error, ErrorKind, Expert, Library, Loaded, PROBE, Result, Scores, Setup, look,
     this_program_runs_children,
 };
 use rustix::process::{Signal, getpgrp, getpid, kill_process, kill_process_group};
@@ -21,7 +21,7 @@ use rustix::stdio::{dup2_stdin, dup2_stdout};
 use crate::confine::{CONFINED, become_confined};
 use crate::forward::Forward;
 use crate::frame::{Decoder, Frame, Step, encode};
-use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, WireItem, WireState, error_name, parse};
+use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, WireItem, error_name, parse};
 use crate::running::Running;
 use crate::wire;
 
@@ -167,9 +167,7 @@ fn converse(library: Given<'_>, frames: &Receiver<Result<Frame>>, running: &Runn
         match parse(&frame.header)? {
             ToChild::Create { expert: name, settings, base, .. } => {
                 let setup = Setup { expert: &name, settings: &settings, base: Path::new(&*base) };
-                // It is the host that gives up a call: it can kill this process.
-                let options = Options { grace: None, ..Options::default() };
-                match Loaded::create(library, &setup, &options) {
+                match Loaded::create(library, &setup, 1) {
                     Ok(made) => expert = Some(made),
                     Err(error) => return output.error(None, &error),
                 }
@@ -201,9 +199,8 @@ fn score(expert: &mut Loaded, items: &[WireItem<'_>], body: &[u8], call: &Call<'
 
 fn answer(output: &Output, id: u64, scores: Scores) -> Result<()> {
     let shape = vec![scores.states.len() as u64, scores.outputs as u64];
-    let states: Vec<WireState> = scores.states.into_iter().map(Into::into).collect();
     let values = Tensor { dtype: Dtype::F64, shape, offset: 0 };
-    output.send(&FromChild::Scores { id, states, values }, bytemuck::cast_slice(&scores.values))
+    output.send(&FromChild::Scores { id, states: scores.states, values }, bytemuck::cast_slice(&scores.values))
 }
 
 /// The next frame; none when the host is gone.

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use counterpoint_host::{Image, Item, Pixels};
+use counterpoint_host::{Image, Item, Pixels, State};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bridged::scores;
 use crate::frame::{ALIGNMENT, Decoder, Frame, HEADER_LIMIT, PREFIX, Step, encode};
-use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, WireState, parse};
+use crate::message::{Dtype, FromChild, PROTOCOL, Tensor, ToChild, Urgent, parse};
 use crate::wire::{self, Pieces};
 
 /// Gives `bytes` in pieces of up to `most`.
@@ -77,7 +77,7 @@ fn examples() -> Vec<Vec<u8>> {
         base: ".".into(),
         body_limit: 1 << 30,
     };
-    let states = vec![WireState::Value, WireState::Abstain("no".to_owned()), WireState::Fail("é".to_owned())];
+    let states = vec![State::Value, State::Abstain("no".to_owned()), State::Fail("é".to_owned())];
     let values = Tensor { dtype: Dtype::F64, shape: vec![3, 1], offset: 0 };
     let mut answer = encode(&FromChild::Scores { id: 3, states, values }, 24).unwrap();
     answer.extend([0; 24]);

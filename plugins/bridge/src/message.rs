@@ -73,7 +73,7 @@ pub enum FromChild {
     /// What was asked failed as a whole.
     Error { id: Option<u64>, error: String, message: String },
     /// What became of the items; the values are in the body.
-    Scores { id: u64, states: Vec<WireState>, values: Tensor },
+    Scores { id: u64, states: Vec<State>, values: Tensor },
     /// To be logged.
     Log { level: String, message: String },
 }
@@ -158,35 +158,6 @@ impl Tensor {
             let message = format!("expected a tensor within a body of {} bytes, got {self:?}", body.len());
             Error::new(ErrorKind::Contract, message)
         })
-    }
-}
-
-/// What became of an item.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WireState {
-    Value,
-    Abstain(String),
-    Fail(String),
-}
-
-impl From<WireState> for State {
-    fn from(state: WireState) -> Self {
-        match state {
-            WireState::Value => Self::Value,
-            WireState::Abstain(why) => Self::Abstain(why),
-            WireState::Fail(why) => Self::Fail(why),
-        }
-    }
-}
-
-impl From<State> for WireState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Value => Self::Value,
-            State::Abstain(why) => Self::Abstain(why),
-            State::Fail(why) => Self::Fail(why),
-        }
     }
 }
 

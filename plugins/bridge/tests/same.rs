@@ -7,15 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use counterpoint_bridge::Bridged;
-use counterpoint_host::{
-    Call, ErrorKind, Expert, Image, Item, Library, Loaded, Options, Pixels, Scores, Sealed, State, probe,
-};
+use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Library, Loaded, Pixels, Scores, Sealed, State, probe};
 use serde_json::json;
 use support::{moody, quick, runner, sealed, setup};
 
 fn both(expert: &str) -> (Loaded, Bridged) {
     let (settings, library) = (json!({"a": [1, "é"]}), Library::open(moody()).unwrap());
-    let here = Loaded::create(library, &setup(expert, &settings), &Options::default()).unwrap();
+    let here = Loaded::create(library, &setup(expert, &settings), 1).unwrap();
     let there = Bridged::of_library(&runner(), sealed(), &setup(expert, &settings), quick()).unwrap();
     (here, there)
 }

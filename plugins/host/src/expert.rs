@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{ExpertManifest, Item, Result, Statistics};
 
 /// An **expert** of a plugin: scores a batch of items.
@@ -29,7 +31,7 @@ pub trait Expert: Send {
 pub struct Call<'a> {
     /// Of everything random in the call.
     pub seed: u64,
-    /// Time that the call may take.
+    /// Time that the call may take. An expert in a child process is killed when it takes longer; one in this process is told.
     pub deadline: Option<Duration>,
     /// Asks for an early end when it becomes true.
     pub cancel: Option<&'a AtomicBool>,
@@ -46,8 +48,9 @@ pub struct Scores {
     pub states: Vec<State>,
 }
 
-/// What became of an item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of an item; the bridge's protocol has it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// It has a value for every output.
     Value,

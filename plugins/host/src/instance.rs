@@ -6,8 +6,7 @@ use std::mem::size_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use counterpoint_abi::{
     CPT_CANCELLED, CPT_ERROR, CPT_OK, CPT_PANIC, cpt_batch, cpt_image, cpt_item, cpt_scores, cpt_setup, cpt_str,
@@ -16,7 +15,7 @@ use counterpoint_abi::{
 use crate::context::Context;
 use crate::marshal::Arrays;
 use crate::output::Output;
-use crate::{Error, ErrorKind, ExpertManifest, Item, Library, Result, Scores, fp_mode};
+use crate::{Call, Error, ErrorKind, ExpertManifest, Item, Library, Result, Scores, fp_mode};
 
 const CHANGED_MODE: &str = "it changed the floating-point mode of its thread, which was put back";
 
@@ -89,11 +88,11 @@ impl Plan {
         };
         let mut state = std::ptr::null_mut();
         let create = self.library.functions.create;
-        let pass = self.library.pass(None)?;
+        let turn = self.library.turn();
         // SAFETY: everything lent lives until the call returns.
         let (code, changed) = keep_fp_mode(|| unsafe { create(&raw const host, &raw const setup, &raw mut state) });
-        // To free an instance that is refused needs a pass of its own.
-        drop(pass);
+        // To free an instance that is refused takes a turn of its own.
+        drop(turn);
         let mut messages = context.messages();
         match code {
             CPT_OK if state.is_null() => Err(refused("expected an instance, got a null pointer".to_owned())),
@@ -110,19 +109,11 @@ impl Plan {
 }
 
 impl Instance {
-    pub(crate) fn library(&self) -> &'static Library {
-        self.plan.library
-    }
-
-    /// Scores `items`, by a caller who has the library's pass. After a panic, a breach or an unknown code the instance is poisoned.
-    pub(crate) fn score(
-        &mut self,
-        items: &[Item<'_>],
-        seed: u64,
-        deadline: Option<Duration>,
-        cancel: Option<&AtomicBool>,
-    ) -> Result<Scores> {
+    /// Scores `items`. After a panic, a breach or an unknown code the instance is poisoned.
+    pub(crate) fn score(&mut self, items: &[Item<'_>], call: &Call<'_>) -> Result<Scores> {
+        let &Call { seed, deadline, cancel } = call;
         let plan = Arc::clone(&self.plan);
+        let _turn = plan.library.turn();
         let outputs = plan.manifest.outputs.len();
         let context = Context::new(
             &plan.manifest.name,
@@ -182,13 +173,9 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let (destroy, state) = (self.plan.library.functions.destroy, self.state);
-        match self.plan.library.pass(None) {
-            Ok(_pass) => {
-                // SAFETY: `state` is an instance of this library, not used after this.
-                keep_fp_mode(|| unsafe { destroy(state) });
-            }
-            Err(error) => tracing::warn!(error = %format_args!("{error:#}"), "an instance was not freed"),
-        }
+        let _turn = self.plan.library.turn();
+        // SAFETY: `state` is an instance of this library, not used after this.
+        keep_fp_mode(|| unsafe { destroy(state) });
     }
 }
 

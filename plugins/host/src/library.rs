@@ -2,17 +2,14 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use counterpoint_abi::{
-    CPT_CAP_BATCH_INVARIANT, CPT_CAP_CONCURRENT, SYMBOL, cpt_create, cpt_destroy, cpt_extension, cpt_plugin_v1,
-    cpt_plugin_v1_get, cpt_score, cpt_str,
+    CPT_CAP_BATCH_INVARIANT, CPT_CAP_CONCURRENT, SYMBOL, cpt_create, cpt_destroy, cpt_plugin_v1, cpt_plugin_v1_get,
+    cpt_score,
 };
 
-use crate::gate::{Gate, Pass};
 use crate::sealed::of_descriptor;
 use crate::table::{read_manifest, read_table};
 use crate::{Error, ErrorKind, Manifest, Result, Sealed};
@@ -24,19 +21,21 @@ pub struct Library {
     manifest: Manifest,
     capabilities: u64,
     pub(crate) functions: Functions,
-    /// Passed before a call into a library that permits one at a time.
-    gate: Gate,
+    /// Held during a call into a library that permits one at a time.
+    turns: Mutex<()>,
     /// What was loaded, if this process read it.
     sealed: Option<&'static Sealed>,
 }
 
-/// What the table offers.
+/// What the table offers. Nobody asks for an extension yet: there are none.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Functions {
-    pub(crate) create: cpt_create,
-    pub(crate) score: cpt_score,
-    pub(crate) destroy: cpt_destroy,
-    extension: Option<cpt_extension>,
+pub struct Functions {
+    /// Makes an instance.
+    pub create: cpt_create,
+    /// Calls it.
+    pub score: cpt_score,
+    /// Frees it.
+    pub destroy: cpt_destroy,
 }
 
 /// Every library that this process has loaded, by absolute path.
@@ -132,9 +131,9 @@ impl Library {
             let message = format!("{place}: expected create, score and destroy in the table, got a null pointer");
             return Err(Error::new(ErrorKind::Load, message));
         };
-        let functions = Functions { create, score, destroy, extension: table.extension };
+        let functions = Functions { create, score, destroy };
         let (path, capabilities) = (path.to_owned(), table.capabilities);
-        Ok(Self { path, manifest, capabilities, functions, gate: Gate::default(), sealed })
+        Ok(Self { path, manifest, capabilities, functions, turns: Mutex::default(), sealed })
     }
 
     /// Where it is, absolute.
@@ -162,29 +161,14 @@ impl Library {
         self.capabilities & CPT_CAP_BATCH_INVARIANT != 0
     }
 
-    /// An optional part of the plugin by name and revision, null when it does not have it.
-    pub fn extension(&self, name: &str) -> *const c_void {
-        match self.functions.extension {
-            // SAFETY: the function's contract: a borrowed name in, a pointer to something constant or null out.
-            Some(extension) => unsafe { extension(cpt_str::of(name)) },
-            None => std::ptr::null(),
-        }
+    /// The functions as the table has them, for who calls them without an [`Expert`](crate::Expert) between: the validator.
+    pub fn functions(&self) -> Functions {
+        self.functions
     }
 
-    /// What a call needs besides: nothing when calls may overlap, otherwise the gate, for which it waits at most until `until`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Call`] when an earlier call was given up and never came back; [`ErrorKind::Deadline`] when time is up.
-    pub(crate) fn pass(&'static self, until: Option<Instant>) -> Result<Option<Pass>> {
-        if self.is_concurrent() {
-            return Ok(None);
-        }
-        self.gate.pass(until).map(Some).map_err(|e| e.at(self.path.display()))
-    }
-
-    /// Says that the call with pass number `number` was given up.
-    pub(crate) fn give_up(&self, number: u64) {
-        self.gate.give_up(number);
+    /// What is held during a call: nothing when calls may overlap.
+    pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        (!self.is_concurrent()).then(|| self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -37,25 +37,6 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// These and `later` ones together.
-    pub fn merged(&self, later: &Self) -> Self {
-        Self {
-            calls: self.calls + later.calls,
-            items: self.items + later.items,
-            values: self.values + later.values,
-            abstained: self.abstained + later.abstained,
-            failed: self.failed + later.failed,
-            failed_calls: self.failed_calls + later.failed_calls,
-            panics: self.panics + later.panics,
-            deadlines: self.deadlines + later.deadlines,
-            breaches: self.breaches + later.breaches,
-            deaths: self.deaths + later.deaths,
-            replaced: self.replaced + later.replaced,
-            time: self.time + later.time,
-            longest: self.longest.max(later.longest),
-        }
-    }
-
     /// Counts one call of `items` items that took `time`.
     pub fn count(&mut self, items: usize, time: Duration, result: &Result<Scores>) {
         self.calls += 1;

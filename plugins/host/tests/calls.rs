@@ -4,14 +4,14 @@
 mod common;
 
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{flat, items, moody, open};
-use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Options, Pixels, Scores, State};
+use common::{flat, items, moody, open, several};
+use counterpoint_host::{Call, ErrorKind, Expert, Image, Item, Pixels, Scores, State};
 
 fn score(mode: &str, items: &[Item<'_>]) -> counterpoint_host::Result<Scores> {
     let (_folder, library) = open(&[]);
-    moody(library, mode, &Options::default())?.score(items, &Call::default())
+    moody(library, mode)?.score(items, &Call::default())
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn a_call_that_fails_as_a_whole_is_an_error_of_its_kind_with_the_experts_name() 
 #[test]
 fn a_broken_instance_is_replaced_and_everything_is_counted() {
     let (_folder, library) = open(&[]);
-    let mut expert = moody(library, "panic", &Options::default()).unwrap();
+    let mut expert = moody(library, "panic").unwrap();
     expert.score(&items(2), &Call::default()).unwrap_err();
     expert.score(&items(3), &Call::default()).unwrap_err();
     let s = expert.statistics();
     assert_eq!((s.calls, s.items, s.failed_calls, s.panics, s.replaced, s.values), (2, 5, 2, 2, 1, 0));
-    let mut expert = moody(library, "fail", &Options::default()).unwrap();
+    let mut expert = moody(library, "fail").unwrap();
     expert.score(&items(3), &Call::default()).unwrap();
     let s = expert.statistics();
     assert_eq!((s.calls, s.values, s.failed, s.abstained, s.failed_calls, s.replaced), (1, 2, 1, 0, 0, 0));
@@ -123,8 +123,8 @@ fn an_instance_that_is_refused_is_freed_also_where_calls_take_turns() {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let (_folder, library) = open(&["CAPABILITIES=0"]);
-        let refused = moody(library, "flush at once", &Options::default()).err().map(|e| e.kind());
-        let other = moody(library, "", &Options::default()).unwrap().score(&items(1), &Call::default());
+        let refused = moody(library, "flush at once").err().map(|e| e.kind());
+        let other = moody(library, "").unwrap().score(&items(1), &Call::default());
         sender.send((refused, other.is_ok())).unwrap();
     });
     // On a thread of its own: whoever waits for itself waits for ever.
@@ -136,7 +136,7 @@ fn an_instance_that_is_refused_is_freed_also_where_calls_take_turns() {
 #[test]
 fn a_call_stops_at_its_deadline_or_when_it_is_asked_to() {
     let (_folder, library) = open(&[]);
-    let mut expert = moody(library, "spin", &Options::default()).unwrap();
+    let mut expert = moody(library, "spin").unwrap();
     let late = Call { deadline: Some(Duration::from_millis(30)), ..Call::default() };
     assert_eq!(expert.score(&items(2), &late).unwrap_err().kind(), ErrorKind::Deadline);
     let cancel = AtomicBool::new(true);
@@ -145,84 +145,73 @@ fn a_call_stops_at_its_deadline_or_when_it_is_asked_to() {
     let both = Call { cancel: Some(&cancel), deadline: Some(Duration::from_secs(60)), seed: 0 };
     assert_eq!(expert.score(&items(2), &both).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!((expert.statistics().deadlines, expert.statistics().replaced), (1, 0));
-    let mut patient = moody(library, "spin", &Options { grace: None, ..Options::default() }).unwrap();
-    assert_eq!(patient.score(&items(2), &late).unwrap_err().kind(), ErrorKind::Deadline);
 }
 
 #[test]
-fn a_call_that_does_not_listen_is_left_behind_with_its_own_copy_of_the_items() {
-    let options = Options { grace: Some(Duration::from_millis(50)), ..Options::default() };
-    let call = Call { deadline: Some(Duration::from_millis(50)), ..Call::default() };
-    let started = Instant::now();
+fn an_answer_after_the_deadline_is_refused_and_the_instance_stays() {
     let (_folder, library) = open(&[]);
-    let mut expert = moody(library, "stuck", &options).unwrap();
-    let pixels = vec![7; 12];
-    let item = Item { image: Some(flat(&pixels)), ..Item::default() };
-    let error = expert.score(std::slice::from_ref(&item), &call).unwrap_err();
-    assert!(error.kind() == ErrorKind::Deadline && error.to_string().contains("given up"), "{error}");
-    drop(pixels);
-    // Its calls may overlap, so a new instance can be called while the old one is stuck.
-    assert_eq!(expert.score(&items(1), &call).unwrap_err().kind(), ErrorKind::Deadline);
-    assert_eq!(expert.statistics().replaced, 1);
+    let mut expert = moody(library, "late").unwrap();
+    let call = Call { deadline: Some(Duration::from_millis(20)), ..Call::default() };
+    assert_eq!(expert.score(&items(2), &call).unwrap_err().kind(), ErrorKind::Deadline);
+    assert_eq!(expert.score(&items(2), &Call::default()).unwrap().values[2], 1.0);
+    assert_eq!((expert.statistics().deadlines, expert.statistics().replaced), (1, 0));
+}
 
-    // A plugin that permits one call at a time says what is the matter instead of waiting for ever.
+#[test]
+fn calls_take_turns_where_the_plugin_permits_one_at_a_time() {
+    // In its mode `alone` a call fails that another one overlaps.
+    let overlap = |library| {
+        let call = || moody(library, "alone").unwrap().score(&items(1), &Call::default()).is_err();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
+            threads.into_iter().any(|thread| thread.join().unwrap())
+        })
+    };
     let (_folder, library) = open(&["CAPABILITIES=0"]);
-    let mut expert = moody(library, "stuck", &options).unwrap();
-    assert_eq!(expert.score(&items(1), &call).unwrap_err().kind(), ErrorKind::Deadline);
-    let error = expert.score(&items(1), &Call::default()).unwrap_err();
-    assert!(error.kind() == ErrorKind::Call && error.to_string().contains("one call at a time"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(3), "nobody waited for the stuck calls");
+    assert!(!overlap(library));
+    let (_folder, library) = open(&[]);
+    assert!(overlap(library));
 }
 
 #[test]
 fn a_batch_is_divided_among_instances_where_that_changes_nothing() {
     let (_folder, library) = open(&[]);
-    let four = Options { instances: 4, ..Options::default() };
     for n in [0, 1, 3, 4, 5, 64] {
-        let one = moody(library, "", &Options::default()).unwrap().score(&items(n), &Call::default()).unwrap();
-        assert_eq!(moody(library, "", &four).unwrap().score(&items(n), &Call::default()).unwrap(), one, "{n} items");
+        let one = moody(library, "").unwrap().score(&items(n), &Call::default()).unwrap();
+        assert_eq!(several(library, "", 4).unwrap().score(&items(n), &Call::default()).unwrap(), one, "{n} items");
         let call = Call { deadline: Some(Duration::from_secs(60)), ..Call::default() };
-        assert_eq!(
-            moody(library, "", &four).unwrap().score(&items(n), &call).unwrap(),
-            one,
-            "{n} items with a deadline"
-        );
+        assert_eq!(several(library, "", 4).unwrap().score(&items(n), &call).unwrap(), one, "{n} items with a deadline");
     }
     assert_eq!(
-        moody(library, "panic", &four).unwrap().score(&items(9), &Call::default()).unwrap_err().kind(),
+        several(library, "panic", 4).unwrap().score(&items(9), &Call::default()).unwrap_err().kind(),
         ErrorKind::Panic
     );
     let (_folder, library) = open(&["CAPABILITIES=CPT_CAP_CONCURRENT"]);
-    let error = moody(library, "", &four).err().unwrap();
+    let error = several(library, "", 4).err().unwrap();
     assert!(error.kind() == ErrorKind::Config && error.to_string().contains("instances: expected 1"), "{error}");
 }
 
 #[test]
 fn a_panic_after_the_deadline_is_a_panic_all_the_same() {
     let (_folder, library) = open(&[]);
-    for grace in [None, Some(Duration::from_secs(1))] {
-        let mut expert = moody(library, "late panic", &Options { grace, ..Options::default() }).unwrap();
-        let call = Call { deadline: Some(Duration::from_millis(20)), ..Call::default() };
-        for replaced in 0..2 {
-            assert_eq!(expert.score(&items(1), &call).unwrap_err().kind(), ErrorKind::Panic);
-            assert_eq!((expert.statistics().panics, expert.statistics().replaced), (replaced + 1, replaced));
-        }
+    let mut expert = moody(library, "late panic").unwrap();
+    let call = Call { deadline: Some(Duration::from_millis(20)), ..Call::default() };
+    for replaced in 0..2 {
+        assert_eq!(expert.score(&items(1), &call).unwrap_err().kind(), ErrorKind::Panic);
+        assert_eq!((expert.statistics().panics, expert.statistics().replaced), (replaced + 1, replaced));
     }
 }
 
 #[test]
 fn a_deadline_of_any_length_is_no_panic() {
     let (_folder, library) = open(&[]);
-    for grace in [None, Some(Duration::MAX)] {
-        let mut expert = moody(library, "", &Options { grace, ..Options::default() }).unwrap();
-        let call = Call { deadline: Some(Duration::MAX), ..Call::default() };
-        assert_eq!(expert.score(&items(2), &call).unwrap().values[2], 1.0);
-    }
+    let call = Call { deadline: Some(Duration::MAX), ..Call::default() };
+    assert_eq!(moody(library, "").unwrap().score(&items(2), &call).unwrap().values[2], 1.0);
 }
 
 #[test]
 fn the_seed_arrives() {
     let (_folder, library) = open(&[]);
     let call = Call { seed: 77, ..Call::default() };
-    assert_eq!(moody(library, "seed", &Options::default()).unwrap().score(&items(1), &call).unwrap().values[0], 77.0);
+    assert_eq!(moody(library, "seed").unwrap().score(&items(1), &call).unwrap().values[0], 77.0);
 }

@@ -3,6 +3,7 @@
 #include "counterpoint_plugin.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,7 +76,13 @@ static int32_t score(void *state, const cpt_host *host, const cpt_batch *batch, 
     if (IS("exit")) _exit(9);
     if (IS("spin")) while (!host->cancelled(host->context)) usleep(1000);
     if (IS("spin")) return CPT_CANCELLED;
-    if (IS("stuck")) sleep(3);
+    if (IS("late") || IS("alone")) {
+        static atomic_int inside;
+        int others = atomic_fetch_add(&inside, 1);
+        usleep(50000);
+        atomic_fetch_sub(&inside, 1);
+        if (others > 0 && IS("alone")) return CPT_ERROR;
+    }
     if (IS("late panic")) {
         while (!host->cancelled(host->context)) usleep(1000);
         return CPT_PANIC;
@@ -109,11 +116,6 @@ static int32_t score(void *state, const cpt_host *host, const cpt_batch *batch, 
 
 static void destroy(void *state) { free(state); }
 
-static const void *extension(cpt_str name) {
-    static const int32_t answer = 42;
-    return name.size == 8 && memcmp(name.data, "answer/1", 8) == 0 ? &answer : NULL;
-}
-
 #define MANIFEST                                                                                                       \
     "{\"abi\":{\"major\":" TEXT(MAJOR) ",\"minor\":" TEXT(MINOR) "},\"name\":\"moody\",\"version\":\"1.0\",\"experts\":[" \
     "{\"name\":\"moody\",\"description\":\"as told\",\"needs\":[\"text\"],\"outputs\":[{\"name\":\"score\"},"             \
@@ -127,6 +129,6 @@ const cpt_plugin_v1 *cpt_plugin_v1_get(void) {
     static struct { cpt_plugin_v1 table; } table = {
 #endif
         .table = {CPT_MAGIC, MAJOR, MINOR, SIZE, CAPABILITIES, {MANIFEST, sizeof(MANIFEST) - 1}, create, score, destroy,
-                  extension}};
+                  NULL}};
     return &table.table;
 }

@@ -237,30 +237,3 @@ pub unsafe extern "C-unwind" fn destroy(instance: *mut c_void) {
         let _ = catch(|| drop(instance));
     }
 }
-
-/// The table's `extension`.
-///
-/// # Safety
-/// `name` is as the header says.
-pub unsafe extern "C-unwind" fn extension(name: cpt_str) -> *const c_void {
-    // SAFETY: the text is borrowed for the call.
-    match unsafe { text(name, "name") } {
-        Ok("counterpoint.inject_panic/1") => inject_panic as *const c_void,
-        _ => std::ptr::null(),
-    }
-}
-
-/// Panics where an expert would: for the validator, and for whoever wants to see what a panic does.
-///
-/// # Safety
-/// The arguments are as those of `score`.
-unsafe extern "C-unwind" fn inject_panic(instance: *mut c_void, host: *const cpt_host) -> i32 {
-    // SAFETY: the header's promise.
-    let Ok(host) = (unsafe { Host::new(host) }) else { return CPT_ERROR };
-    // SAFETY: the header's promise: null, or what `create` made.
-    let done = match unsafe { instance.cast::<Instance>().as_ref() } {
-        Some(instance) => with(instance, |_| panic!("injected")),
-        None => Err(Error::new("expected an instance, got a null pointer").into()),
-    };
-    report(&host, done)
-}

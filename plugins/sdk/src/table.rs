@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::description::{Judges, Output};
 use crate::panics::catch;
-use crate::shim::{create, destroy, extension, score};
+use crate::shim::{create, destroy, score};
 use crate::{Need, Plugin};
 
 #[derive(Serialize)]
@@ -62,7 +62,7 @@ fn table<P: Plugin>() -> serde_json::Result<cpt_plugin_v1> {
         create: Some(create::<P>),
         score: Some(score),
         destroy: Some(destroy),
-        extension: Some(extension),
+        extension: None,
     })
 }
 

@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use common::*;
@@ -206,26 +205,6 @@ fn odd_payloads_and_panics_of_drop_do_not_unwind() {
     assert!(answer.said.call().ends_with(": no message"), "{}", answer.said.call());
     destroy(instance);
     destroy(std::ptr::null_mut());
-}
-
-#[test]
-fn the_injected_panic_is_as_any_other() {
-    let extension = table().extension.unwrap();
-    // SAFETY: borrowed names.
-    let part = |name: &str| unsafe { extension(cpt_str::of(name)) };
-    assert!(part("counterpoint.inject_panic/2").is_null() && part("").is_null());
-    let part = part("counterpoint.inject_panic/1");
-    assert!(!part.is_null());
-    // SAFETY: the type that the extension's name stands for.
-    let inject: unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32 = unsafe { std::mem::transmute(part) };
-    let instance = create("number", "");
-    let mut said = Said::default();
-    let host = host(&mut said);
-    // SAFETY: a good instance and host.
-    assert_eq!(unsafe { inject(instance, &host) }, CPT_PANIC);
-    assert!(said.call().ends_with(": injected"), "{}", said.call());
-    assert_eq!(score(instance, &[number("1")]).code, CPT_PANIC);
-    destroy(instance);
 }
 
 #[test]

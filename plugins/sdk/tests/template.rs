@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Options, Pixels, Scores, Setup, State};
+use counterpoint_host::{Call, Expert, Image, Item, Library, Loaded, Pixels, Scores, Setup, State};
 
 fn plugins() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -26,7 +26,7 @@ fn scores(library: &Path, target: f64) -> Scores {
     assert_eq!(library.manifest().name, "brightness");
     let settings = serde_json::json!({ "target": target });
     let setup = Setup { expert: "brightness", settings: &settings, base: Path::new("/") };
-    let mut expert = Loaded::create(library, &setup, &Options::default()).unwrap();
+    let mut expert = Loaded::create(library, &setup, 1).unwrap();
     let white = [255; 12];
     let half = [1.0, 1.0, 1.0, f32::NAN, 0.0, 0.0, 0.0, f32::NAN];
     let images = [

@@ -4,10 +4,7 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use counterpoint_abi::{
-    cpt_batch, cpt_create, cpt_destroy, cpt_extension, cpt_host, cpt_plugin_v1, cpt_plugin_v1_get, cpt_score,
-    cpt_scores, cpt_setup, cpt_str,
-};
+use counterpoint_abi::{cpt_batch, cpt_create, cpt_destroy, cpt_host, cpt_score, cpt_scores, cpt_setup};
 
 use crate::progress::step;
 
@@ -29,9 +26,6 @@ macro_rules! call {
     };
 }
 
-call!(get: cpt_plugin_v1_get, () -> *const cpt_plugin_v1);
 call!(create: cpt_create, (host: *const cpt_host, setup: *const cpt_setup, instance: *mut *mut c_void) -> i32);
 call!(score: cpt_score, (instance: *mut c_void, host: *const cpt_host, batch: *const cpt_batch, scores: *const cpt_scores) -> i32);
 call!(destroy: cpt_destroy, (instance: *mut c_void));
-call!(extension: cpt_extension, (name: cpt_str) -> *const c_void);
-call!(inject_panic: unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32, (instance: *mut c_void, host: *const cpt_host) -> i32);

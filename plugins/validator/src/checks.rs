@@ -42,23 +42,19 @@ enum Run {
 /// All checks.
 pub const ALL: &[Check] = &[
     library("one-symbol", "one exported symbol begins with cpt_: cpt_plugin_v1_get", file::one_symbol),
-    library("load", "loads within 5 seconds", file::load),
-    library("table", "magic, version, size, functions and manifest are in order, and the same each time", file::table),
+    library("load", "loads, with magic, version, size, functions and manifest in order", file::load),
     Check { name: "hello", rule: "the process starts and says what it is", run: Run::Command(bridged::hello) },
     library("unknown-expert", "create refuses an expert that is not in the manifest", creation::unknown_expert),
-    library("unknown-extension", "extension answers NULL to names that it does not know", creation::unknown_extension),
     behaviour("create", "starts with the given settings, and again", creation::create),
     raw("malformed-settings", "create refuses settings that are no JSON object", creation::malformed_settings),
     raw("newer-host", "larger structs and a larger minor version change no score", versions::newer_host),
     raw("larger-strides", "items and images further apart change no score", versions::larger_strides),
-    raw(
-        "smaller-structs",
-        "structs and strides smaller than in minor version 0 are refused",
-        versions::smaller_structs,
-    ),
     behaviour("no-items", "a call of no items is done and answers nothing", items::no_items),
-    behaviour("many-items", "calls of 1, 2, 3 and 33 items are done", items::many_items),
-    raw("every-slot", "each status is written, and each value of a scored item", items::every_slot),
+    behaviour(
+        "many-items",
+        "calls of 1, 2, 3 and 33 items are done: each status is written, and each value of a scored item",
+        items::many_items,
+    ),
     behaviour("empty-text", "items of empty texts harm nothing", items::empty_text),
     behaviour("embedded-nul", "texts that contain NULs harm nothing", items::embedded_nul),
     raw("invalid-utf8", "texts that are not UTF-8 fail or are scored, and change no other item", items::invalid_utf8),
@@ -82,16 +78,11 @@ pub const ALL: &[Check] = &[
     behaviour("range", "scores are finite and inside the manifest's range", invariance::range),
     behaviour("cancel", "a call that is asked to stop returns", control::cancel),
     behaviour("deadline", "a call that has run out of time returns", control::deadline),
-    raw("poisoned", "after a panic score answers CPT_PANIC and writes nothing, and destroy works", control::poisoned),
     raw("leak-instances", "1,000 times create and destroy take no memory, files or threads", leaks::instances),
     raw("leak-calls", "1,000 calls take no memory, files or threads", leaks::calls),
     raw("threads", "create, score and destroy work on different threads", threads::moved),
     raw("concurrent", "instances that work at the same time score as one that works alone", threads::concurrent),
-    raw("working-directory", "the working directory stays", process::working_directory),
-    raw("environment", "the environment stays", process::environment),
-    raw("signals", "signal handlers and the signal mask stay", process::signals),
-    raw("umask", "the mask of new files' permissions stays", process::umask),
-    raw("locale", "the locale stays", process::locale),
+    raw("process", "working directory, environment, signal handlers, masks and locale stay", process::stays),
     raw("stdout", "nothing is written to standard output", process::stdout),
     raw("floating-point", "the rounding mode and subnormal numbers stay", process::floating_point),
 ];
@@ -121,7 +112,7 @@ impl Check {
 
     /// Whether it finds out what the plugin says of itself.
     pub(crate) fn introduces(&self) -> bool {
-        matches!(self.name, "table" | "hello")
+        matches!(self.name, "load" | "hello")
     }
 
     /// Whether it is made of libraries.

@@ -3,26 +3,30 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::path::Path;
 use std::ptr;
 
 use counterpoint_abi::{CPT_ERROR, CPT_OK, cpt_batch, cpt_host, cpt_scores};
-use counterpoint_host::ExpertManifest;
+use counterpoint_host::{ExpertManifest, Library};
 
 use crate::Job;
 use crate::calls;
-use crate::job::Target;
 use crate::layout::{Arguments, Layout, Outputs};
-use crate::library::{Loaded, Table};
 use crate::progress::step;
 use crate::samples::{Kit, Sample};
 use crate::subject::{Answers, Call, Failure, Scorer, Subject};
 
-/// A function `int32_t (void *instance, const cpt_host *host)` that panics inside the plugin, as a test of what follows.
-pub(crate) const INJECT_PANIC: &str = "counterpoint.inject_panic/1";
+/// Loads the library at `path`, as a run does.
+pub(crate) fn open(path: &Path) -> Result<&'static Library, String> {
+    step("while loading");
+    let library = Library::open(path).map_err(|e| format!("{e:#}"))?;
+    step("after loading");
+    Ok(library)
+}
 
 /// An expert of a loaded library, with its settings.
 pub(crate) struct Raw {
-    pub table: Table,
+    pub library: &'static Library,
     pub manifest: ExpertManifest,
     pub kit: Kit,
     pub timeout: f64,
@@ -33,18 +37,17 @@ pub(crate) struct Raw {
 impl Raw {
     /// Loads the job's library and finds its expert; its first one for a check of the whole plugin.
     pub fn open(job: &Job) -> Result<Self, String> {
-        let Target::Library(path) = &job.target else { return Err("expected a library".into()) };
-        let table = Loaded::open(path)?.table()?;
-        let first = table.manifest.experts.first().filter(|_| job.expert.is_empty());
+        let library = open(job.library()?)?;
+        let first = library.manifest().experts.first().filter(|_| job.expert.is_empty());
         let manifest = match first {
             Some(first) => first,
-            None => table.manifest.expert(&job.expert).map_err(|e| format!("{e:#}"))?,
+            None => library.manifest().expert(&job.expert).map_err(|e| format!("{e:#}"))?,
         };
         let manifest = manifest.clone();
         Ok(Self {
             kit: Kit::new(&manifest, &job.params),
             manifest,
-            table,
+            library,
             timeout: job.timeout,
             settings: job.settings.to_string(),
             base: job.base.to_string_lossy().into_owned(),
@@ -69,7 +72,7 @@ impl Raw {
         let host = arguments.host().map_err(no_memory)?;
         arguments.seal().map_err(no_memory)?;
         // SAFETY: host and setup live in `arguments`, which live longer than the call.
-        let code = unsafe { calls::create(self.table.create, "in create", host, setup, &mut made) };
+        let code = unsafe { calls::create(self.library.functions().create, "in create", host, setup, &mut made) };
         step("after create");
         if code == CPT_OK {
             return Ok(Instance { raw: self, pointer: made });
@@ -84,7 +87,7 @@ impl Subject for Raw {
     }
 
     fn capabilities(&self) -> u64 {
-        self.table.capabilities
+        self.library.capabilities()
     }
 
     fn kit(&self) -> &Kit {
@@ -118,33 +121,11 @@ impl Instance<'_> {
         let Prepared { host, batch, scores, .. } = *prepared;
         prepared.arguments.callbacks.begin();
         // SAFETY: the arguments live in `prepared`.
-        let code = unsafe { calls::score(self.raw.table.score, &prepared.when, self.pointer, host, batch, scores) };
+        let code = unsafe {
+            calls::score(self.raw.library.functions().score, &prepared.when, self.pointer, host, batch, scores)
+        };
         step("after score");
         code
-    }
-
-    /// Has a panic happen inside the plugin, if that has the extension for it.
-    pub fn inject_panic(&mut self) -> Option<Result<(), Failure>> {
-        let pointer = self.raw.table.extension(INJECT_PANIC);
-        if pointer.is_null() {
-            return None;
-        }
-        // SAFETY: the extension's name gives the pointer this type.
-        let function = unsafe {
-            std::mem::transmute::<*const c_void, unsafe extern "C-unwind" fn(*mut c_void, *const cpt_host) -> i32>(
-                pointer,
-            )
-        };
-        let mut arguments = Arguments::new(&Layout::default(), &Call::default());
-        let host = match arguments.host() {
-            Ok(host) => host,
-            Err(error) => return Some(Err(no_memory(error))),
-        };
-        // SAFETY: the host lives in `arguments`.
-        let code = unsafe { calls::inject_panic(function, "in inject_panic", self.pointer, host) };
-        step("after inject_panic");
-        let failure = || Failure { code, message: arguments.callbacks.take_message() };
-        Some(if code == CPT_OK { Ok(()) } else { Err(failure()) })
     }
 }
 
@@ -157,7 +138,7 @@ impl Scorer for Instance<'_> {
 impl Drop for Instance<'_> {
     fn drop(&mut self) {
         // SAFETY: `create` made the pointer, and it is not used again.
-        unsafe { calls::destroy(self.raw.table.destroy, "in destroy", self.pointer) };
+        unsafe { calls::destroy(self.raw.library.functions().destroy, "in destroy", self.pointer) };
         step("after destroy");
     }
 }
@@ -194,11 +175,6 @@ impl Prepared {
         }
         let message = format!("{}: {}", self.when, self.arguments.callbacks.take_message());
         Err(Failure { code, message })
-    }
-
-    /// What is in the buffers now, whatever was returned.
-    pub fn written(&self) -> Answers {
-        self.outputs.answers(&self.arguments.callbacks)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a child is asked, and what it answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,16 @@ pub struct Job {
     pub timeout: f64,
     /// The file that the child writes its answer into.
     pub answer: PathBuf,
+}
+
+impl Job {
+    /// The path of the library that is checked.
+    pub(crate) fn library(&self) -> Result<&Path, String> {
+        match &self.target {
+            Target::Library(path) => Ok(path),
+            Target::Command(_) => Err("expected a library, got a command".into()),
+        }
+    }
 }
 
 /// How a check ended.

@@ -1,4 +1,4 @@
-//! Puts a call's arguments into memory, in the ways that the interface allows and in some that it does not.
+//! Puts a call's arguments into memory, in all the ways that the interface allows.
 
 use std::io;
 use std::mem::size_of;
@@ -31,34 +31,11 @@ pub struct Layout {
     pub read_only: bool,
     /// Where values and status lie.
     pub outputs: Place,
-    /// Sizes claimed in the place of the true ones.
-    pub claim: Claim,
-}
-
-/// Sizes that a host may not claim.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Claim {
-    /// Of `cpt_batch`.
-    pub batch: Option<u32>,
-    /// Of `cpt_scores`.
-    pub scores: Option<u32>,
-    /// From an item to the next.
-    pub item_stride: Option<u32>,
-    /// From a reference image to the next.
-    pub image_stride: Option<u32>,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self {
-            garbage: 0,
-            gap: 0,
-            minor: CPT_ABI_MINOR,
-            inputs: Place::Loose,
-            read_only: false,
-            outputs: Place::Loose,
-            claim: Claim::default(),
-        }
+        Self { garbage: 0, gap: 0, minor: CPT_ABI_MINOR, inputs: Place::Loose, read_only: false, outputs: Place::Loose }
     }
 }
 
@@ -101,7 +78,7 @@ impl Arguments {
 
     /// The samples, as `score` is given them.
     pub fn batch(&mut self, samples: &[Sample], call: &Call) -> io::Result<*const cpt_batch> {
-        let Layout { garbage, gap, claim, .. } = self.layout;
+        let Layout { garbage, gap, .. } = self.layout;
         let item_stride = size_of::<cpt_item>() + gap;
         let mut items = self.array(samples.len(), size_of::<cpt_item>())?;
         for (i, sample) in samples.iter().enumerate() {
@@ -110,9 +87,9 @@ impl Arguments {
         }
         let deadline = call.deadline.map_or(0, |d| d.as_nanos() as u64);
         let batch = cpt_batch {
-            struct_size: claim.batch.unwrap_or((size_of::<cpt_batch>() + garbage) as u32),
-            item_stride: claim.item_stride.unwrap_or(item_stride as u32),
-            image_stride: claim.image_stride.unwrap_or((size_of::<cpt_image>() + gap) as u32),
+            struct_size: (size_of::<cpt_batch>() + garbage) as u32,
+            item_stride: item_stride as u32,
+            image_stride: (size_of::<cpt_image>() + gap) as u32,
             reserved: 0,
             items: items.as_ptr().cast(),
             n_items: samples.len() as u64,
@@ -234,9 +211,9 @@ impl Outputs {
     /// # Errors
     /// The system's.
     pub fn scores(&self, arguments: &mut Arguments) -> io::Result<*const cpt_scores> {
-        let Layout { garbage, claim, .. } = arguments.layout;
+        let garbage = arguments.layout.garbage;
         let scores = cpt_scores {
-            struct_size: claim.scores.unwrap_or((size_of::<cpt_scores>() + garbage) as u32),
+            struct_size: (size_of::<cpt_scores>() + garbage) as u32,
             n_outputs: self.outputs as u32,
             values: self.values.as_ptr().cast(),
             status: self.status.as_ptr().cast(),

@@ -16,7 +16,6 @@ mod install;
 mod instance;
 mod job;
 mod layout;
-mod library;
 mod pages;
 mod parent;
 mod progress;

@@ -13,27 +13,17 @@ use std::path::PathBuf;
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Judges, Result, Reward, Sample, Score};
+use counterpoint_encoders::expert::{ExpertConfig as _, device};
 use counterpoint_encoders::text::normalise;
 use counterpoint_encoders::{
-    Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer, by_noun,
+    Blip2, Blip2Config, ImageProcessor, ImageProcessorConfig, TextBatch, TextMemo, TextTokenizer, by_noun, expert,
 };
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-inventory::submit! {
-    RewardEntry::new(
-        "ber",
-        |table, context| {
-            let mut config: BerConfig = settings("ber", table)?;
-            config.weights = context.locate(&config.weights, &FILES)?;
-            Ok(Box::new(config.init(&context.device)?))
-        },
-    )
-}
+expert!("ber", BerConfig => Ber, { weights: FILES });
 
 /// Settings of [`Ber`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,16 +91,13 @@ impl BerConfig {
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
     pub fn init(&self, default: &Device) -> Result<Ber> {
-        if self.batch == 0 {
-            return Err(Error::config("ber: expected batch of 1 or more, got 0"));
-        }
-        let device = device::named_or(self.device.as_deref(), default)?;
+        let device = device::<Self>(self.batch, self.device.as_deref(), default)?;
         let config = Blip2Config::read(&self.weights)?;
         let longest = config.qformer_config.max_position_embeddings;
         let tokenizer = TextTokenizer::load(&self.weights, longest)?;
         tokenizer.check_fits(config.qformer_config.vocab_size, &self.weights)?;
         let processor = ImageProcessorConfig::read(&self.weights)?.init()?;
-        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at("ber"))?;
+        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at(Self::NAME))?;
         let tower = Blip2Config::load(&self.weights, self.dtype, &device)?;
         let texts = TextMemo::new(tokenizer.clone(), longest, TEXTS, device.clone());
         Ok(Ber {
@@ -208,7 +195,7 @@ impl Ber {
 
 impl Reward for Ber {
     fn name(&self) -> &str {
-        "ber"
+        BerConfig::NAME
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {

@@ -12,28 +12,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Judges, Result, Reward, Sample, Score};
+use counterpoint_encoders::expert::{ExpertConfig as _, device};
 use counterpoint_encoders::{
-    Clip, ClipConfig, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, TextMemo, TextTokenizer,
-    by_noun, dot,
+    Clip, ClipConfig, EmbeddingCache, ImageProcessor, ImageProcessorConfig, TextMemo, TextTokenizer, by_noun, dot,
+    expert,
 };
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-inventory::submit! {
-    RewardEntry::new(
-        "clip",
-        |table, context| {
-            let mut config: ClipScoreConfig = settings("clip", table)?;
-            config.weights = context.locate(&config.weights, &FILES)?;
-            config.cache = config.cache.map(|cache| context.resolve(&cache));
-            Ok(Box::new(config.init(&context.device)?))
-        },
-    )
-}
+expert!("clip", ClipScoreConfig => ClipScore, { weights: FILES }, cache);
 
 /// Settings of [`ClipScore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,24 +91,18 @@ impl ClipScoreConfig {
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
     pub fn init(&self, default: &Device) -> Result<ClipScore> {
-        if self.batch == 0 {
-            return Err(Error::config("clip: expected batch of 1 or more, got 0"));
-        }
-        let device = device::named_or(self.device.as_deref(), default)?;
+        let device = device::<Self>(self.batch, self.device.as_deref(), default)?;
         let config = ClipConfig::read(&self.weights)?;
         let longest = config.text_config.max_position_embeddings;
         let tokenizer = TextTokenizer::load(&self.weights, longest)?;
         tokenizer.check_fits(config.text_config.vocab_size, &self.weights)?;
         let processor = ImageProcessorConfig::read(&self.weights)?.init()?;
-        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at("clip"))?;
+        processor.check_gives(config.vision_config.image_size, &self.weights).map_err(|e| e.at(Self::NAME))?;
         let towers = ClipConfig::load(&self.weights, self.dtype, &device)?;
-        let fingerprint = match self.cache {
-            Some(_) => Fingerprint::new(&[&self.weights], &(self.dtype, format!("{device:?}")))?,
-            None => Fingerprint::in_memory(),
-        };
+        let decisive = (self.dtype, format!("{device:?}"));
         Ok(ClipScore {
             texts: TextMemo::new(tokenizer, longest, TEXTS, device.clone()),
-            references: EmbeddingCache::new(fingerprint, self.cache.clone()),
+            references: EmbeddingCache::new(self.cache.clone(), &[&self.weights], &decisive)?,
             images: Images { towers, processor, batch: self.batch, device },
             with: self.with,
             concept_noun: self.concept_noun,
@@ -195,7 +178,7 @@ impl ClipScore {
 
 impl Reward for ClipScore {
     fn name(&self) -> &str {
-        "clip"
+        ClipScoreConfig::NAME
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {

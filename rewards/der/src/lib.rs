@@ -16,27 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
-use counterpoint_encoders::{
-    Dinov2, Dinov2Config, EmbeddingCache, Fingerprint, ImageProcessor, ImageProcessorConfig, dot,
-};
+use counterpoint::{Error, Judges, Result, Reward, Sample, Score};
+use counterpoint_encoders::expert::{ExpertConfig as _, device};
+use counterpoint_encoders::{Dinov2, Dinov2Config, EmbeddingCache, ImageProcessor, ImageProcessorConfig, dot, expert};
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-inventory::submit! {
-    RewardEntry::new(
-        "der",
-        |table, context| {
-            let mut config: DerConfig = settings("der", table)?;
-            config.weights = context.locate(&config.weights, &FILES)?;
-            config.cache = config.cache.map(|cache| context.resolve(&cache));
-            Ok(Box::new(config.init(&context.device)?))
-        },
-    )
-}
+expert!("der", DerConfig => Der, { weights: FILES }, cache);
 
 /// Settings of [`Der`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,10 +75,7 @@ impl DerConfig {
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
     pub fn init(&self, default: &Device) -> Result<Der> {
-        if self.batch == 0 {
-            return Err(Error::config("der: expected batch of 1 or more, got 0"));
-        }
-        let device = device::named_or(self.device.as_deref(), default)?;
+        let device = device::<Self>(self.batch, self.device.as_deref(), default)?;
         let config = Dinov2Config::read(&self.weights)?;
         let preprocessing = ImageProcessorConfig::read(&self.weights)?;
         let processor = preprocessing.init()?;
@@ -102,13 +86,8 @@ impl DerConfig {
             )));
         };
         let tower = Dinov2Config::load(&self.weights, self.dtype, &device)?;
-        let fingerprint = match self.cache {
-            Some(_) => {
-                let settings = (self.pooling, self.dtype, format!("{device:?}"));
-                Fingerprint::new(&[&self.weights], &settings)?
-            }
-            None => Fingerprint::in_memory(),
-        };
+        let decisive = (self.pooling, self.dtype, format!("{device:?}"));
+        let references = EmbeddingCache::new(self.cache.clone(), &[&self.weights], &decisive)?;
         let embedder = Embedder {
             tower,
             processor,
@@ -117,11 +96,7 @@ impl DerConfig {
             batch: self.batch,
             device,
         };
-        Ok(Der {
-            embedder,
-            compared: self.references,
-            references: EmbeddingCache::new(fingerprint, self.cache.clone()),
-        })
+        Ok(Der { embedder, compared: self.references, references })
     }
 }
 
@@ -170,7 +145,7 @@ impl Embedder {
 
 impl Reward for Der {
     fn name(&self) -> &str {
-        "der"
+        DerConfig::NAME
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {

@@ -24,16 +24,11 @@ const TENSOR: &str = "embedding";
 type Hash = [u8; 32];
 
 /// What makes embeddings comparable: the tower's weights and whatever else decides its numbers.
-#[derive(Debug, Clone)]
-pub struct Fingerprint(Sha256);
+#[derive(Debug)]
+struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// That of `weights`, which are files, or folders with all the files in them, and of `settings` (preprocessing, pooling,
-    /// precision, device). Every byte is read.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or the settings cannot be written as JSON.
-    pub fn new(weights: &[&Path], settings: &impl Serialize) -> Result<Self> {
+    fn new(weights: &[&Path], settings: &impl Serialize) -> Result<Self> {
         let mut hash = Sha256::new();
         let settings =
             serde_json::to_vec(settings).map_err(|e| Error::config("cannot write settings as JSON").with_source(e))?;
@@ -50,11 +45,6 @@ impl Fingerprint {
             }
         }
         Ok(Self(hash))
-    }
-
-    /// One for a cache that stays in memory: it belongs to one tower as it is.
-    pub fn in_memory() -> Self {
-        Self(Sha256::new())
     }
 
     fn of(&self, image: &RgbImage) -> Hash {
@@ -102,9 +92,18 @@ struct Seen {
 
 impl EmbeddingCache {
     /// A cache in memory, and in `folder` where one is given; it is made when the first embedding is kept. Several processes
-    /// may share a folder.
-    pub fn new(fingerprint: Fingerprint, folder: Option<PathBuf>) -> Self {
-        Self { fingerprint, folder, known: HashMap::new(), seen: HashMap::new() }
+    /// may share a folder: what is in it is told apart by `weights`, which are files, or folders with all the files in them, and
+    /// by `settings` (preprocessing, pooling, precision, device). Only then is every byte of the weights read.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the settings cannot be written as JSON.
+    pub fn new(folder: Option<PathBuf>, weights: &[&Path], settings: &impl Serialize) -> Result<Self> {
+        let fingerprint = match folder {
+            Some(_) => Fingerprint::new(weights, settings)?,
+            // In memory it belongs to one tower as it is.
+            None => Fingerprint(Sha256::new()),
+        };
+        Ok(Self { fingerprint, folder, known: HashMap::new(), seen: HashMap::new() })
     }
 
     /// The embeddings of `images`, of which many may be the same one: its pixels are then looked at once, and not again in later
@@ -214,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn fingerprint(settings: &str) -> Fingerprint {
-        Fingerprint::new(&[], &settings).unwrap()
+    fn cache(folder: &Path, settings: &str) -> EmbeddingCache {
+        EmbeddingCache::new(Some(folder.to_owned()), &[], &settings).unwrap()
     }
 
     fn ask(cache: &mut EmbeddingCache, image: &RgbImage, calls: &mut usize) -> Option<Arc<[f32]>> {
@@ -230,7 +229,7 @@ mod tests {
     fn an_image_is_embedded_once_by_content_also_across_processes() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("new/folder");
-        let new = |settings| EmbeddingCache::new(fingerprint(settings), Some(place.clone()));
+        let new = |settings| cache(&place, settings);
         let (image, mut calls) = (RgbImage::new(3, 2), 0);
         let mut cache = new("a");
         let first = ask(&mut cache, &image, &mut calls);
@@ -247,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_image_that_somebody_holds_is_looked_at_once() {
-        let mut cache = EmbeddingCache::new(Fingerprint::in_memory(), None);
+        let mut cache = EmbeddingCache::new(None, &[], &()).unwrap();
         let mut width = |image: &Arc<RgbImage>| {
             let all = cache.all([image], |image| Ok(Some(vec![image.width() as f32]))).unwrap();
             (all.of(image).unwrap()[0], cache.seen.len())
@@ -265,7 +264,7 @@ mod tests {
     #[test]
     fn that_there_is_none_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let new = || EmbeddingCache::new(fingerprint("a"), Some(folder.path().to_owned()));
+        let new = || cache(folder.path(), "a");
         let mut calls = 0;
         assert_eq!(ask(&mut new(), &RgbImage::new(1, 1), &mut calls), None);
         assert_eq!((ask(&mut new(), &RgbImage::new(1, 1), &mut calls), calls), (None, 1));
@@ -274,7 +273,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_made_anew_and_a_failure_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let new = || EmbeddingCache::new(fingerprint("a"), Some(folder.path().to_owned()));
+        let new = || cache(folder.path(), "a");
         let (image, mut calls) = (RgbImage::new(3, 2), 0);
         assert!(new().get(&image, |_| Err(Error::data("no"))).is_err());
         let first = ask(&mut new(), &image, &mut calls);
@@ -287,7 +286,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_costs_only_time() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut cache = EmbeddingCache::new(fingerprint("a"), Some(file.path().join("below")));
+        let mut cache = cache(&file.path().join("below"), "a");
         assert!(ask(&mut cache, &RgbImage::new(3, 2), &mut 0).is_some());
     }
 }

@@ -1,21 +1,58 @@
-//! A reward of the engine as an expert of a plugin: what the plugins of TIER, BER, DER and FER share.
+//! An expert as a plugin: all of the plugins of TIER, BER, DER and FER but what each says of itself.
 //!
 //! TIER promises batch invariance. The others do not: the last bits of a matrix product depend on its size.
+//!
+//! ```ignore
+//! struct TierPlugin;
+//!
+//! impl Plugin for TierPlugin {
+//!     type Config = TierConfig;
+//!
+//!     fn describe() -> Description { /* .. */ }
+//! }
+//!
+//! export_rewards!(PluginExpert<TierPlugin>);
+//! ```
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use counterpoint::registry::BuildContext;
 use counterpoint::{Reward, Sample, Task, device};
-use counterpoint_sdk::{Batch, Error, Image, Item, Pixels, Score};
+use counterpoint_sdk::{Batch, Description, Error, Expert, Image, Item, Pixels, Score, Setup};
 use image::RgbImage;
 use serde_json::Value;
 
-/// The device of a plugin whose settings name none: the CPU.
-///
-/// # Errors
-/// When it was not compiled in.
-pub fn device() -> Result<burn::tensor::Device, Error> {
-    device::named("flex").map_err(told)
+use crate::expert::{ExpertConfig, build};
+
+/// What a plugin says of an expert besides its settings.
+pub trait Plugin: 'static {
+    /// The settings of the plugin, which are the reward's.
+    type Config: ExpertConfig;
+
+    /// What the expert says of itself.
+    fn describe() -> Description;
+}
+
+/// The expert that the plugin `P` exports. It computes on the CPU where its settings name no device.
+pub struct PluginExpert<P: Plugin>(<P::Config as ExpertConfig>::Reward);
+
+impl<P: Plugin> Expert for PluginExpert<P> {
+    const NAME: &'static str = P::Config::NAME;
+
+    fn describe() -> Description {
+        P::describe()
+    }
+
+    fn create(setup: &Setup<'_>) -> Result<Self, Error> {
+        let config: P::Config = setup.settings()?;
+        let context = BuildContext::new(device::named("flex").map_err(told)?, setup.base());
+        build(config, &context).map(Self).map_err(told)
+    }
+
+    fn score(&mut self, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+        score(&mut self.0, batch)
+    }
 }
 
 /// Scores a batch with a reward of the engine.
@@ -25,7 +62,7 @@ pub fn device() -> Result<burn::tensor::Device, Error> {
 ///
 /// # Errors
 /// The reward's own.
-pub fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
+fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, Error> {
     let mut images = Images::default();
     let mut samples = Vec::with_capacity(batch.items().len());
     let mut malformed = Vec::with_capacity(samples.capacity());
@@ -42,7 +79,7 @@ pub fn score(reward: &mut impl Reward, batch: &Batch<'_>) -> Result<Vec<Score>, 
 }
 
 /// An error of the engine with its causes.
-pub fn told(error: counterpoint::Error) -> Error {
+fn told(error: counterpoint::Error) -> Error {
     Error::new(format!("{error:#}"))
 }
 

@@ -13,28 +13,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Judges, Result, Reward, Sample, Score, Task, device, inventory};
+use counterpoint::{Judges, Result, Reward, Sample, Score, Task};
 use counterpoint_encoders::cache::Embedded;
+use counterpoint_encoders::expert::{ExpertConfig as _, device};
 use counterpoint_encoders::face::{FaceEmbedder, Mtcnn, MtcnnConfig};
-use counterpoint_encoders::{EmbeddingCache, Fingerprint};
+use counterpoint_encoders::{EmbeddingCache, expert};
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::Locate as _;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-inventory::submit! {
-    RewardEntry::new(
-        "fer",
-        |table, context| {
-            let mut config: FerConfig = settings("fer", table)?;
-            config.detector = context.locate(&config.detector, &DETECTOR_FILES)?;
-            config.weights = context.locate(&config.weights, &WEIGHTS_FILES)?;
-            config.cache = config.cache.map(|cache| context.resolve(&cache));
-            Ok(Box::new(config.init(&context.device)?))
-        },
-    )
-}
+expert!("fer", FerConfig => Fer, { detector: DETECTOR_FILES, weights: WEIGHTS_FILES }, cache);
 
 /// Settings of [`Fer`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,10 +96,7 @@ impl FerConfig {
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
     pub fn init(&self, default: &Device) -> Result<Fer> {
-        if self.batch == 0 {
-            return Err(Error::config("fer: expected batch of 1 or more, got 0"));
-        }
-        let device = device::named_or(self.device.as_deref(), default)?;
+        let device = device::<Self>(self.batch, self.device.as_deref(), default)?;
         let mut detector = MtcnnConfig::load(&self.detector, &device)?;
         if let Some(margin) = self.margin {
             detector = detector.with_margin(margin).map_err(|e| e.at("fer: margin"))?;
@@ -120,14 +105,8 @@ impl FerConfig {
             detector = detector.with_max_side(max_side).map_err(|e| e.at("fer: max_side"))?;
         }
         let tower = FaceEmbedder::load(&self.weights, self.dtype, &device)?;
-        let fingerprint = match self.cache {
-            Some(_) => {
-                let settings = (detector.config(), tower.config(), self.dtype, format!("{device:?}"));
-                Fingerprint::new(&[&self.detector, &self.weights], &settings)?
-            }
-            None => Fingerprint::in_memory(),
-        };
-        let references = EmbeddingCache::new(fingerprint, self.cache.clone());
+        let decisive = (detector.config(), tower.config(), self.dtype, format!("{device:?}"));
+        let references = EmbeddingCache::new(self.cache.clone(), &[&self.detector, &self.weights], &decisive)?;
         Ok(Fer { faces: Faces { detector, tower, batch: self.batch }, no_face: self.no_face, references, device })
     }
 }
@@ -215,7 +194,7 @@ enum Judged {
 
 impl Reward for Fer {
     fn name(&self) -> &str {
-        "fer"
+        FerConfig::NAME
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {

@@ -16,25 +16,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use counterpoint::registry::{RewardEntry, settings};
-use counterpoint::{Error, Judges, Result, Reward, Sample, Score, device, inventory};
+use counterpoint::{Judges, Result, Reward, Sample, Score};
 use counterpoint_encoders::bert::Pooling;
+use counterpoint_encoders::expert::{ExpertConfig as _, device};
 use counterpoint_encoders::text::normalise;
-use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer};
+use counterpoint_encoders::{BertConfig, BertEncoder, TextMemo, TextTokenizer, expert};
 use counterpoint_weights::Precision;
-use counterpoint_weights::hub::Locate as _;
 use serde::{Deserialize, Serialize};
 
-inventory::submit! {
-    RewardEntry::new(
-        "tier",
-        |table, context| {
-            let mut config: TierConfig = settings("tier", table)?;
-            config.weights = context.locate(&config.weights, &FILES)?;
-            Ok(Box::new(config.init(&context.device)?))
-        },
-    )
-}
+expert!("tier", TierConfig => Tier, { weights: FILES });
 
 /// Settings of [`Tier`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,10 +71,7 @@ impl TierConfig {
     /// # Errors
     /// When a file is missing or damaged, the files do not belong together, or a setting is out of range.
     pub fn init(&self, default: &Device) -> Result<Tier> {
-        if self.batch == 0 {
-            return Err(Error::config("tier: expected batch of 1 or more, got 0"));
-        }
-        let device = device::named_or(self.device.as_deref(), default)?;
+        let device = device::<Self>(self.batch, self.device.as_deref(), default)?;
         let config = BertConfig::read(&self.weights)?;
         let longest = config.max_position_embeddings;
         let tokenizer = TextTokenizer::load(&self.weights, longest)?;
@@ -131,7 +118,7 @@ impl Tier {
 
 impl Reward for Tier {
     fn name(&self) -> &str {
-        "tier"
+        TierConfig::NAME
     }
 
     fn score(&mut self, samples: &[Sample]) -> Result<Vec<Score>> {

@@ -8,6 +8,9 @@ use counterpoint::registry::{self, BuildContext};
 use counterpoint::{Reward, Sample, Score, Task};
 use counterpoint_encoders::BertConfig;
 use counterpoint_encoders::bert::Pooling;
+use counterpoint_encoders::plugin::{Plugin, PluginExpert};
+use counterpoint_sdk::Description;
+use counterpoint_sdk::testing::{TestExpert, TestItem};
 use counterpoint_tier::{Normalise, Tier, TierConfig, tier};
 use serde_json::json;
 
@@ -39,7 +42,11 @@ fn tower(dir: &Path) {
 fn expert() -> Tier {
     let dir = tempfile::tempdir().unwrap();
     tower(dir.path());
-    TierConfig::new(dir.path()).init(&Device::flex()).unwrap()
+    expert_at(dir.path())
+}
+
+fn expert_at(dir: &Path) -> Tier {
+    TierConfig::new(dir).init(&Device::flex()).unwrap()
 }
 
 fn sample(response: &str, params: serde_json::Value) -> Sample {
@@ -124,6 +131,40 @@ fn it_is_registered_by_name_and_refuses_unknown_settings() {
     let table = toml::toml! { weights = "nowhere" };
     let message = registry::reward("tier", &table, &context).err().unwrap().to_string();
     assert!(message.contains("nowhere"), "{message}");
+}
+
+/// TIER as a plugin has it.
+struct TierPlugin;
+
+impl Plugin for TierPlugin {
+    type Config = TierConfig;
+
+    fn describe() -> Description {
+        Description::new("")
+    }
+}
+
+#[test]
+fn a_plugin_finds_published_files_as_a_config_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let beside = dir.path().join("weights/me/tower");
+    std::fs::create_dir_all(&beside).unwrap();
+    tower(&beside);
+    let create = |settings| TestExpert::<PluginExpert<TierPlugin>>::create_at(&settings, dir.path());
+    let item = TestItem::new().response("a red hat at the beach.").params(&json!({ "facts": FACTS, "target": 0 }));
+    let expected = expert_at(&beside).score(&[asked(FACTS[0], 0)]).unwrap()[0].value().unwrap();
+    for weights in ["hf:me/tower", "weights/me/tower"] {
+        let scores = create(json!({ "weights": weights })).unwrap().score(std::slice::from_ref(&item)).unwrap();
+        assert_eq!(scores, [counterpoint_sdk::Score::Value(expected)], "{weights}");
+    }
+    for (settings, words) in [
+        (json!({ "weights": "hf:me/tower", "wieghts": 1 }), "wieghts"),
+        (json!({ "weights": "hf:me/tower", "batch": 0 }), "tier: expected batch of 1 or more, got 0"),
+        (json!({ "weights": "hf:me/nobody" }), "me/nobody"),
+    ] {
+        let error = create(settings).err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

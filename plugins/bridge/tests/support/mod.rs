@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use counterpoint_bad_plugins::build_file;
 use counterpoint_bridge::frame::encode;
 use counterpoint_bridge::{BridgeOptions, Bridged};
 use counterpoint_host::{Call, Expert, Item, Result, Runner, Scores, Sealed, Setup};
@@ -19,19 +20,8 @@ use tempfile::TempDir;
 pub fn moody() -> &'static Path {
     static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
-        let library =
-            folder.path().join(format!("{}moody{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let made = Command::new(&compiler)
-            .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I"])
-            .arg(here.join("../abi/include"))
-            .arg(here.join("tests/plugins/moody.c"))
-            .arg("-o")
-            .arg(&library)
-            .output()
-            .unwrap_or_else(|e| panic!("cannot start the compiler `{compiler}`: {e}"));
-        assert!(made.status.success(), "{compiler}: {}", String::from_utf8_lossy(&made.stderr));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/moody.c");
+        let library = build_file("moody", &source, &["-std=gnu11"], folder.path());
         (folder, library)
     });
     &LIBRARY.1

@@ -2,9 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use counterpoint_host::{Image, Item, Library, Loaded, Options, Pixels, Setup};
+use counterpoint_bad_plugins::build_file;
+use counterpoint_host::{Image, Item, Library, Loaded, Pixels, Setup};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -15,21 +15,11 @@ pub fn build(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
 
 /// The same with more arguments for the compiler.
 pub fn build_with(folder: &Path, name: &str, defines: &[&str], arguments: &[&str]) -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let library = folder.join(format!("lib{name}{}", std::env::consts::DLL_SUFFIX));
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let made = Command::new(&compiler)
-        .args(["-std=gnu11", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-I"])
-        .arg(tests.join("../../abi/include"))
-        .args(defines.iter().map(|d| format!("-D{d}")))
-        .arg(tests.join("plugin.c"))
-        .arg("-o")
-        .arg(&library)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|e| panic!("cannot start the compiler `{compiler}`: {e}"));
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    library
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin.c");
+    let defines: Vec<String> = defines.iter().map(|define| format!("-D{define}")).collect();
+    let all: Vec<&str> =
+        ["-std=gnu11"].into_iter().chain(defines.iter().map(String::as_str)).chain(arguments.iter().copied()).collect();
+    build_file(name, &source, &all, folder)
 }
 
 /// The plugin, built and loaded.
@@ -40,9 +30,14 @@ pub fn open(defines: &[&str]) -> (TempDir, &'static Library) {
 }
 
 /// Its expert in a mode.
-pub fn moody(library: &'static Library, mode: &str, options: &Options) -> counterpoint_host::Result<Loaded> {
+pub fn moody(library: &'static Library, mode: &str) -> counterpoint_host::Result<Loaded> {
+    several(library, mode, 1)
+}
+
+/// The same with so many instances.
+pub fn several(library: &'static Library, mode: &str, instances: usize) -> counterpoint_host::Result<Loaded> {
     let settings = json!({ "mode": mode });
-    Loaded::create(library, &Setup { expert: "moody", settings: &settings, base: Path::new("/") }, options)
+    Loaded::create(library, &Setup { expert: "moody", settings: &settings, base: Path::new("/") }, instances)
 }
 
 /// `n` items with responses of 0, 1, 2, ... bytes.

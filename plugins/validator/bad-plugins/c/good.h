@@ -94,10 +94,6 @@
 #define IS_FORMAT(format) ((format) == CPT_RGB_U8 || (format) == CPT_RGB_F32)
 #endif
 
-typedef struct good_instance {
-    int poisoned;
-} good_instance;
-
 static inline int is_utf8(cpt_str s) {
     const unsigned char *p = (const unsigned char *)s.data;
     uint64_t i = 0;
@@ -137,7 +133,6 @@ static inline double text_light(cpt_str text) {
 }
 
 static int32_t good_create(const cpt_host *host, const cpt_setup *setup, void **instance) {
-    good_instance *made;
     ON_CREATE(host, setup)
     if (!IS_EXPERT(setup->expert)) {
         host->fail(host->context, CPT_WHOLE_CALL, cpt_text("expected the expert `good`"));
@@ -147,15 +142,12 @@ static int32_t good_create(const cpt_host *host, const cpt_setup *setup, void **
         host->fail(host->context, CPT_WHOLE_CALL, cpt_text("expected settings as a JSON object"));
         return CPT_ERROR;
     }
-    made = (good_instance *)calloc(1, sizeof(good_instance));
-    if (made == NULL) return CPT_ERROR;
-    *instance = made;
-    return CPT_OK;
+    *instance = malloc(1);
+    return *instance == NULL ? CPT_ERROR : CPT_OK;
 }
 
 static int32_t good_score(void *instance, const cpt_host *host, const cpt_batch *batch, const cpt_scores *scores) {
     ON_SCORE(instance, host, batch, scores)
-    if (((good_instance *)instance)->poisoned) return CPT_PANIC;
     if (!IS_VALID(batch, scores)) {
         host->fail(host->context, CPT_WHOLE_CALL, cpt_text("expected structs at least as large as in version 1.0"));
         return CPT_ERROR;
@@ -188,30 +180,6 @@ static void good_destroy(void *instance) {
     free(instance);
 }
 
-#ifndef PANIC
-#define PANIC(instance) ((good_instance *)(instance))->poisoned = 1
-#endif
-
-static int32_t good_inject_panic(void *instance, const cpt_host *host) {
-    host->fail(host->context, CPT_WHOLE_CALL, cpt_text("a panic, as asked"));
-    PANIC(instance);
-    return CPT_PANIC;
-}
-
-/* A function as a pointer to data, which the interface's extensions are. */
-static inline const void *function_data(int32_t (*function)(void *, const cpt_host *)) {
-    const void *data;
-    memcpy(&data, &function, sizeof(data));
-    return data;
-}
-
-#ifndef EXTENSION
-#define EXTENSION(name)                                                                                                    \
-    ((name).size == 27 && memcmp((name).data, "counterpoint.inject_panic/1", 27) == 0 ? function_data(good_inject_panic) : NULL)
-#endif
-
-static const void *good_extension(cpt_str name) { return EXTENSION(name); }
-
 #ifndef GETTER
 #ifdef __cplusplus
 extern "C"
@@ -226,7 +194,7 @@ CPT_EXPORT const cpt_plugin_v1 *cpt_plugin_v1_get(void) {
                                         good_create,
                                         good_score,
                                         good_destroy,
-                                        good_extension};
+                                        NULL};
     return &table;
 }
 #endif

@@ -21,6 +21,5 @@ CPT_EXPORT const cpt_plugin_v1 *cpt_plugin_v1_get(void) {
     } memory = {{MAGIC, MAJOR, MINOR, sizeof(table_0), CAPABILITIES, {MANIFEST, sizeof(MANIFEST) - 1}, good_create, good_score,
                  good_destroy},
                 {1, 2, 3, 4, 5, 6, 7, 8}};
-    (void)good_extension;
     return (const cpt_plugin_v1 *)(const void *)&memory;
 }

@@ -13,7 +13,7 @@ static void new_function(void) { abort(); }
 
 CPT_EXPORT const cpt_plugin_v1 *cpt_plugin_v1_get(void) {
     static const longer_table table = {{MAGIC, MAJOR, MINOR, sizeof(longer_table), CAPABILITIES, {MANIFEST, sizeof(MANIFEST) - 1},
-                                        good_create, good_score, good_destroy, good_extension},
+                                        good_create, good_score, good_destroy, NULL},
                                        new_function,
                                        42};
     return &table.table;

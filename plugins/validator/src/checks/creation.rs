@@ -1,9 +1,8 @@
-//! What create and extension are asked.
+//! What create is asked.
 
 use crate::instance::Raw;
-use crate::job::{Target, pass, skip};
+use crate::job::pass;
 use crate::layout::Layout;
-use crate::library::Loaded;
 use crate::subject::Subject;
 use crate::{Job, Outcome};
 
@@ -18,20 +17,6 @@ pub(super) fn unknown_expert(job: &Job) -> Outcome {
     for name in ["cpt-no-such-expert", ""] {
         if raw.create(name, b"{}", &Layout::default()).is_ok() {
             return Err(format!("expected create to refuse the unknown expert `{name}`, got CPT_OK"));
-        }
-    }
-    pass("")
-}
-
-pub(super) fn unknown_extension(job: &Job) -> Outcome {
-    let Target::Library(path) = &job.target else { return Err("expected a library".into()) };
-    let table = Loaded::open(path)?.table()?;
-    if table.extension.is_none() {
-        return skip("the plugin has no function extension");
-    }
-    for name in ["counterpoint.no_such_extension/1", ""] {
-        if !table.extension(name).is_null() {
-            return Err(format!("expected NULL for the unknown extension `{name}`, got a pointer"));
         }
     }
     pass("")

@@ -22,29 +22,21 @@ pub(super) fn many_items(subject: &dyn Subject) -> Outcome {
     let mut expert = subject.start()?;
     let mut detail = String::new();
     for n in [1, 2, 3, 33] {
-        detail = expert.score(&subject.kit().samples(n), &Call::default())?.summary();
-    }
-    pass(detail)
-}
-
-pub(super) fn every_slot(job: &Job) -> Outcome {
-    let raw = Raw::open(job)?;
-    let mut expert = raw.instance()?;
-    for n in [1, 2, 3, 33] {
-        let answers = expert.score(&raw.kit.samples(n), &Call::default())?;
+        let answers = expert.score(&subject.kit().samples(n), &Call::default())?;
         for (i, code) in answers.status.iter().enumerate() {
             let unwritten = answers.values(i).iter().position(|v| v.to_bits() == UNWRITTEN_VALUE);
-            match *code {
-                CPT_UNWRITTEN => return Err(format!("expected a status of item {i} of {n}, got none")),
-                CPT_VALUE | CPT_ABSTAIN | CPT_FAIL => {}
-                code => return Err(format!("expected a status of item {i} of {n}, got {code}")),
-            }
-            if let (CPT_VALUE, Some(output)) = (*code, unwritten) {
-                return Err(format!("expected a value of output {output} of item {i} of {n}, got none"));
+            match (*code, unwritten) {
+                (CPT_UNWRITTEN, _) => return Err(format!("expected a status of item {i} of {n}, got none")),
+                (CPT_VALUE, Some(output)) => {
+                    return Err(format!("expected a value of output {output} of item {i} of {n}, got none"));
+                }
+                (CPT_VALUE | CPT_ABSTAIN | CPT_FAIL, _) => {}
+                (code, _) => return Err(format!("expected a status of item {i} of {n}, got {code}")),
             }
         }
+        detail = answers.summary();
     }
-    pass("")
+    pass(detail)
 }
 
 /// Scores the kit's items, some of them changed by `change`, and requires an answer.

@@ -1,6 +1,7 @@
 //! What a plugin leaves as it found it.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -25,79 +26,51 @@ fn life(job: &Job, mut look: impl FnMut(&str) -> Result<(), String>) -> Result<(
     look("destroy")
 }
 
-/// `state` is the same during the whole life.
-fn stays<T: PartialEq>(job: &Job, state: impl Fn() -> T, differs: impl Fn(&T, &T) -> String) -> Outcome {
+/// What a process has one of, for all that runs in it: what it is called, and what it is now.
+fn state() -> BTreeMap<String, String> {
+    // SAFETY: these change nothing but the mask, which is put back.
+    let umask = unsafe {
+        let mask = libc::umask(0o077);
+        libc::umask(mask);
+        mask
+    };
+    // SAFETY: a question; the answer is copied before the locale can change.
+    let locale = unsafe { libc::setlocale(libc::LC_ALL, ptr::null()) };
+    // SAFETY: not null, then a text that ends in NUL.
+    let locale = (!locale.is_null()).then(|| unsafe { CStr::from_ptr(locale) });
+    let mut state = BTreeMap::from([
+        ("the working directory".to_owned(), format!("{:?}", std::env::current_dir())),
+        ("the mask of new files".to_owned(), format!("{umask:03o}")),
+        ("the locale".to_owned(), format!("{locale:?}")),
+    ]);
+    state.extend((1..32).map(|n| (format!("the handler or the mask of signal {n}"), format!("{:?}", signal(n)))));
+    state.extend(std::env::vars_os().map(|(name, value)| (format!("the variable {name:?}"), format!("{value:?}"))));
+    state
+}
+
+pub(super) fn stays(job: &Job) -> Outcome {
     let before = state();
     life(job, |step| {
         let now = state();
-        if now == before { Ok(()) } else { Err(format!("{step} changed {}", differs(&before, &now))) }
+        let Some(what) = before.keys().chain(now.keys()).find(|what| before.get(*what) != now.get(*what)) else {
+            return Ok(());
+        };
+        let [before, now] = [&before, &now].map(|state| state.get(what).map_or("none", String::as_str));
+        Err(format!("{step} changed {what} from {before} to {now}"))
     })?;
     pass("")
 }
 
-pub(super) fn working_directory(job: &Job) -> Outcome {
-    let state = || std::env::current_dir().map_err(|e| e.to_string());
-    stays(job, state, |before, after| format!("the working directory from {before:?} to {after:?}"))
-}
-
-pub(super) fn environment(job: &Job) -> Outcome {
-    let state = || {
-        let mut all: Vec<_> = std::env::vars_os().collect();
-        all.sort();
-        all
-    };
-    stays(job, state, |before, after| {
-        let changed = after.iter().find(|x| !before.contains(x)).or_else(|| before.iter().find(|x| !after.contains(x)));
-        format!("the environment variable {:?}", changed.map(|(name, _)| name))
-    })
-}
-
-pub(super) fn umask(job: &Job) -> Outcome {
-    let state = || {
-        // SAFETY: these change nothing but the mask, which is put back.
-        unsafe {
-            let mask = libc::umask(0o077);
-            libc::umask(mask);
-            mask
-        }
-    };
-    stays(job, state, |before, after| format!("the mask from {before:03o} to {after:03o}"))
-}
-
-pub(super) fn locale(job: &Job) -> Outcome {
-    let state = || {
-        // SAFETY: a question; the answer is copied before the locale can change.
-        let name = unsafe { libc::setlocale(libc::LC_ALL, ptr::null()) };
-        // SAFETY: not null, then a text that ends in NUL.
-        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_owned())
-    };
-    stays(job, state, |before, after| format!("the locale from {before:?} to {after:?}"))
-}
-
-pub(super) fn signals(job: &Job) -> Outcome {
-    let state = || (1..32).map(|signal| (handler(signal), is_blocked(signal))).collect::<Vec<_>>();
-    stays(job, state, |before, after| {
-        let changed = before.iter().zip(after).position(|(a, b)| a != b).map_or(0, |at| at + 1);
-        format!("the handler or the mask of signal {changed}")
-    })
-}
-
-fn handler(signal: i32) -> (usize, i32) {
+/// Handler, flags and whether it is blocked.
+fn signal(number: i32) -> (usize, i32, bool) {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a question; zeros are a value of the struct if the signal is none.
-    let action = unsafe {
-        libc::sigaction(signal, ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    (action.sa_sigaction, action.sa_flags)
-}
-
-fn is_blocked(signal: i32) -> bool {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: a question, and the set that it fills.
+    let mut blocked = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: questions, and what they fill; zeros are a value of each struct where there is no answer.
     unsafe {
-        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), set.as_mut_ptr());
-        libc::sigismember(set.as_ptr(), signal) == 1
+        libc::sigaction(number, ptr::null(), action.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), blocked.as_mut_ptr());
+        let action = action.assume_init();
+        (action.sa_sigaction, action.sa_flags, libc::sigismember(blocked.as_ptr(), number) == 1)
     }
 }
 

@@ -3,8 +3,6 @@
 use std::sync::Barrier;
 use std::thread;
 
-use counterpoint_abi::CPT_CAP_CONCURRENT;
-
 use super::compare::compare;
 use crate::instance::Raw;
 use crate::job::{pass, skip};
@@ -33,7 +31,7 @@ pub(super) fn moved(job: &Job) -> Outcome {
 pub(super) fn concurrent(job: &Job) -> Outcome {
     const THREADS: usize = 4;
     let raw = Raw::open(job)?;
-    if raw.table.capabilities & CPT_CAP_CONCURRENT == 0 {
+    if !raw.library.is_concurrent() {
         return skip("the plugin does not promise CPT_CAP_CONCURRENT");
     }
     let samples = raw.kit.samples(9);

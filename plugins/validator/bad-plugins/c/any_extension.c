@@ -1,2 +1,0 @@
-#define EXTENSION(name) function_data(good_inject_panic)
-#include "good.h"
