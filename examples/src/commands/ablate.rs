@@ -1,23 +1,21 @@
 //! What each part of Sync-R1 is worth: the recipe with one part left out at a time, on the same seeds and budget.
-//!
-//! `cargo run --release --example ablate` does what `examples/ablate.toml` lists with five seeds and leaves the tables in
-//! `runs/ablation/`. Stopped, it goes on with `--resume`. Other comparisons are other files: `--plan examples/estimators.toml`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use counterpoint::config::{RunConfig, nearest};
 use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Judged, Result};
-use counterpoint_examples::{
-    Done, Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, start, stop_on_signals,
-};
 use counterpoint_report::Arm as ReportArm;
 use counterpoint_unifybench::statistics::Moments;
 use counterpoint_unifybench::{AblationTable, Arm, Cells, GeneralisationTable, Without};
 use serde::Deserialize;
+
+use crate::args::built_in;
+use crate::{
+    Done, Invocation, OutputMode, Planned, Progress, RecipeArgs, Repeat, Run, RunFolder, report_runs, stop_on_signals,
+};
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 const ARMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ablate.toml");
@@ -55,7 +53,7 @@ struct Variant {
 
 /// Options of the ablations.
 #[derive(Debug, Parser)]
-struct AblateArgs {
+pub struct AblateArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// What is to be compared with what.
@@ -66,11 +64,20 @@ struct AblateArgs {
     arms: Vec<String>,
 }
 
-fn main() -> ExitCode {
-    start(|args: &AblateArgs| args.recipe.output(), run)
+impl AblateArgs {
+    /// Whom it talks to.
+    pub fn output(&self) -> OutputMode {
+        self.recipe.output()
+    }
 }
 
-fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Progress) -> Result<Done> {
+/// Does the plan that `args` name, arm by arm and seed by seed, and leaves tables and a report in the plan's folder. `program` is what goes
+/// on with it.
+///
+/// # Errors
+/// The first thing that went wrong; runs that were done before stay done.
+pub fn run(args: &AblateArgs, program: Invocation, progress: &Progress) -> Result<Done> {
+    let AblateArgs { recipe: args, plan: path, arms } = args;
     let started = Instant::now();
     let plan = Plan::load(path)?;
     let full = Variant { id: "full".to_owned(), name: "full".to_owned(), set: Vec::new() };
@@ -97,7 +104,7 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
     let Some(runs) = repeat.run(&format!("{} arms, {} seeds", variants.len(), seeds.len()), &planned)? else {
         let other = if path == Path::new(ARMS) { String::new() } else { format!(" --plan {}", path.display()) };
         let arms = if arms.is_empty() { String::new() } else { format!(" --arms {}", arms.join(",")) };
-        progress.stopped_runs(&(args.resume_command("ablate") + &other + &arms));
+        progress.stopped_runs(&(args.resume_command(program) + &other + &arms));
         return Ok(Done::Stopped);
     };
 
@@ -135,6 +142,9 @@ fn run(AblateArgs { recipe: args, plan: path, arms }: &AblateArgs, progress: &Pr
 
 impl Plan {
     fn load(path: &Path) -> Result<Self> {
+        if path == Path::new(ARMS) {
+            built_in(path, "--plan")?;
+        }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
         toml::from_str(&text).map_err(|e| Error::config(format!("{}: {e}", path.display())))
     }
