@@ -226,9 +226,9 @@ mod tests {
 
     #[test]
     fn a_file_that_went_with_the_clone_is_said_with_the_option_that_names_another() {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(built_in(here, "--plan").ok(), Some(here));
-        let refused = built_in(&here.join("no.toml"), "--plan").map_err(|e| e.to_string());
+        let [here, gone] = ["/ablate.toml", "/no.toml"].map(|file| env!("CARGO_MANIFEST_DIR").to_owned() + file);
+        assert!(built_in(Path::new(&here), "--plan").is_ok());
+        let refused = built_in(Path::new(&gone), "--plan").map_err(|e| e.to_string());
         assert!(refused.is_err_and(|e| e.contains("no.toml") && e.ends_with("name another with --plan")));
     }
 
