@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use counterpoint_examples::{RecipeArgs, job, start};
+use counterpoint_examples::{Invocation, RecipeArgs, job, start};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corl.toml");
 
 fn main() -> ExitCode {
-    start(RecipeArgs::output, |args, progress| job(args, Path::new(CONFIG), "corl", progress))
+    start(RecipeArgs::output, |args, progress| job(args, Path::new(CONFIG), Invocation::Example("corl"), progress))
 }

@@ -10,6 +10,7 @@ macro_rules! chapters {
 chapters! {
     quick_start: "quick_start.md",
     the_loop: "loop.md",
+    command: "command.md",
     config: "config.md",
     own_data: "own_data.md",
     evaluation: "evaluation.md",

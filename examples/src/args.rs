@@ -1,5 +1,6 @@
 //! The command line that recipes share.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -66,7 +67,10 @@ impl RecipeArgs {
     /// # Errors
     /// As [`load`](RecipeArgs::load).
     pub fn load_with(&self, default: &Path, set: &[String]) -> Result<(RunConfig, PathBuf)> {
-        let path = self.config.as_deref().unwrap_or(default);
+        let path = match &self.config {
+            Some(path) => path,
+            None => built_in(default, "--config")?,
+        };
         let mut overrides = [set, &self.set].concat();
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
         if let Some(folder) = &self.rewards_from {
@@ -124,11 +128,7 @@ impl RecipeArgs {
     /// # Errors
     /// As [`device::named`].
     pub fn device(&self, config: &RunConfig) -> Result<Device> {
-        match (&self.device, &config.placement.learner) {
-            (Some(name), _) => device::named(name).map_err(|e| e.at("--device")),
-            (None, Some(name)) => device::named(name).map_err(|e| e.at("placement.learner")),
-            (None, None) => device::named("flex"),
-        }
+        device_of(self.device.as_deref(), config)
     }
 
     /// Runs side by side, on `device`.
@@ -137,9 +137,9 @@ impl RecipeArgs {
         self.jobs.map_or(default, |jobs| jobs as usize)
     }
 
-    /// The arguments that resume this run.
-    pub fn resume_command(&self, recipe: &str) -> String {
-        let mut command = format!("cargo run --release --example {recipe} -- --resume");
+    /// The command that resumes this run, with the program that it was begun with.
+    pub fn resume_command(&self, program: Invocation) -> String {
+        let mut command = format!("{program} --resume");
         if let Some(config) = &self.config {
             command += &format!(" --config '{}'", config.display());
         }
@@ -173,6 +173,44 @@ impl RecipeArgs {
     }
 }
 
+/// How a program is started in a shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invocation {
+    /// An example of this name, by cargo.
+    Example(&'static str),
+    /// This subcommand of `counterpoint`.
+    Subcommand(&'static str),
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Example(name) => write!(f, "cargo run --release --example {name} --"),
+            Self::Subcommand(name) => write!(f, "counterpoint {name}"),
+        }
+    }
+}
+
+/// Where the run `config` trains, or trained, when `--device` says `named`.
+pub(crate) fn device_of(named: Option<&str>, config: &RunConfig) -> Result<Device> {
+    match (named, &config.placement.learner) {
+        (Some(name), _) => device::named(name).map_err(|e| e.at("--device")),
+        (None, Some(name)) => device::named(name).map_err(|e| e.at("placement.learner")),
+        (None, None) => device::named("flex"),
+    }
+}
+
+/// `path`, which is part of the clone that this program was built in. The clone may be gone by now; `option` names another one.
+pub(crate) fn built_in<'a>(path: &'a Path, option: &str) -> Result<&'a Path> {
+    match path.exists() {
+        true => Ok(path),
+        false => Err(Error::config(format!(
+            "expected {}, of the clone that this program was built in, which is not there any more; name another with {option}",
+            path.display()
+        ))),
+    }
+}
+
 /// Whether the reward `name` has a weight among `overrides` and nothing else: a plugin that needs no settings.
 fn is_weighted_alone(name: &str, overrides: &[String]) -> bool {
     let keys = || overrides.iter().filter_map(|set| set.split_once('=')).map(|(key, _)| key.trim());
@@ -182,7 +220,17 @@ fn is_weighted_alone(name: &str, overrides: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_weighted_alone;
+    use std::path::Path;
+
+    use super::{built_in, is_weighted_alone};
+
+    #[test]
+    fn a_file_that_went_with_the_clone_is_said_with_the_option_that_names_another() {
+        let [here, gone] = ["/ablate.toml", "/no.toml"].map(|file| env!("CARGO_MANIFEST_DIR").to_owned() + file);
+        assert!(built_in(Path::new(&here), "--plan").is_ok());
+        let refused = built_in(Path::new(&gone), "--plan").map_err(|e| e.to_string());
+        assert!(refused.is_err_and(|e| e.contains("no.toml") && e.ends_with("name another with --plan")));
+    }
 
     #[test]
     fn a_reward_with_a_weight_and_no_settings_is_one_all_the_same() {

@@ -12,6 +12,8 @@ use image::RgbImage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::run::{BEFORE, CONFIG};
+
 /// Whether a run goes on from an earlier one of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Resume {
@@ -103,6 +105,22 @@ impl RunFolder {
     pub fn at(path: PathBuf) -> Result<Self> {
         fs::create_dir_all(&path).map_err(|e| Error::io("cannot make the folder", &path, e))?;
         Ok(Self { path, made: true })
+    }
+
+    /// The folder at `path` of a run that was begun.
+    ///
+    /// # Errors
+    /// [`Data`](counterpoint::ErrorKind::Data) when it is none.
+    pub fn begun(path: PathBuf) -> Result<Self> {
+        let folder = Self { path, made: true };
+        match folder.has(CONFIG) && folder.has(BEFORE) {
+            true => Ok(folder),
+            false => Err(Error::data(format!(
+                "expected the folder of one run, with {CONFIG} and {BEFORE}, got {}; of several runs their own command writes the \
+                 report, with --resume",
+                folder.path.display()
+            ))),
+        }
     }
 
     /// The folder itself.

@@ -8,7 +8,8 @@ use counterpoint_report::Arm;
 use counterpoint_unifybench::{AgreementTable, HeldOutTable, RepeatedTable};
 
 use crate::{
-    Done, Ended, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs, stop_on_signals,
+    Done, Ended, Invocation, Planned, Progress, Recipe, RecipeArgs, Repeat, Run, RunFolder, Watch, report_runs,
+    stop_on_signals,
 };
 
 const TABLE: &str = "shares in %, verified by the renderer's truth; mean and standard deviation over runs; bootstrap interval over \
@@ -17,14 +18,14 @@ const AGREEMENT: &str =
     "AUC: how often a reward ranks a right sample above a wrong one, before and after training; 0.5 is chance";
 
 /// Trains by the recipe that `args` name, or by the one at `default`, evaluates before and after, and leaves everything in the run's folder.
-/// With `--seeds N` it does so N times and says how sure the change is. `example` is the command that goes on with it.
+/// With `--seeds N` it does so N times and says how sure the change is. `program` is what goes on with it.
 ///
 /// # Errors
 /// The first thing that went wrong; what was finished before is kept.
-pub fn job(args: &RecipeArgs, default: &Path, example: &str, progress: &Progress) -> Result<Done> {
+pub fn job(args: &RecipeArgs, default: &Path, program: Invocation, progress: &Progress) -> Result<Done> {
     let (config, base) = args.load(default)?;
     let stop = stop_on_signals(progress)?;
-    let job = Job { args, config: &config, base: &base, stop: &stop, example, progress };
+    let job = Job { args, config: &config, base: &base, stop: &stop, program, progress };
     let done = if args.seeds.is_some() { job.repeated() } else { job.once() };
     done.map_err(|e| args.located(default, e))
 }
@@ -34,7 +35,7 @@ struct Job<'a> {
     config: &'a RunConfig,
     base: &'a Path,
     stop: &'a StopToken,
-    example: &'a str,
+    program: Invocation,
     progress: &'a Progress,
 }
 
@@ -45,7 +46,7 @@ impl Job<'_> {
         let recipe = Recipe { config, base, device: &args.device(config)?, stop, before: None };
         match recipe.run(folder, &Watch::Run(progress.clone()))? {
             Ended::Stopped(step) => {
-                progress.stopped(step, &args.resume_command(self.example));
+                progress.stopped(step, &args.resume_command(self.program));
                 return Ok(Done::Stopped);
             }
             Ended::Completed(run) => {
@@ -76,7 +77,7 @@ impl Job<'_> {
         let device = args.device(config)?;
         let repeat = Repeat { base, device: &device, stop, jobs: args.jobs(&device), progress };
         let Some(runs) = repeat.run(&format!("{} runs", planned.len()), &planned)? else {
-            progress.stopped_runs(&args.resume_command(self.example));
+            progress.stopped_runs(&args.resume_command(self.program));
             return Ok(Done::Stopped);
         };
 

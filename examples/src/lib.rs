@@ -1,8 +1,9 @@
 //! What the recipes share: command line, components by name, the run's folder, progress, evaluation, sample grids,
-//! reports, and several runs side by side.
+//! reports, several runs side by side, and commands that are examples and subcommands of `counterpoint` alike.
 
 mod args;
 mod build;
+pub mod commands;
 mod folder;
 mod grid;
 mod job;
@@ -21,7 +22,7 @@ mod start;
 mod telemetry;
 mod weights;
 
-pub use args::RecipeArgs;
+pub use args::{Invocation, RecipeArgs};
 pub use build::{evaluation_sampler, evaluator, parts};
 pub use counterpoint_plugins::run_if_child;
 pub use folder::{Resume, RunFolder};
@@ -35,7 +36,7 @@ pub use repeat::{Planned, Repeat};
 pub use report::{report_run, report_runs};
 pub use run::{Ended, Recipe, Run, Watch};
 pub use signal::stop_on_signals;
-pub use start::{Done, start, status};
+pub use start::{Done, start, status, with_progress};
 pub use weights::{Loaded, loaded, references};
 
 // A linker drops crates that nothing refers to, and what they register with them.

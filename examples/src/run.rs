@@ -20,13 +20,13 @@ use crate::{
 /// The numbers of each step.
 const METRICS: &str = "metrics.jsonl";
 /// The resolved config.
-const CONFIG: &str = "config.toml";
+pub(crate) const CONFIG: &str = "config.toml";
 /// The weight files that it began from, with their revisions and hashes.
 const WEIGHTS: &str = "weights.json";
 /// The samples before training.
-const BEFORE: &str = "before.json";
+pub(crate) const BEFORE: &str = "before.json";
 /// The samples after training; where it is, the run is done.
-const AFTER: &str = "after.json";
+pub(crate) const AFTER: &str = "after.json";
 /// The report, written last.
 pub(crate) const REPORT: &str = "report.html";
 /// Columns of the sample grids.

@@ -51,9 +51,14 @@ pub fn start<A: Parser, T: Termination>(
     keep_pages();
     run_if_child();
     let args = A::parse();
-    let progress = Progress::new(output(&args));
+    with_progress(output(&args), |progress| run(&args, progress))
+}
+
+/// Runs a recipe with somebody to talk to, and says its error.
+pub fn with_progress<T: Termination>(output: OutputMode, run: impl FnOnce(&Progress) -> Result<T>) -> ExitCode {
+    let progress = Progress::new(output);
     show_warnings(&progress);
-    match run(&args, &progress) {
+    match run(&progress) {
         Ok(done) => done.report(),
         Err(error) => {
             progress.error(&error);

@@ -29,7 +29,7 @@ enum Run {
     Here(PathBuf, Vec<String>),
     /// Not by this test: it is a line of CI.
     InCi,
-    /// Not at all: it needs a network.
+    /// Not at all: it needs a network, or builds anew what these tests were built with.
     NotHere,
 }
 
@@ -139,6 +139,14 @@ fn plan(command: &str, ci: &str) -> Result<Run, String> {
         ["cargo", "run", "--release", "-p", "counterpoint-dataset", "--", ..] => {
             Ok(Run::Here(built("unifybench"), rest(6)))
         }
+        ["counterpoint", subcommand, ..] => {
+            let mut arguments = rest(1);
+            if *subcommand == "train" {
+                arguments.extend(SHORT.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+            }
+            Ok(Run::Here(built("counterpoint"), arguments))
+        }
+        ["cargo", "install", "--path", "examples", "--locked"] => Ok(Run::NotHere),
         ["cargo", "test" | "build", .., "--manifest-path", "plugins/template/rust/Cargo.toml"] => {
             Ok(Run::Here("cargo".into(), rest(1)))
         }
@@ -210,6 +218,7 @@ macro_rules! chapters {
 
 chapters! {
     commands_of_quick_start: "quick_start.md",
+    commands_of_the_program: "command.md",
     commands_of_the_config: "config.md",
     commands_of_own_data: "own_data.md",
     commands_of_evaluation: "evaluation.md",

@@ -15,7 +15,7 @@ use clap::Parser;
 use counterpoint::StepReport;
 use counterpoint::metrics::Metrics;
 use counterpoint::{DynamicGroupScalingConfig, Error, Event, Judged, StopToken, Task, Trainer};
-use counterpoint_examples::{Look, OutputMode, Progress, RecipeArgs, Resume};
+use counterpoint_examples::{Invocation, Look, OutputMode, Progress, RecipeArgs, Resume};
 use indicatif::{InMemoryTerm, TermLike};
 use program::{SHORT, example, named, objects};
 use serde_json::Value;
@@ -446,14 +446,14 @@ fn the_options_exclude_each_other_and_are_kept_on_resume() {
     for (option, mode) in [("--quiet", OutputMode::Quiet), ("--json", OutputMode::Json)] {
         let args = parse(&[option, "--seed", "3"]).unwrap();
         assert_eq!(args.output(), mode);
-        let command = args.resume_command("sync_r1");
+        let command = args.resume_command(Invocation::Example("sync_r1"));
         let options: Vec<&str> = command.split(" -- ").nth(1).unwrap().split(' ').collect();
         let resumed = parse(&options).unwrap();
         assert_eq!((resumed.resume, resumed.seed, resumed.output()), (Resume::Yes, Some(3), mode), "{command}");
     }
     assert_eq!((parse(&[]).unwrap().output(), parse(&[]).unwrap().resume), (OutputMode::People, Resume::No));
     assert_eq!(parse(&["--resume=if-there", "--quiet"]).unwrap().resume, Resume::IfThere);
-    assert!(!parse(&[]).unwrap().resume_command("sync_r1").contains("quiet"));
+    assert!(!parse(&[]).unwrap().resume_command(Invocation::Example("sync_r1")).contains("quiet"));
 }
 
 #[test]

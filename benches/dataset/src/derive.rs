@@ -78,14 +78,14 @@ pub fn derive(dir: &Path, options: &DeriveOptions) -> Result<Vec<Derived>> {
     let report = check(dir)?;
     if report.layout != Layout::UniCTokens {
         return Err(Error::data(format!(
-            "{} has the layout of {}; `unifybench convert` rewrites it",
+            "{} has the layout of {}; `convert` rewrites it",
             dir.display(),
             report.layout
         )));
     }
     if !report.is_ok() {
         let problems = count(report.problems.len(), "problem");
-        return Err(Error::data(format!("{} has {problems}; see `unifybench check`", dir.display())));
+        return Err(Error::data(format!("{} has {problems}; `check` says more", dir.display())));
     }
     let source = Source::open(dir, options)?;
     let out = options.out.as_deref().unwrap_or(dir);

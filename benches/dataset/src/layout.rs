@@ -55,7 +55,7 @@ impl Layout {
         }
         Err(Error::data(format!(
             "{}: expected concept/train/<name>/ (UniCTokens, MC-LLaVA), train/<name>/ (Yo'LLaVA) or folders of photographs \
-             (DreamBench), got none of these; give the folder that has them, or begin a data set with `unifybench new`",
+             (DreamBench), got none of these; give the folder that has them, or begin a data set with `new`",
             root.display()
         )))
     }

@@ -141,7 +141,7 @@ fn names(dir: &Path, concept: &NewConcept) -> Result<Names> {
     }
     let bytes = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
     let list: Vec<Value> = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::data(format!("{}: {e}; `unifybench check` says more", path.display())))?;
+        .map_err(|e| Error::data(format!("{}: {e}; `check` says more", path.display())))?;
     let listed = list.iter().filter_map(Value::as_str).map(bare);
     if listed.clone().any(|name| name == concept.name) {
         return Err(Error::data(format!("{} has the name {:?} already", path.display(), concept.name)));

@@ -1,5 +1,5 @@
 //! The recipe as a program, and what it says in JSON.
-#![allow(unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Command;

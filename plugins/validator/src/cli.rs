@@ -109,8 +109,8 @@ fn try_run(options: &Options, out: &mut impl Write) -> Result<ExitCode, String> 
         Some(path) if path.extension().is_some_and(|ending| ending == "py") => {
             let path = path.display();
             return Err(format!(
-                "expected a shared library, got the Python file {path}; check what it serves with \
-                 `counterpoint-validator [OPTIONS] -- python3 -m counterpoint_reward {path}`"
+                "expected a shared library, got the Python file {path}; give what serves it in its place: \
+                 `[OPTIONS] -- python3 -m counterpoint_reward {path}`"
             ));
         }
         Some(path) => Target::Library(path.canonicalize().map_err(|e| format!("cannot find {}: {e}", path.display()))?),

@@ -1,8 +1,4 @@
-//! `cargo run --release --example parity -- showo DIR`, or a reward tower's name for `showo`: our implementation against a
-//! folder of golden numbers.
-//!
-//! Prints a line per quantity (largest absolute and relative error, tolerance, ok or FAIL) and a JSON summary. Exit
-//! status 1 when anything failed. All sizes come from DIR's `config.json`.
+//! This implementation against a folder of golden numbers of the original.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fixture;
@@ -14,19 +10,20 @@ mod towers;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use counterpoint::Result;
 use counterpoint_showo::FastPaths;
 use counterpoint_weights::Precision;
 
-#[derive(Parser)]
+/// What to compare with which numbers.
+#[derive(Debug, Parser)]
 #[command(about = "Compares this implementation with golden numbers of the reference implementation")]
-struct Args {
+pub struct ParityArgs {
     #[command(subcommand)]
     what: What,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum What {
     /// Show-o: masks, logits, a rollout, greedy text, the objective with its gradients, the image tokenizer.
     Showo {
@@ -68,7 +65,7 @@ enum What {
     Facenet(TowerArgs),
 }
 
-#[derive(clap::Args)]
+#[derive(Debug, Args)]
 struct TowerArgs {
     /// Folder with the original's config.json and weights, and expected.safetensors (inputs.* and outputs.*).
     dir: PathBuf,
@@ -84,9 +81,11 @@ fn short_cut() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(FastPaths::NAMES.into_iter().chain(["all"]))
 }
 
-fn main() -> ExitCode {
+/// Prints a line per quantity (largest absolute and relative error, tolerance, ok or FAIL) and a JSON summary. Status 1 when anything
+/// failed.
+pub fn run(args: ParityArgs) -> ExitCode {
     let mut report = report::Report::default();
-    let outcome = run(Args::parse().what, &mut report);
+    let outcome = compare(args.what, &mut report);
     let ok = report.summary();
     match outcome {
         Ok(()) if ok => ExitCode::SUCCESS,
@@ -98,7 +97,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(what: What, report: &mut report::Report) -> Result<()> {
+fn compare(what: What, report: &mut report::Report) -> Result<()> {
     use towers::Tower;
 
     let tower = |tower, args: TowerArgs, report: &mut _| {

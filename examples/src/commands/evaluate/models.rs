@@ -7,8 +7,10 @@ use counterpoint::checkpoint::latest;
 use counterpoint::config::{EvaluationSection, RunConfig, load};
 use counterpoint::file::folder_of;
 use counterpoint::{Error, Result};
-use counterpoint_examples::OutputMode;
 use serde::Deserialize;
+
+use crate::OutputMode;
+use crate::args::built_in;
 
 const RECIPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sync_r1.toml");
 const MEASURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/evaluate.toml");
@@ -29,7 +31,7 @@ pub struct EvaluateArgs {
     seed: Option<u64>,
     /// Where to compute: `flex` (CPU), `cuda:N`, `wgpu` or another device by its name.
     #[arg(long, default_value = "flex")]
-    pub device: String,
+    pub(super) device: String,
     /// Prints nothing but errors and the tables.
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
@@ -56,7 +58,10 @@ impl EvaluateArgs {
     }
 
     /// The recipe, and the folder that its paths are relative to.
-    pub fn recipe(&self) -> Result<(RunConfig, PathBuf)> {
+    pub(super) fn recipe(&self) -> Result<(RunConfig, PathBuf)> {
+        if self.config == Path::new(RECIPE) {
+            built_in(&self.config, "--config")?;
+        }
         let named = [vec!["run.name=evaluation".to_owned()], self.set.clone()].concat();
         Ok((RunConfig::load(&self.config, &named)?, folder_of(&self.config).to_owned()))
     }
@@ -95,6 +100,9 @@ pub struct Condition {
 impl Measures {
     /// The file that `args` name.
     pub fn load(args: &EvaluateArgs) -> Result<Self> {
+        if args.measures == Path::new(MEASURES) {
+            built_in(&args.measures, "--measures")?;
+        }
         let mut measures: Self = load(&args.measures, &[])?;
         for (i, Condition { id, .. }) in measures.conditions.iter().enumerate() {
             check_name(id).map_err(|e| e.at(format!("conditions[{i}].id")))?;

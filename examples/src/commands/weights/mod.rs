@@ -1,13 +1,4 @@
-//! `cargo run --release --example weights -- inspect PATH`: what is in a weight file of any public format.
-//!
-//! PATH is a file or a folder: safetensors, files of `torch.save` (`.pt`, `.pth`, `.bin`, `.ckpt`, also old pickles, which
-//! are never run), burnpack, or the index of a sharded file. `diff A B` compares two of them (exit status 1 when they
-//! differ), `convert A B` writes B in the format that its ending says, one tensor at a time; `merge OUT A B ..` writes the mean of models. Exit status 2
-//! when a file cannot be read or written.
-//!
-//! `fetch CONFIG.toml` says of every setting of a config that names weights where they are. Those of the Hugging Face hub are
-//! fetched in a build with `--features hf-hub`. Of others it says which files are missing, where they are published and into
-//! which folder they belong; the exit status is 1 then.
+//! Weight files of any public format: shown, compared, converted, merged and fetched.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod diff;
@@ -23,14 +14,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 use counterpoint::Result;
 use counterpoint_weights::{ConvertOptions, Shares, WeightFiles, merge};
 
-#[derive(Parser)]
+/// What to do with which files.
+#[derive(Debug, Parser)]
 #[command(about = "Shows, compares, converts, merges and fetches weight files of any public format")]
-struct Args {
+pub struct WeightsArgs {
     #[command(subcommand)]
     what: What,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum What {
     /// Every tensor's name, shape, dtype, mean, standard deviation and count of non-finite numbers.
     Inspect {
@@ -93,7 +85,7 @@ enum What {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Float {
     F32,
     Bf16,
@@ -139,8 +131,9 @@ fn mean(out: &Path, models: &[PathBuf], shares: &[f64], inverse_norm: bool, base
     Ok(())
 }
 
-fn main() -> ExitCode {
-    let outcome = match Args::parse().what {
+/// Does what `args` say. Status 1 when files differ or are missing, 2 when one cannot be read or written.
+pub fn run(args: WeightsArgs) -> ExitCode {
+    let outcome = match args.what {
         What::Inspect { path, json } => inspect::run(&path, json).map(|()| true),
         What::Diff { a, b, tolerance, json } => diff::run(&a, &b, tolerance, json),
         What::Convert { a, b, dtype, rename, force } => convert(&a, &b, dtype, &rename, force).map(|()| true),

@@ -7,8 +7,8 @@ use counterpoint::Result;
 use counterpoint_weights::{TensorInfo, WeightFiles};
 use serde::Serialize;
 
-use crate::inspect::dtype;
-use crate::table::{lines, shape, short};
+use super::inspect::dtype;
+use super::table::{lines, shape, short};
 
 /// One tensor that differs.
 #[derive(Debug, Serialize)]

@@ -14,8 +14,8 @@ use counterpoint_janus::{Janus, JanusConfig, JanusPolicy, KvCache, SpecialIds, V
 use counterpoint_weights::Precision;
 use serde::Deserialize;
 
-use crate::fixture::{Expected, Golden};
-use crate::report::{Report, Tolerance};
+use super::fixture::{Expected, Golden};
+use super::report::{Report, Tolerance};
 
 const NUMBERS: Tolerance = Tolerance::Relative(1e-4);
 const GRADIENTS: Tolerance = Tolerance::Relative(1e-3);

@@ -16,8 +16,8 @@ use counterpoint_showo::{
     Allowed, AnswerIds, FastPaths, MagvitV2, Precision, Showo, ShowoConfig, ShowoPolicy, prompting, tokens,
 };
 
-use crate::fixture::{Expected, Golden};
-use crate::report::{Report, Tolerance};
+use super::fixture::{Expected, Golden};
+use super::report::{Report, Tolerance};
 
 /// What the numbers are held to.
 struct Tolerances {

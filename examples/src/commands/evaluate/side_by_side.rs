@@ -1,11 +1,11 @@
 //! The same prompts by every method.
 
 use counterpoint::{Error, Judged, Result};
-use counterpoint_examples::{Cell, RunFolder, save_grid};
 use counterpoint_report::{Answer, Cell as Shown, Gallery};
 
-use crate::image_name;
-use crate::models::Model;
+use super::image_name;
+use super::models::Model;
+use crate::{Cell, RunFolder, save_grid};
 
 /// Tasks of which images are shown side by side.
 const SHOWN: usize = 24;

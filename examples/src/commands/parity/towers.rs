@@ -11,8 +11,8 @@ use counterpoint_encoders::{BertConfig, Blip2, Blip2Config, CaptionerConfig, Cli
 use counterpoint_weights::Precision;
 use image::RgbImage;
 
-use crate::fixture::Expected;
-use crate::report::{Report, Tolerance};
+use super::fixture::Expected;
+use super::report::{Report, Tolerance};
 
 /// A tower of the reward experts.
 #[derive(Debug, Clone, Copy)]

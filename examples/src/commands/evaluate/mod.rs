@@ -1,24 +1,21 @@
 //! UnifyBench++: recognition, questions, plain, knowledge-driven and dense generation of a model, trained or not.
-//!
-//! `cargo run --release --example evaluate -- runs/sync_r1` compares a run with the model that it began from and leaves tables,
-//! images and a report in `runs/evaluation/`. What is measured is said by `examples/evaluate.toml`, or by `--measures FILE`.
 
 mod models;
 mod side_by_side;
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use burn::tensor::Device;
 use counterpoint::checkpoint::Reader;
 use counterpoint::{Error, Judged, Result, Trainer, device};
-use counterpoint_examples::{Progress, RunFolder, Stage, evaluation_sampler, evaluator, parts, report_runs, start};
 use counterpoint_report::Gallery;
 use counterpoint_unifybench::{Cells, Method, MethodTable};
 use serde::{Deserialize, Serialize};
 
-use self::models::{Condition, EvaluateArgs, Measures, Model, models, unique};
+pub use self::models::EvaluateArgs;
+use self::models::{Condition, Measures, Model, models, unique};
 use self::side_by_side::side_by_side;
+use crate::{Progress, RunFolder, Stage, evaluation_sampler, evaluator, parts, report_runs};
 
 const SAMPLES: &str = "samples.json";
 const DONE: &str = "model.json";
@@ -35,11 +32,11 @@ struct Done {
     checkpoint: Option<String>,
 }
 
-fn main() -> ExitCode {
-    start(EvaluateArgs::output, run)
-}
-
-fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {
+/// Compares the models that `args` name and leaves tables, images and a report in the evaluation's folder.
+///
+/// # Errors
+/// The first thing that went wrong; what was drawn before is kept.
+pub fn run(args: &EvaluateArgs, progress: &Progress) -> Result<()> {
     let device = device::named(&args.device)?;
     let (recipe, base) = args.recipe()?;
     let measures = Measures::load(args)?;

@@ -6,9 +6,10 @@ use counterpoint::config::RunConfig;
 use counterpoint::file::folder_of;
 use counterpoint::registry::BuildContext;
 use counterpoint::{Result, device};
-use counterpoint_examples::references;
 use counterpoint_showo::ShowoPolicy;
 use counterpoint_weights::hub::{Place, Reference};
+
+use crate::references;
 
 /// Prints a line for each setting of the config at `path` that names weight files; whether all of them are there.
 pub fn run(path: &Path) -> Result<bool> {

@@ -7,7 +7,7 @@ use counterpoint::Result;
 use counterpoint_weights::{TensorInfo, WeightFiles, non_finite};
 use serde::Serialize;
 
-use crate::table::{lines, shape, short};
+use super::table::{lines, shape, short};
 
 /// The numbers of one tensor, computed in f64 over those that are finite.
 #[derive(Debug, Serialize)]
