@@ -1,5 +1,5 @@
 //! Who may know whom: the core knows nobody, kernels, weights, samplers and readers of data know the core, policies know core,
-//! kernels, weights, pictures and samplers, rewards know core, kernels, weights, pictures and towers, what loads plugins knows no engine, and only examples and benches see everything.
+//! kernels, weights, pictures and samplers, rewards know core, kernels, weights, pictures and towers, what loads plugins knows no engine, and only examples, benches and fuzz targets see everything.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "core/kernels" | "core/weights" | "samplers" | "report" | "sinks" | "stores" => Some(&["core"]),
         "benches/unictokens" => Some(&["core", "core/pictures"]),
         "benches/unifybench" => Some(&["core", "benches/unictokens"]),
-        "benches" | "examples" => None,
+        "benches" | "examples" | "fuzz" => None,
         "policies/common" => Some(&["core", "core/kernels", "core/weights"]),
         _ if folder.starts_with("policies/") => {
             Some(&["core", "core/kernels", "core/pictures", "core/weights", "samplers", "policies/common"])
