@@ -106,7 +106,8 @@ fn tower(args: &Args, inputs: &WeightFiles, device: &Device) -> Result<Box<dyn F
             Box::new(move || Ok(towers.embed_texts(ids.clone())))
         }
         Tower::Facenet => {
-            let (tower, faces) = (FaceEmbedder::load(&folder.join(FACES), precision, device)?, pictures(inputs, batch)?);
+            let (tower, faces) =
+                (FaceEmbedder::load(&folder.join(FACES), precision, device)?, pictures(inputs, batch)?);
             Box::new(move || tower.embed(&faces.iter().collect::<Vec<_>>()))
         }
         Tower::Mtcnn => {

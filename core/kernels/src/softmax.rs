@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::math::{exp, folded, sum};
+use crate::math::exp;
 use crate::rows::{map_rows, map_rows_with};
 
 /// The softmax of `scale * x` along the last axis, over the keys that a query sees: of row i those before `seen(i)`, and of these
@@ -56,7 +56,7 @@ pub(crate) fn softmax_row_back(row: &mut [f32], p: &[f32], scale: f32) {
     for ((sum, g), p) in sums.iter_mut().zip(rest).zip(p_rest) {
         *sum += g * p;
     }
-    let sum = sum(sums);
+    let sum: f32 = sums.iter().sum();
     for (g, p) in row.iter_mut().zip(p) {
         *g = scale * p * (*g - sum);
     }
@@ -72,10 +72,7 @@ pub(crate) fn largest(row: &[f32]) -> f32 {
             *max = if *x > *max { *x } else { *max };
         }
     }
-    for (max, x) in lanes.iter_mut().zip(rest) {
-        *max = if *x > *max { *x } else { *max };
-    }
-    folded(lanes, |a, b| if b > a { b } else { a })
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
 }
 
 #[inline(always)]
@@ -96,7 +93,7 @@ pub(crate) fn softmax_row(row: &mut [f32], scale: f32) {
     last[..rest.len()].copy_from_slice(rest);
     powers(&mut last, max, scale, &mut sums);
     rest.copy_from_slice(&last[..rest.len()]);
-    let factor = 1.0 / sum(sums);
+    let factor = 1.0 / sums.iter().sum::<f32>();
     for x in row {
         *x *= factor;
     }

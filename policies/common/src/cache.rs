@@ -16,6 +16,7 @@ pub struct Grown {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // One for a layer.
 enum Held {
     /// Those of each sequence.
     Own(KeyValues),
