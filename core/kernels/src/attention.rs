@@ -9,8 +9,7 @@ use counterpoint::device::is_cpu;
 use crate::heads::{attend, attend_tracked};
 use crate::seen::Seen;
 use crate::single;
-use crate::softmax::{softmax, softmax_back};
-use crate::tracked::{elsewhere, tracked};
+use crate::tracked::elsewhere;
 use crate::{may_work_on, works_on};
 
 /// What is added to the score of a key that may not be attended.
@@ -62,31 +61,14 @@ impl Mask {
         let (key, value) = seen.all();
         match &self.0 {
             Kind::Here(allowed) => {
-                let [batch, heads, queries, width] = query.dims();
-                // Of a single sequence the products are shared out to the cores.
-                if batch > 1 {
-                    return match may_work_on(&query) {
-                        true => attend(query, key, value, allowed),
-                        false => attend_tracked(query, key, value, allowed).unwrap_or_else(|| elsewhere()),
-                    };
-                }
-                let keys = key.dims()[2];
-                let (scale, several) = ((width as f32).powf(-0.5), allowed.len() > queries * keys);
-                let keep = |row: usize| {
-                    let batch = if several { row / (heads * queries) } else { 0 };
-                    Some(&allowed[(batch * queries + row % queries) * keys..][..keys])
-                };
-                let plain = |scores| softmax(scores, scale, |_| keys, keep);
-                let recorded = |scores| {
-                    let p = plain(scores);
-                    (p.clone(), (p, scale))
-                };
-                let scores = query.matmul(key.swap_dims(2, 3));
-                let p = match may_work_on(&scores) {
-                    true => plain(scores),
-                    false => tracked(scores, plain, recorded, softmax_back).unwrap_or_else(|| elsewhere()),
-                };
-                p.matmul(value)
+                // A single sequence's heads are shared out to the cores as sequences are, so that its numbers are the same.
+                let alone = query.dims()[0] == 1;
+                let turned = |x: Tensor<4>| if alone { x.swap_dims(0, 1) } else { x };
+                let (query, key, value) = (turned(query), turned(key), turned(value));
+                turned(match may_work_on(&query) {
+                    true => attend(query, key, value, allowed),
+                    false => attend_tracked(query, key, value, allowed).unwrap_or_else(|| elsewhere()),
+                })
             }
             Kind::Fused(forbidden) => {
                 let options = AttentionModuleOptions::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
-use crate::math::exp;
+use crate::math::{exp, sum};
 use crate::rows::{map_rows, read_rows};
 use crate::softmax::{LANES, largest};
 use crate::tracked::{elsewhere, tracked};
@@ -69,7 +69,7 @@ impl Seen {
         let mut last = [f32::NEG_INFINITY; LANES];
         last[..rest.len()].copy_from_slice(rest);
         add_powers(&last, max, &mut sums, &mut weighed);
-        let (sum, weighed): (f32, f32) = (sums.iter().sum(), weighed.iter().sum());
+        let (sum, weighed) = (sum(sums), sum(weighed));
         let total = max + sum.ln();
         Self { total, log_prob: row[chosen as usize] - total, entropy: sum.ln() - weighed / sum }
     }

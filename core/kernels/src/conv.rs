@@ -84,8 +84,7 @@ impl Gather {
 
     fn numbers(&self, batch: usize, outputs: usize, weight: &[f32], bias: &[f32], pixels: &[f32]) -> Vec<f32> {
         let [rows, columns] = self.out;
-        let tiled =
-            self.tiled(outputs).filter(|tiled| tiled.is_worth(batch)).map(|tiled| (tiled, tiled.weights(weight)));
+        let tiled = self.tiled(outputs).filter(|tiled| tiled.is_worth()).map(|tiled| (tiled, tiled.weights(weight)));
         let at_once = match &tiled {
             Some((tiled, _)) => tiled.rows_at_once(GATHERED),
             None => (GATHERED / (self.window() * columns).max(1)).clamp(1, rows.max(1)),

@@ -47,6 +47,26 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// What `of` makes of all lanes, two halves at a time: one lane after the other would take longer than what filled them.
+#[inline(always)]
+pub(crate) fn folded<const N: usize>(mut lanes: [f32; N], of: impl Fn(f32, f32) -> f32) -> f32 {
+    const { assert!(N.is_power_of_two()) };
+    let mut half = N / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = of(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+pub(crate) fn sum<const N: usize>(lanes: [f32; N]) -> f32 {
+    folded(lanes, |a, b| a + b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{exp, normal_below};

@@ -10,7 +10,7 @@ use burn::nn::{GroupNorm, LayerNorm, RmsNorm};
 use burn::tensor::activation::silu;
 use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::math::sigmoid;
+use crate::math::{self, sigmoid};
 use crate::rows::{map_rows, map_rows_with, sum_rows_with};
 use crate::tracked::{opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
@@ -220,8 +220,8 @@ fn back<const D: usize, const CENTRED: bool>(gradient: Tensor<D>, (x, affine): (
                 weighed[0] += h * (x - mean);
             }
             let count = x.len() as f32;
-            let sum = if CENTRED { sum.iter().sum::<f32>() / count } else { 0.0 };
-            let weighed = weighed.iter().sum::<f32>() / count;
+            let sum = if CENTRED { math::sum(sum) / count } else { 0.0 };
+            let weighed = math::sum(weighed) / count;
             let slope = weighed * factor * factor;
             for (h, x) in row.iter_mut().zip(x) {
                 *h = factor * (*h - sum - (x - mean) * slope);
@@ -263,5 +263,5 @@ fn total_of_part(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
             *sum += of(*x);
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
+    math::sum(sums) + rest.iter().map(|x| of(*x)).sum::<f32>()
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::math::exp;
-use crate::rows::{map_rows, map_rows_with};
+use crate::math::{exp, folded, sum};
+use crate::rows::map_rows;
 
 /// The softmax of `scale * x` along the last axis, over the keys that a query sees: of row i those before `seen(i)`, and of these
 /// those for which `keep(i)` is true where it is given. What is not seen is 0, and so is a row that sees nothing. Rows count as they
@@ -33,17 +33,7 @@ pub fn softmax<'a>(
     )
 }
 
-/// The gradient of `x` in [`softmax`] of `scale * x`, of that of its result: `scale p (g - sum(g p))`.
-pub(crate) fn softmax_back(gradient: Tensor<4>, (p, scale): (Tensor<4>, f32)) -> Tensor<4> {
-    map_rows_with(
-        gradient,
-        p,
-        #[inline(always)]
-        |_, row, p| softmax_row_back(row, p, scale),
-    )
-}
-
-/// The same of a row.
+/// The gradient of a row of scores before the softmax of `scale` times them, of that of its result p: `scale p (g - sum(g p))`.
 #[inline(always)]
 pub(crate) fn softmax_row_back(row: &mut [f32], p: &[f32], scale: f32) {
     let mut sums = [0.0; LANES];
@@ -56,7 +46,7 @@ pub(crate) fn softmax_row_back(row: &mut [f32], p: &[f32], scale: f32) {
     for ((sum, g), p) in sums.iter_mut().zip(rest).zip(p_rest) {
         *sum += g * p;
     }
-    let sum: f32 = sums.iter().sum();
+    let sum = sum(sums);
     for (g, p) in row.iter_mut().zip(p) {
         *g = scale * p * (*g - sum);
     }
@@ -72,7 +62,10 @@ pub(crate) fn largest(row: &[f32]) -> f32 {
             *max = if *x > *max { *x } else { *max };
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    for (max, x) in lanes.iter_mut().zip(rest) {
+        *max = if *x > *max { *x } else { *max };
+    }
+    folded(lanes, |a, b| if b > a { b } else { a })
 }
 
 #[inline(always)]
@@ -93,7 +86,7 @@ pub(crate) fn softmax_row(row: &mut [f32], scale: f32) {
     last[..rest.len()].copy_from_slice(rest);
     powers(&mut last, max, scale, &mut sums);
     rest.copy_from_slice(&last[..rest.len()]);
-    let factor = 1.0 / sums.iter().sum::<f32>();
+    let factor = 1.0 / sum(sums);
     for x in row {
         *x *= factor;
     }

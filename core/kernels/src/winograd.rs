@@ -25,10 +25,10 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// Whether so many images are done sooner in this way.
-    pub(crate) fn is_worth(&self, images: usize) -> bool {
+    /// Whether an image is done sooner in this way. How many others are with it does not count: its numbers are to be the same.
+    pub(crate) fn is_worth(&self) -> bool {
         let [down, across] = self.tiles();
-        self.channels.min(self.outputs) >= CHANNELS && images * down * across >= TILES
+        self.channels.min(self.outputs) >= CHANNELS && down * across >= TILES
     }
 
     fn tiles(&self) -> [usize; 2] {

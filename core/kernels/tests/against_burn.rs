@@ -303,6 +303,31 @@ fn convolutions() {
     }
 }
 
+/// To the last bit: samples are not to depend on how many are drawn on a device.
+#[test]
+fn what_is_computed_of_one_does_not_depend_on_the_others() {
+    let device = Device::flex();
+    let first = |x: Tensor<4>| x.narrow(0, 1, 1);
+    // Few tiles and many; with 3 there are as many as make an image of one size worth it.
+    for side in [14, 15, 32] {
+        let conv =
+            Conv2dConfig::new([64, 64], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).init(&device);
+        let x = random([3, 64, side, side], &device);
+        let (alone, among) = (conv2d(&conv, first(x.clone())), first(conv2d(&conv, x)));
+        assert_eq!(alone.into_data(), among.into_data(), "a convolution of {side} x {side}");
+    }
+    for queries in [1, 5] {
+        let allowed: Vec<bool> = (0..queries * 9).map(|i| i * 7 % 11 < 8).collect();
+        let allowed = Tensor::<3, Bool>::from_data(TensorData::new(allowed, [1, queries, 9]), &device);
+        let mask = Mask::new(allowed, true, 2, DType::F32);
+        let (q, k) = (random([3, 2, queries, 20], &device), random([3, 2, 9, 20], &device) * 0.7);
+        let v = k.clone() * -0.9;
+        let alone = mask.attend(first(q.clone()), (first(k.clone()), first(v.clone())));
+        let among = first(mask.attend(q, (k, v)));
+        assert_eq!(alone.into_data(), among.into_data(), "attention of {queries} queries");
+    }
+}
+
 #[test]
 fn convolutions_with_channels_last() {
     let device = Device::flex();
