@@ -7,6 +7,13 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage}
 
 use crate::is_cut_off;
 
+/// Most pixels of an image, as PIL has it: more are taken for an attack.
+const LARGEST: u64 = 178_956_970;
+/// Most pixels that a byte of a file can stand for: of PNG's one bit for each, packed to the limit of its compression.
+const OF_A_BYTE: u64 = 8 * 1032;
+/// What any file may have besides.
+const SMALL: u64 = 1 << 16;
+
 /// Decodes a file to RGB of 8 bits, at its own size, as PIL's `convert("RGB")` does: PNG and JPEG of any kind, by their content.
 ///
 /// - Alpha is dropped, not composited: where an image is transparent, its hidden colour shows.
@@ -17,7 +24,8 @@ use crate::is_cut_off;
 ///   originals do not look at it.)
 ///
 /// # Errors
-/// When the file is empty, damaged or cut off, or is not an image that can be decoded.
+/// When the file is empty, damaged or cut off, is not an image that can be decoded, or claims more pixels than 178,956,970 or than its bytes
+/// can hold.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, Box<dyn Error + Send + Sync>> {
     if bytes.is_empty() {
         return Err("the file is empty".into());
@@ -27,6 +35,12 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, Box<dyn Error + Send + Sync>> {
         return Err("the file is cut off: its data do not end".into());
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let most = LARGEST.min(bytes.len() as u64 * OF_A_BYTE + SMALL);
+    if u64::from(width) * u64::from(height) > most {
+        let size = bytes.len();
+        return Err(format!("expected at most {most} pixels in a file of {size} bytes, got {width} x {height}").into());
+    }
     let orientation = decoder.orientation()?;
     let mut decoded = DynamicImage::from_decoder(decoder)?;
     decoded.apply_orientation(orientation);
