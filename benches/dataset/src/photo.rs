@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
-use counterpoint_pictures::is_cut_off;
+use counterpoint_pictures::{fits, is_cut_off};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::{Error, Result};
@@ -84,14 +84,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(ImageFormat, DynamicImage), Fault>
     if format == ImageFormat::Jpeg && is_cut_off(bytes) {
         return Err(fault("a JPEG that is cut off: its data do not end".into(), again));
     }
-    let decoded = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().and_then(|mut decoder| {
-        decoder.orientation()?;
-        DynamicImage::from_decoder(decoder)
-    });
-    match decoded {
-        Ok(picture) => Ok((format, picture)),
-        Err(e) => Err(fault(format!("a picture that cannot be decoded: {e}"), again)),
-    }
+    let unreadable = |e: image::ImageError| fault(format!("a picture that cannot be decoded: {e}"), again);
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(unreadable)?;
+    fits(decoder.dimensions(), bytes.len()).map_err(|e| fault(format!("a picture that is damaged: {e}"), again))?;
+    decoder.orientation().map_err(unreadable)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+    Ok((format, picture))
 }
 
 /// The format of a picture, by its first bytes, where it is one that is read.
@@ -121,6 +119,12 @@ pub(crate) fn black(side: u32) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_that_claims_more_than_its_bytes_can_hold_is_damaged() {
+        let bomb = include_bytes!("../../../fuzz/corpus/picture/claims_too_many_pixels.png");
+        assert!(decode(bomb).is_err_and(|fault| fault.got.contains("of 95 bytes, got 919808 x ")));
+    }
 
     #[test]
     fn photographs_are_read_by_number_or_by_name() {

@@ -35,16 +35,23 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, Box<dyn Error + Send + Sync>> {
         return Err("the file is cut off: its data do not end".into());
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let most = LARGEST.min(bytes.len() as u64 * OF_A_BYTE + SMALL);
-    if u64::from(width) * u64::from(height) > most {
-        let size = bytes.len();
-        return Err(format!("expected at most {most} pixels in a file of {size} bytes, got {width} x {height}").into());
-    }
+    fits(decoder.dimensions(), bytes.len())?;
     let orientation = decoder.orientation()?;
     let mut decoded = DynamicImage::from_decoder(decoder)?;
     decoded.apply_orientation(orientation);
     Ok(rgb8(decoded))
+}
+
+/// Whether a file of `size` bytes can be a picture of so many pixels, asked before there is memory for them.
+///
+/// # Errors
+/// Both sizes in words, when it cannot, or when they are more than 178,956,970.
+pub fn fits((width, height): (u32, u32), size: usize) -> Result<(), String> {
+    let most = LARGEST.min(size as u64 * OF_A_BYTE + SMALL);
+    if u64::from(width) * u64::from(height) <= most {
+        return Ok(());
+    }
+    Err(format!("expected at most {most} pixels in a file of {size} bytes, got {width} x {height}"))
 }
 
 /// Without alpha, the upper 8 of 16 bits.

@@ -6,7 +6,7 @@ mod fit;
 mod jpeg;
 mod resample;
 
-pub use decode::decode;
+pub use decode::{decode, fits};
 pub use fit::{cut, fit, within};
 pub use jpeg::is_cut_off;
 pub use resample::{Filter, Pixels, resize};
