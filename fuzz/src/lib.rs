@@ -59,8 +59,8 @@ fn weights(bytes: &[u8], name: &str) {
 
 /// What comes over the pipe of a plugin's process, in pieces. The first byte says how long they are.
 pub fn frames(bytes: &[u8]) {
-    let Some((&most, mut left)) = bytes.split_first() else { return };
-    let mut pipe = Pieces { bytes: &mut left, most: usize::from(most).max(1) };
+    let Some((&most, bytes)) = bytes.split_first() else { return };
+    let mut pipe = Pieces { bytes, most: usize::from(most).max(1) };
     let mut decoder = Decoder::new(1 << 16);
     while let Ok(Step::Frame(frame)) = decoder.step(&mut pipe) {
         manifest(&frame.header);
@@ -68,12 +68,12 @@ pub fn frames(bytes: &[u8]) {
     }
 }
 
-struct Pieces<'a, 'b> {
-    bytes: &'a mut &'b [u8],
+struct Pieces<'a> {
+    bytes: &'a [u8],
     most: usize,
 }
 
-impl Read for Pieces<'_, '_> {
+impl Read for Pieces<'_> {
     fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
         let n = to.len().min(self.most);
         self.bytes.read(&mut to[..n])
