@@ -1,7 +1,7 @@
 //! Every parser of bytes that somebody else wrote, as a function of these bytes that must come back: without a panic, in little time
 //! and in memory that the bytes' number bounds. What it makes of them does not matter here.
 //!
-//! `.ci/fuzz SECONDS` tries each with libFuzzer; the tests give each its corpus.
+//! `.ci/fuzz SECONDS` and `.ci/fuzz-all SECONDS` try each with libFuzzer; the tests give each its corpus.
 //!
 //! This crate is for Unix, as the bridge is, and empty elsewhere.
 #![cfg(unix)]

@@ -8,6 +8,7 @@
 //!
 //! - `opentelemetry`: `Telemetry`.
 
+mod delivery;
 mod mlflow;
 #[cfg(feature = "opentelemetry")]
 mod telemetry;

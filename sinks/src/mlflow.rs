@@ -2,33 +2,23 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Event, Observer, Result, file};
 use serde::{Deserialize, Serialize};
 
-use crate::tracking::{Called, Status, Tracking, now};
+use crate::delivery::{Delivery, Receives, Sent, Step};
+use crate::tracking::{Called, Status, Tracking};
 
 /// The file in a run's folder that says which run of which server it is.
 const FILE: &str = "mlflow.json";
-/// The pause after a call that may succeed later.
-const PAUSE: Duration = Duration::from_secs(5);
-/// How long the end of a run waits for what is still to be sent.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends every step of a run to an MLflow server.
 ///
 /// What a server does not take for now is kept and sent with later steps; at the end it is waited for half a minute, and then said to be
 /// missing there: `metrics.jsonl` has it all the same. The run is `FINISHED` when its last step is done, and `KILLED` when it ends before.
 #[derive(Debug)]
-pub struct Mlflow {
-    /// None once it has ended.
-    steps: Option<Sender<(u64, u64, Metrics)>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Mlflow(Delivery);
 
 /// Which run of which server.
 #[derive(Serialize, Deserialize)]
@@ -73,21 +63,12 @@ impl Mlflow {
                 run
             }
         };
-        let (sender, receiver) = channel();
-        let work = move || Delivery { server, run, steps, kept: Vec::new(), done: 0 }.until_the_end(&receiver);
-        let thread = std::thread::Builder::new().name("counterpoint-mlflow".to_owned()).spawn(work);
-        let thread = thread.map_err(|e| Error::io("cannot start a thread for", folder, e))?;
-        Ok(Self { steps: Some(sender), thread: Some(thread) })
+        Delivery::to(Run { server, run, steps }).map(Self)
     }
-}
 
-impl Mlflow {
     /// Sends the metrics of a step that has just ended, without waiting for it to arrive.
     pub fn send(&self, step: u64, metrics: &Metrics) {
-        if let Some(steps) = &self.steps {
-            // A server that refused for good is not sent to any more.
-            let _unwanted = steps.send((step, now(), metrics.clone()));
-        }
+        self.0.send(step, metrics);
     }
 }
 
@@ -100,82 +81,32 @@ impl Observer for Mlflow {
     }
 }
 
-impl Drop for Mlflow {
-    fn drop(&mut self) {
-        self.steps = None;
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
-    }
-}
-
-/// The thread's side.
-struct Delivery {
+/// A run of a server.
+struct Run {
     server: Tracking,
     run: String,
-    /// Steps of the whole run.
+    /// All of the run.
     steps: u64,
-    /// What is still to be sent.
-    kept: Vec<(u64, u64, Metrics)>,
-    /// Steps done.
-    done: u64,
 }
 
-impl Delivery {
-    fn until_the_end(mut self, steps: &Receiver<(u64, u64, Metrics)>) {
-        loop {
-            let wait = if self.kept.is_empty() { Duration::MAX } else { PAUSE };
-            match steps.recv_timeout(wait) {
-                Ok(step) => self.take(step),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            while let Ok(step) = steps.try_recv() {
-                self.take(step);
-            }
-            if !self.send() {
-                return;
-            }
+impl Receives for Run {
+    fn name(&self) -> String {
+        format!("MLflow at {}", self.server.address())
+    }
+
+    fn send(&mut self, step: &Step) -> Sent {
+        match self.server.metrics(&self.run, step) {
+            Called::Answered(_) => Sent::Taken,
+            Called::Again(why) => Sent::Later(why),
+            Called::Never(status, why) => Sent::Never(format!("status {status}: {why}")),
         }
-        let until = Instant::now() + PATIENCE;
-        while !self.kept.is_empty() && Instant::now() < until {
-            std::thread::sleep(PAUSE);
-            if !self.send() {
-                return;
-            }
-        }
-        if !self.kept.is_empty() {
-            let count = self.kept.len();
-            tracing::warn!(
-                "MLflow at {} did not take the last {count} steps; metrics.jsonl has them",
-                self.server.address()
-            );
-        }
-        let status = if self.done >= self.steps { Status::Finished } else { Status::Killed };
+    }
+
+    fn end(&mut self, done: u64) {
+        let status = if done >= self.steps { Status::Finished } else { Status::Killed };
         if let Err(error) = self.server.update(&self.run, status) {
             tracing::warn!("{error:#}");
         }
-    }
-
-    fn take(&mut self, step: (u64, u64, Metrics)) {
-        self.done = step.0 + 1;
-        self.kept.push(step);
-    }
-
-    /// Sends what is kept. Whether it is worth going on.
-    fn send(&mut self) -> bool {
-        match self.server.metrics(&self.run, &self.kept) {
-            Called::Answered(_) => self.kept.clear(),
-            Called::Again(why) => tracing::debug!("MLflow at {}: {why}; sent again later", self.server.address()),
-            Called::Never(status, why) => {
-                let address = self.server.address();
-                tracing::warn!(
-                    "MLflow at {address} refuses the run's metrics (status {status}: {why}); it gets no more"
-                );
-                return false;
-            }
-        }
-        true
     }
 }
 

@@ -1,14 +1,11 @@
 //! A run's metrics over OpenTelemetry's protocol (OTLP over HTTP, in JSON), as its collectors, Prometheus and Grafana take them.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use counterpoint::metrics::Metrics;
-use counterpoint::{Error, ErrorKind, Event, Observer, Result};
+use counterpoint::{Error, Event, Observer, Result};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -16,12 +13,10 @@ use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _, WithHt
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 
+use crate::delivery::{Delivery, Receives, Sent, Step};
+
 /// What the metrics are of.
 const SERVICE: &str = "counterpoint";
-/// The pause after a step that could not be sent.
-const PAUSE: Duration = Duration::from_secs(5);
-/// How long the end of a run waits for what is still to be sent.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,20 +26,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// `OTEL_SERVICE_NAME` says else) and `run`. What a collector does not take for now is sent again later; at the end it is waited for half
 /// a minute, and then said to be missing there: `metrics.jsonl` has it all the same.
 #[derive(Debug)]
-pub struct Telemetry {
-    /// None once it has ended.
-    steps: Option<Sender<(u64, Metrics)>>,
-    /// Until when the end of the run is waited for.
-    until: Arc<OnceLock<Instant>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Telemetry(Delivery);
 
 impl Telemetry {
     /// The metrics of the run called `name` to `endpoint`, such as `http://localhost:4318/v1/metrics`; without one to where
     /// OpenTelemetry's own variables lead (`OTEL_EXPORTER_OTLP_ENDPOINT` and its kin, headers among them). Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for an endpoint that is none; [`ErrorKind::Io`] when there can be no further thread.
+    /// [`Config`](counterpoint::ErrorKind::Config) for an endpoint that is none; [`Io`](counterpoint::ErrorKind::Io) when there can be no further thread.
     pub fn new(endpoint: Option<&str>, name: &str) -> Result<Self> {
         let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         let client = Client(config.build().new_agent());
@@ -65,22 +54,12 @@ impl Telemetry {
             resource = resource.with_service_name(SERVICE);
         }
         let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource.build()).build();
-        let (sender, receiver) = channel();
-        let until: Arc<OnceLock<Instant>> = Arc::default();
-        let last = Arc::clone(&until);
-        let thread = std::thread::Builder::new().name("counterpoint-otlp".to_owned());
-        let thread = thread.spawn(move || deliver(&provider, &receiver, &last));
-        let thread =
-            thread.map_err(|e| Error::new(ErrorKind::Io, "cannot start a thread for metrics").with_source(e))?;
-        Ok(Self { steps: Some(sender), until, thread: Some(thread) })
+        Delivery::to(provider).map(Self)
     }
 
     /// Sends the metrics of a step that has just ended, without waiting for it to arrive.
     pub fn send(&self, step: u64, metrics: &Metrics) {
-        if let Some(steps) = &self.steps {
-            // Where nobody takes them any more.
-            let _unwanted = steps.send((step, metrics.clone()));
-        }
+        self.0.send(step, metrics);
     }
 }
 
@@ -93,35 +72,21 @@ impl Observer for Telemetry {
     }
 }
 
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        self.until.get_or_init(|| Instant::now() + PATIENCE);
-        self.steps = None;
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
+impl Receives for SdkMeterProvider {
+    fn name(&self) -> String {
+        "OpenTelemetry's collector".to_owned()
     }
-}
 
-/// The thread's side.
-fn deliver(provider: &SdkMeterProvider, steps: &Receiver<(u64, Metrics)>, until: &OnceLock<Instant>) {
-    let meter = provider.meter(SERVICE);
-    for (step, metrics) in steps {
-        loop {
-            meter.u64_gauge("step").build().record(step, &[]);
-            for (name, value) in metrics.iter().filter(|(_, value)| value.is_finite()) {
-                meter.f64_gauge(allowed(name)).build().record(value, &[]);
-            }
-            let Err(error) = provider.force_flush() else { break };
-            if until.get().is_some_and(|until| Instant::now() >= *until) {
-                let count = 1 + steps.try_iter().count();
-                tracing::warn!(%error, "OpenTelemetry's collector did not take the last {count} steps; metrics.jsonl has them");
-                return;
-            }
-            tracing::debug!(%error, "OpenTelemetry's collector did not take step {step}; sent again later");
-            std::thread::sleep(PAUSE);
+    fn send(&mut self, step: &Step) -> Sent {
+        let meter = self.meter(SERVICE);
+        meter.u64_gauge("step").build().record(step.number, &[]);
+        for (name, value) in step.metrics.iter().filter(|(_, value)| value.is_finite()) {
+            meter.f64_gauge(allowed(name)).build().record(value, &[]);
         }
+        self.force_flush().map_or_else(|error| Sent::Later(error.to_string()), |()| Sent::Taken)
     }
+
+    fn end(&mut self, _done: u64) {}
 }
 
 /// A name as OpenTelemetry has it: letters, digits and `_.-/`.

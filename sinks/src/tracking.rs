@@ -1,13 +1,14 @@
 //! MLflow's REST interface, the part that a run needs.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use counterpoint::metrics::Metrics;
 use counterpoint::{Error, Result};
 use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
+
+use crate::delivery::{Step, now};
 
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,16 +124,13 @@ impl Tracking {
         Ok(())
     }
 
-    /// Sends the metrics of some steps, each with the time in ms since 1970.
-    pub(crate) fn metrics(&self, run: &str, steps: &[(u64, u64, Metrics)]) -> Called {
-        let of_step = |(step, time, metrics): &(u64, u64, Metrics)| {
-            let one = |(key, value): (&str, f64)| {
-                let (key, value) = (named(key), number(value));
-                json!({ "key": key, "value": value, "timestamp": time, "step": step })
-            };
-            metrics.iter().map(one).collect::<Vec<_>>()
+    /// Sends the metrics of a step.
+    pub(crate) fn metrics(&self, run: &str, step: &Step) -> Called {
+        let one = |(key, value): (&str, f64)| {
+            let (key, value) = (named(key), number(value));
+            json!({ "key": key, "value": value, "timestamp": step.time, "step": step.number })
         };
-        let all: Vec<Value> = steps.iter().flat_map(of_step).collect();
+        let all: Vec<Value> = step.metrics.iter().map(one).collect();
         for some in all.chunks(METRICS) {
             match self.call("runs/log-batch", &json!({ "run_id": run, "metrics": some })) {
                 Called::Answered(_) => {}
@@ -193,11 +191,6 @@ impl fmt::Debug for Tracking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracking").field("address", &self.address).finish_non_exhaustive()
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// What JSON has no number for is a word, as in protobuf's JSON.

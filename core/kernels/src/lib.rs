@@ -5,7 +5,7 @@
 //! operations up to rounding.
 //!
 //! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu`], [`gelu_tanh`], [`silu_gate`],
-//! [`conv2d`], [`linear`], [`adapted`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they are burn's operations.
+//! [`conv2d`], [`upsampled`], [`linear`], [`adapted`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they are burn's operations.
 //! The others are for tensors that [`may_work_on`] accepts.
 
 mod activation;
@@ -24,6 +24,7 @@ mod seen;
 mod single;
 mod softmax;
 mod tracked;
+mod upsampled;
 mod windows;
 mod winograd;
 
@@ -38,6 +39,7 @@ pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};
 pub use seen::{KeyValues, Seen, repeated};
 pub use softmax::softmax;
+pub use upsampled::upsampled;
 pub use windows::{Windows, conv2d_channels_last};
 
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};

@@ -11,7 +11,7 @@ use burn::tensor::activation::silu;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::math::{self, sigmoid};
-use crate::rows::{map_rows, map_rows_with, sum_rows_with};
+use crate::rows::{map_rows, map_rows_with, map_with, sum_rows_with};
 use crate::tracked::{opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
@@ -187,9 +187,13 @@ fn forward<const D: usize, const CENTRED: bool>(x: Tensor<D>, Affine { gamma, be
         #[inline(always)]
         |_, row| {
             let (mean, factor) = moments::<CENTRED>(row, *epsilon);
-            for ((x, g), b) in row.iter_mut().zip(gamma).zip(beta) {
-                *x = (*x - mean) * factor * g + b;
-            }
+            map_with(
+                row,
+                gamma,
+                beta,
+                #[inline(always)]
+                |x, g, b| (x - mean) * factor * g + b,
+            );
         },
     )
 }
@@ -204,28 +208,24 @@ fn back<const D: usize, const CENTRED: bool>(gradient: Tensor<D>, (x, affine): (
         #[inline(always)]
         |_, row, x| {
             let (mean, factor) = moments::<CENTRED>(x, *epsilon);
-            let (mut sum, mut weighed) = ([0.0; LANES], [0.0; LANES]);
-            for (h, g) in row.iter_mut().zip(gamma) {
-                *h *= g;
-            }
-            let ((h_whole, h_rest), (x_whole, x_rest)) = (row.as_chunks::<LANES>(), x.as_chunks::<LANES>());
-            for (h, x) in h_whole.iter().zip(x_whole) {
-                for i in 0..LANES {
-                    sum[i] += h[i];
-                    weighed[i] += h[i] * (x[i] - mean);
-                }
-            }
-            for (h, x) in h_rest.iter().zip(x_rest) {
-                sum[0] += h;
-                weighed[0] += h * (x - mean);
-            }
+            map_with(
+                row,
+                gamma,
+                gamma,
+                #[inline(always)]
+                |gradient, g, _| gradient * g,
+            );
             let count = x.len() as f32;
-            let sum = if CENTRED { math::sum(sum) / count } else { 0.0 };
-            let weighed = math::sum(weighed) / count;
+            let sum = if CENTRED { total(row) / count } else { 0.0 };
+            let weighed = products(row, 0.0, x, mean) / count;
             let slope = weighed * factor * factor;
-            for (h, x) in row.iter_mut().zip(x) {
-                *h = factor * (*h - sum - (x - mean) * slope);
-            }
+            map_with(
+                row,
+                x,
+                x,
+                #[inline(always)]
+                |h, x, _| factor * (h - sum - (x - mean) * slope),
+            );
         },
     )
 }
@@ -239,29 +239,59 @@ const PART: usize = 1 << 13;
 #[inline(always)]
 fn moments<const CENTRED: bool>(row: &[f32], epsilon: f32) -> (f32, f32) {
     let count = row.len() as f32;
-    let mean = if CENTRED { total(row, |x| x) / count } else { 0.0 };
-    let variance = total(row, |x| (x - mean) * (x - mean)) / count;
+    let mean = if CENTRED { total(row) / count } else { 0.0 };
+    let variance = products(row, mean, row, mean) / count;
     (mean, (variance + epsilon).sqrt().recip())
 }
 
 /// A sum of sums, so that long rows lose nothing.
 #[inline(always)]
-fn total(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut sum = 0.0;
-    for part in row.chunks(PART) {
-        sum += total_of_part(part, &of);
+fn total(row: &[f32]) -> f32 {
+    let mut all = 0.0;
+    for row in row.chunks(PART) {
+        let mut sums = [0.0; LANES];
+        let (whole, rest) = row.as_chunks::<LANES>();
+        for row in whole {
+            for i in 0..LANES {
+                sums[i] += row[i];
+            }
+        }
+        let (fours, rest) = rest.as_chunks::<4>();
+        for row in fours {
+            for i in 0..4 {
+                sums[i] += row[i];
+            }
+        }
+        for i in 0..rest.len() {
+            sums[i] += rest[i];
+        }
+        all += math::sum(sums);
     }
-    sum
+    all
 }
 
+/// The same of `(a - from_a) (b - from_b)`.
 #[inline(always)]
-fn total_of_part(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for chunk in whole {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += of(*x);
+fn products(a: &[f32], from_a: f32, b: &[f32], from_b: f32) -> f32 {
+    let mut all = 0.0;
+    for (a, b) in a.chunks(PART).zip(b.chunks(PART)) {
+        let mut sums = [0.0; LANES];
+        let ((whole, a), (others, b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in whole.iter().zip(others) {
+            for i in 0..LANES {
+                sums[i] += (a[i] - from_a) * (b[i] - from_b);
+            }
         }
+        let ((fours, a), (others, b)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+        for (a, b) in fours.iter().zip(others) {
+            for i in 0..4 {
+                sums[i] += (a[i] - from_a) * (b[i] - from_b);
+            }
+        }
+        for i in 0..a.len() {
+            sums[i] += (a[i] - from_a) * (b[i] - from_b);
+        }
+        all += math::sum(sums);
     }
-    math::sum(sums) + rest.iter().map(|x| of(*x)).sum::<f32>()
+    all
 }

@@ -95,19 +95,43 @@ impl Rotation {
 
 /// Forwards where `sign` is 1, backwards where it is -1.
 fn rotate(x: Tensor<4>, Angles { cos, sin, half }: &Angles, sign: f32) -> Tensor<4> {
-    let (heads, half) = (x.dims()[2], *half);
-    let tokens = cos.len() / half.max(1);
-    map_rows(
-        x,
+    let ([batch, length, heads, width], half) = (x.dims(), *half);
+    let tokens = (cos.len() / half.max(1)).max(1);
+    let turned = map_rows(
+        x.reshape([batch, length, heads * width]),
         #[inline(always)]
-        |i, row| {
-            let token = i / heads % tokens;
-            let table = token * half..(token + 1) * half;
-            let (first, rest) = row.split_at_mut(half);
-            for (((a, b), c), s) in first.iter_mut().zip(rest).zip(&cos[table.clone()]).zip(&sin[table]) {
-                let s = s * sign;
-                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+        |token, heads| {
+            let table = token % tokens * half..(token % tokens + 1) * half;
+            let (cos, sin) = (&cos[table.clone()], &sin[table]);
+            for head in heads.chunks_exact_mut(width) {
+                let (a, b) = head[..2 * half].split_at_mut(half);
+                let (a, b, cos, sin) = turn::<16>(a, b, cos, sin, sign);
+                let (a, b, cos, sin) = turn::<4>(a, b, cos, sin, sign);
+                turn::<1>(a, b, cos, sin, sign);
             }
         },
-    )
+    );
+    turned.reshape([batch, length, heads, width])
+}
+
+/// Turns whole pieces of `N` numbers; the rest comes back.
+#[inline(always)]
+fn turn<'a, const N: usize>(
+    a: &'a mut [f32],
+    b: &'a mut [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
+    sign: f32,
+) -> (&'a mut [f32], &'a mut [f32], &'a [f32], &'a [f32]) {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks_mut::<N>(), b.as_chunks_mut::<N>());
+    let ((cos, rest_cos), (sin, rest_sin)) = (cos.as_chunks::<N>(), sin.as_chunks::<N>());
+    for (((a, b), c), s) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+        let (x, y) = (*a, *b);
+        for i in 0..N {
+            let s = s[i] * sign;
+            a[i] = x[i] * c[i] - y[i] * s;
+            b[i] = y[i] * c[i] + x[i] * s;
+        }
+    }
+    (rest_a, rest_b, rest_cos, rest_sin)
 }

@@ -61,6 +61,34 @@ pub(crate) fn map_rows_with<const D: usize>(
     })
 }
 
+/// `of` of every number of a row and those in its place in `a` and `b`, in pieces whose length is known when this is compiled: a loop
+/// over a row of a few dozen numbers does most of them one by one. For vectors `of` is to be `#[inline(always)]`.
+#[inline(always)]
+pub(crate) fn map_with(row: &mut [f32], a: &[f32], b: &[f32], of: impl Fn(f32, f32, f32) -> f32 + Copy) {
+    let (row, a, b) = pieces::<16>(row, a, b, of);
+    let (row, a, b) = pieces::<4>(row, a, b, of);
+    pieces::<1>(row, a, b, of);
+}
+
+/// The same of whole pieces of `N` numbers alone; the rest comes back.
+#[inline(always)]
+fn pieces<'a, const N: usize>(
+    row: &'a mut [f32],
+    a: &'a [f32],
+    b: &'a [f32],
+    of: impl Fn(f32, f32, f32) -> f32,
+) -> (&'a mut [f32], &'a [f32], &'a [f32]) {
+    let ((row, rest), (a, rest_a), (b, rest_b)) = (row.as_chunks_mut::<N>(), a.as_chunks::<N>(), b.as_chunks::<N>());
+    for ((row, a), b) in row.iter_mut().zip(a).zip(b) {
+        let mut new = [0.0; N];
+        for i in 0..N {
+            new[i] = of(row[i], a[i], b[i]);
+        }
+        *row = new;
+    }
+    (rest, rest_a, rest_b)
+}
+
 /// What `of` makes of every row of `x`, given its number.
 pub(crate) fn read_rows<T: Send>(x: Tensor<2>, of: impl Fn(usize, &[f32]) -> T + Sync) -> Vec<T> {
     let width = x.dims()[1].max(1);

@@ -55,15 +55,12 @@ pub(crate) fn softmax_row_back(row: &mut [f32], p: &[f32], scale: f32) {
 /// The largest number of a row, minus infinity of none.
 #[inline(always)]
 pub(crate) fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = row.as_chunks::<LANES>();
+    let mut lanes = filled(rest);
     for chunk in whole {
         for (max, x) in lanes.iter_mut().zip(chunk) {
             *max = if *x > *max { *x } else { *max };
         }
-    }
-    for (max, x) in lanes.iter_mut().zip(rest) {
-        *max = if *x > *max { *x } else { *max };
     }
     folded(lanes, |a, b| if b > a { b } else { a })
 }
@@ -81,15 +78,21 @@ pub(crate) fn softmax_row(row: &mut [f32], scale: f32) {
     for chunk in whole {
         powers(chunk, max, scale, &mut sums);
     }
-    // As a chunk of its own, filled up: number by number it would take as long as all the others.
-    let mut last = [f32::NEG_INFINITY; LANES];
-    last[..rest.len()].copy_from_slice(rest);
+    let mut last = filled(rest);
     powers(&mut last, max, scale, &mut sums);
     rest.copy_from_slice(&last[..rest.len()]);
     let factor = 1.0 / sum(sums);
     for x in row {
         *x *= factor;
     }
+}
+
+/// The end of a row as a chunk of its own, filled up: number by number it would take as long as all the others.
+#[inline(always)]
+fn filled(rest: &[f32]) -> [f32; LANES] {
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    last
 }
 
 /// `e^(scale (x - max))` of each number, which is added to its sum.

@@ -6,11 +6,13 @@ use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d, RmsNormConfig};
 use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
     Mask, Rotation, Seen, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh,
-    group_norm, group_norm_silu, layer_norm, linear, rms_norm, silu_gate,
+    group_norm, group_norm_silu, layer_norm, linear, rms_norm, silu_gate, upsampled,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -115,9 +117,9 @@ fn silu_gates() {
 
 #[test]
 fn rotations() {
-    let (length, heads, width, half) = (5, 3, 10, 3);
+    let (length, heads, batch) = (5, 3, 4);
     for device in devices() {
-        for (rows, batch) in [(1, 4), (4, 4)] {
+        for (rows, width, half) in [(1, 10, 3), (4, 10, 3), (4, 50, 23)] {
             let angles: Vec<f32> = (0..rows * length * half).map(|i| (i as f32 * 0.37).rem_euclid(6.0)).collect();
             let rotation = Rotation::new(&angles, half, [batch, length, heads, width], &device, DType::F32);
             let table = |of: fn(f32) -> f32| {
@@ -356,6 +358,17 @@ fn convolutions_with_channels_last() {
         let what = format!("{shape:?} to {to} by {kernel:?}, {stride}");
         close(got(false), expected.clone(), &what);
         close(got(true), expected.clamp_min(0.0), &what);
+    }
+}
+
+#[test]
+fn upsampling() {
+    for device in devices() {
+        for shape in [[2, 3, 5, 7], [1, 1, 1, 1]] {
+            let options =
+                InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * shape[2], 2 * shape[3]]);
+            compare(&device, shape, "upsampling", upsampled, |x| interpolate(x, options.clone()));
+        }
     }
 }
 

@@ -107,20 +107,6 @@ impl AttnBlock {
     }
 }
 
-/// Twice the size, nearest neighbour.
-///
-/// # Shapes
-/// `[B, C, H, W]` to `[B, C, 2H, 2W]`.
-pub fn upsampled(x: Tensor<4>) -> Tensor<4> {
-    let [batch, channels, height, width] = x.dims();
-    x.reshape([batch, channels, height, 1, width, 1]).expand([batch, channels, height, 2, width, 2]).reshape([
-        batch,
-        channels,
-        2 * height,
-        2 * width,
-    ])
-}
-
 /// A convolution of odd `kernel` that keeps an image's size, with fresh weights.
 pub fn same_conv(from: usize, to: usize, kernel: usize, device: &Device) -> Conv2d {
     let pad = kernel / 2;

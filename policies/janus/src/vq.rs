@@ -5,8 +5,8 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{Embedding, EmbeddingConfig, GroupNorm, PaddingConfig2d};
 use burn::tensor::{Device, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::{conv2d, group_norm_silu};
-use counterpoint_policy_common::blocks::{AttnBlock, Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
+use counterpoint_kernels::{conv2d, group_norm_silu, upsampled};
+use counterpoint_policy_common::blocks::{AttnBlock, Mid, Norm, ResnetBlock, conv, group_norm, same_conv};
 
 use crate::VqConfig;
 

@@ -8,8 +8,8 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
 use burn::tensor::{Device, FloatDType, Int, Tensor};
 use counterpoint::{Error, Result};
-use counterpoint_kernels::{conv2d, group_norm_silu};
-use counterpoint_policy_common::blocks::{Mid, Norm, ResnetBlock, conv, group_norm, same_conv, upsampled};
+use counterpoint_kernels::{conv2d, group_norm_silu, upsampled};
+use counterpoint_policy_common::blocks::{Mid, Norm, ResnetBlock, conv, group_norm, same_conv};
 use counterpoint_weights::{LoadOptions, WeightFiles, load, save_safetensors};
 
 use crate::config::MagvitConfig;

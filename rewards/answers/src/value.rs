@@ -7,6 +7,8 @@
 //! to 1e-6. Lists in brackets are compared item by item, sets in braces in any order. All else is compared as text, without regard to
 //! case and spaces.
 
+use std::collections::BTreeSet;
+
 /// Numbers that are written as words.
 const WORDS: [(&str, i128); 28] = [
     ("zero", 0),
@@ -58,7 +60,11 @@ fn same(gold: &str, answer: &str, depth: usize) -> bool {
             && a.len() == b.len()
             && match open {
                 '{' => {
-                    a.iter().all(|a| b.iter().any(|b| equal(a, b))) && b.iter().all(|b| a.iter().any(|a| equal(a, b)))
+                    // Each pair once: both ways would be twice the work at every depth.
+                    let [a, b] = [a, b].map(|items| items.into_iter().collect::<BTreeSet<String>>());
+                    let row = |a: &String| b.iter().map(|b| equal(a, b)).collect::<Vec<bool>>();
+                    let equal: Vec<Vec<bool>> = a.iter().map(row).collect();
+                    equal.iter().all(|row| row.contains(&true)) && (0..b.len()).all(|j| equal.iter().any(|row| row[j]))
                 }
                 _ => a.iter().zip(&b).all(|(a, b)| equal(a, b)),
             };

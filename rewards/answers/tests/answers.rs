@@ -77,6 +77,15 @@ fn values_are_equal_as_by_math_verify() {
     }
 }
 
+/// Found by a fuzzer: an answer of 1250 bytes took 15 seconds.
+#[test]
+fn sets_within_sets_take_no_longer_with_every_depth() {
+    let nested = |number: u32| (0..30).fold(number.to_string(), |inner, _| format!("\\{{{inner}, 2\\}}"));
+    assert!(same_value(&nested(1), &nested(1)));
+    assert!(!same_value(&nested(1), &nested(3)));
+    assert!(same_value("\\{1, 1, 2\\}", "\\{2, 1, 2\\}") && !same_value("\\{1, 1, 2\\}", "\\{2, 2, 2\\}"));
+}
+
 #[test]
 fn phrases_are_as_alike_as_in_the_public_code() {
     for Phrases { a, b, score } in fixture().jaccard {
