@@ -99,7 +99,7 @@ fn deliver(mut server: impl Receives, steps: &Receiver<Step>, until: &OnceLock<I
                     return server.end(left.last().map_or(done, |step| step.number + 1));
                 }
                 Sent::Later(why) => {
-                    tracing::debug!("{} did not take step {done}: {why}; sent again later", server.name())
+                    tracing::debug!("{} did not take step {}: {why}; sent again later", server.name(), step.number)
                 }
                 Sent::Never(why) => {
                     return tracing::warn!("{} refuses the run's metrics ({why}); it gets no more", server.name());

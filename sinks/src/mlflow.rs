@@ -15,8 +15,8 @@ const FILE: &str = "mlflow.json";
 
 /// Sends every step of a run to an MLflow server.
 ///
-/// What a server does not take for now is kept and sent with later steps; at the end it is waited for half a minute, and then said to be
-/// missing there: `metrics.jsonl` has it all the same. The run is `FINISHED` when its last step is done, and `KILLED` when it ends before.
+/// What a server does not take for now is sent again later; at the end it is waited for half a minute, and then said to be missing there:
+/// `metrics.jsonl` has it all the same. The run is `FINISHED` when its last step is done, and `KILLED` when it ends before.
 #[derive(Debug)]
 pub struct Mlflow(Delivery);
 
@@ -85,7 +85,7 @@ impl Observer for Mlflow {
 struct Run {
     server: Tracking,
     run: String,
-    /// All of the run.
+    /// Steps of the whole run.
     steps: u64,
 }
 

@@ -33,7 +33,8 @@ impl Telemetry {
     /// OpenTelemetry's own variables lead (`OTEL_EXPORTER_OTLP_ENDPOINT` and its kin, headers among them). Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Config`](counterpoint::ErrorKind::Config) for an endpoint that is none; [`Io`](counterpoint::ErrorKind::Io) when there can be no further thread.
+    /// [`Config`](counterpoint::ErrorKind::Config) for an endpoint that is none; [`Io`](counterpoint::ErrorKind::Io) when there can be no
+    /// further thread.
     pub fn new(endpoint: Option<&str>, name: &str) -> Result<Self> {
         let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         let client = Client(config.build().new_agent());

@@ -5,8 +5,8 @@
 //! operations up to rounding.
 //!
 //! [`Mask`], [`Rotation`], [`layer_norm`], [`rms_norm`], [`group_norm`], [`group_norm_silu`], [`gelu`], [`gelu_tanh`], [`silu_gate`],
-//! [`conv2d`], [`upsampled`], [`linear`], [`adapted`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere than on the CPU they are burn's operations.
-//! The others are for tensors that [`may_work_on`] accepts.
+//! [`conv2d`], [`upsampled`], [`linear`], [`adapted`] and [`chosen_log_probs`] are for any device, with or without gradients: elsewhere
+//! than on the CPU they are burn's operations. The others are for tensors that [`may_work_on`] accepts.
 
 mod activation;
 mod attention;
