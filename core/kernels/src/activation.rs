@@ -8,9 +8,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu as burn_gelu, sigmoid, silu};
+use pulp::Simd;
 
-use crate::math::{exp, normal_below, sigmoid as logistic};
-use crate::rows::{map_numbers, map_rows, map_rows_with};
+use crate::lanes::{Lanes, map};
+use crate::product::with_numbers;
+use crate::rows::{OnRow, by_rows, map_rows_by, map_rows_with, matrix};
 use crate::tracked::{elsewhere, opened, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
@@ -28,7 +30,8 @@ impl Activation {
     pub fn apply(self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Gelu => gelu(x),
-            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
+            Self::QuickGelu if is_passable(&x) => by_rows(x, quick_gelu_pass),
+            Self::QuickGelu => x.clone() * sigmoid(x * QuickGelu::STEEPNESS),
         }
     }
 
@@ -38,47 +41,79 @@ impl Activation {
     /// - x and result: `[b, l, d]`, bias: `[d]`
     pub fn apply_biased(self, x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
         match self {
-            Self::Gelu => map_rows(
-                x,
-                #[inline(always)]
-                |_, row| {
-                    for (x, b) in row.iter_mut().zip(bias) {
-                        let y = *x + b;
-                        *x = y * normal_below(y);
-                    }
-                },
-            ),
-            Self::QuickGelu => map_rows(
-                x,
-                #[inline(always)]
-                |_, row| {
-                    for (x, b) in row.iter_mut().zip(bias) {
-                        let y = *x + b;
-                        *x = y / (1.0 + exp(-1.702 * y));
-                    }
-                },
-            ),
+            Self::Gelu => map_rows_by(x, Biased(bias, Gelu)),
+            Self::QuickGelu => map_rows_by(x, Biased(bias, QuickGelu)),
         }
     }
 }
 
-/// `value` of each number where it lies; where gradients flow `slope`, its derivative, is all that is kept for the way back. `elsewhere` of
-/// an x that is elsewhere.
-fn pass<const D: usize>(
-    x: Tensor<D>,
-    value: impl Fn(f32) -> f32 + Copy + Sync,
-    slope: impl Fn(f32) -> f32 + Sync,
-    elsewhere: impl FnOnce(Tensor<D>) -> Tensor<D>,
-) -> Tensor<D> {
+/// A function of each number. `#[inline(always)]`, with all that it calls.
+trait Curve: Sync {
+    /// The function and its derivative.
+    fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2];
+}
+
+/// The function of each number.
+struct Value<C>(C);
+
+impl<C: Curve> OnRow for Value<C> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
+        map(
+            simd,
+            row,
+            [],
+            #[inline(always)]
+            |x, []| C::at(x)[0],
+        );
+    }
+}
+
+/// The derivative at each number.
+struct Slope<C>(C);
+
+impl<C: Curve> OnRow for Slope<C> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
+        map(
+            simd,
+            row,
+            [],
+            #[inline(always)]
+            |x, []| C::at(x)[1],
+        );
+    }
+}
+
+/// The function of the sum of each number and the one of its column.
+struct Biased<'a, C>(&'a [f32], C);
+
+impl<C: Curve> OnRow for Biased<'_, C> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
+        map(
+            simd,
+            row,
+            [self.0],
+            #[inline(always)]
+            |x, [bias]| C::at(x + bias)[0],
+        );
+    }
+}
+
+/// Whether a [`pass`] over the numbers of x is possible.
+fn is_passable<const D: usize>(x: &Tensor<D>) -> bool {
+    may_work_on(x) || is_tracked_here(x)
+}
+
+/// `curve` of each number where it lies; where gradients flow its derivative is all that is kept for the way back.
+fn pass<C: Curve + Copy>(x: Tensor<2>, curve: C) -> Tensor<2> {
+    let value = |x| map_rows_by(x, Value(curve));
     if may_work_on(&x) {
-        return map_numbers(x, value);
+        return value(x);
     }
-    if !is_tracked_here(&x) {
-        return elsewhere(x);
-    }
-    let recorded = |x: Tensor<D>| (map_numbers(x.clone(), value), map_numbers(x, slope));
-    tracked(x.clone(), |x| map_numbers(x, value), recorded, |gradient, slope| gradient * slope)
-        .unwrap_or_else(|| elsewhere(x))
+    let recorded = |x: Tensor<2>| (value(x.clone()), map_rows_by(x, Slope(curve)));
+    tracked(x, value, recorded, |gradient, slope| gradient * slope).unwrap_or_else(|| elsewhere())
 }
 
 /// `x Phi(x)` with the error function, on any device, with or without gradients.
@@ -86,26 +121,52 @@ fn pass<const D: usize>(
 /// Not burn's where gradients flow: but for its CPU backend, burn 0.22 takes the derivative of the other GELU, of tanh, on the way back, which
 /// is off by up to 1e-3 (docs/upstream.md).
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    pass(x, gelu_of, gelu_slope, |x| match x.is_autodiff() {
-        false => burn_gelu(x),
-        true => {
-            let below = (x.clone() * FRAC_1_SQRT_2).erf();
-            x * (below * 0.5 + 0.5)
-        }
-    })
+    if is_passable(&x) {
+        return by_rows(x, gelu_pass);
+    }
+    if !x.is_autodiff() {
+        return burn_gelu(x);
+    }
+    let below = (x.clone() * FRAC_1_SQRT_2).erf();
+    x * (below * 0.5 + 0.5)
 }
 
-#[inline(always)]
-fn gelu_of(x: f32) -> f32 {
-    x * normal_below(x)
+fn gelu_pass(x: Tensor<2>) -> Tensor<2> {
+    pass(x, Gelu)
 }
 
-/// `Phi(x) + x phi(x)`.
-#[inline(always)]
-fn gelu_slope(x: f32) -> f32 {
-    /// 1 / sqrt(2 pi)
-    const DENSITY: f32 = 0.398_942_3;
-    normal_below(x) + x * DENSITY * exp(-0.5 * x * x)
+#[derive(Clone, Copy)]
+struct Gelu;
+
+impl Curve for Gelu {
+    /// The derivative is `Phi(x) + x phi(x)`.
+    #[inline(always)]
+    fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2] {
+        /// 1 / sqrt(2 pi)
+        const DENSITY: f32 = 0.398_942_3;
+        let below = x.normal_below();
+        [x * below, below + x * DENSITY * (x * x * -0.5).exp()]
+    }
+}
+
+fn quick_gelu_pass(x: Tensor<2>) -> Tensor<2> {
+    pass(x, QuickGelu)
+}
+
+#[derive(Clone, Copy)]
+struct QuickGelu;
+
+impl QuickGelu {
+    const STEEPNESS: f32 = 1.702;
+}
+
+impl Curve for QuickGelu {
+    #[inline(always)]
+    fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2] {
+        let steep = x * Self::STEEPNESS;
+        let gate = steep.sigmoid();
+        [x * gate, gate * (steep * (gate * -1.0 + 1.0) + 1.0)]
+    }
 }
 
 /// `2 u(x)` of [`gelu_tanh`] is `x (LINEAR + CUBIC x^2)`.
@@ -118,7 +179,26 @@ const CUBIC: f32 = 0.044_715 * LINEAR;
 /// It is `x s` with `s = sigmoid(2u)`; where gradients flow the derivative `s (1 + x (1 - s) 2u')` is computed along with the value,
 /// and is all that is kept for the way back.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    pass(x, gelu_tanh_of, gelu_tanh_slope, gelu_tanh_by_burn)
+    match is_passable(&x) {
+        true => by_rows(x, gelu_tanh_pass),
+        false => gelu_tanh_by_burn(x),
+    }
+}
+
+fn gelu_tanh_pass(x: Tensor<2>) -> Tensor<2> {
+    pass(x, GeluTanh)
+}
+
+#[derive(Clone, Copy)]
+struct GeluTanh;
+
+impl Curve for GeluTanh {
+    #[inline(always)]
+    fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2] {
+        let square = x * x;
+        let gate = (x * (square * CUBIC + LINEAR)).sigmoid();
+        [x * gate, gate * (x * (gate * -1.0 + 1.0) * (square * (3.0 * CUBIC) + LINEAR) + 1.0)]
+    }
 }
 
 fn gelu_tanh_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -137,98 +217,77 @@ fn gelu_tanh_by_burn<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     difference * constant(slope) + constant(inner * gate)
 }
 
-#[inline(always)]
-fn gelu_tanh_of(x: f32) -> f32 {
-    x * logistic(x * (CUBIC * x * x + LINEAR))
-}
-
-#[inline(always)]
-fn gelu_tanh_slope(x: f32) -> f32 {
-    let square = x * x;
-    let gate = logistic(x * (CUBIC * square + LINEAR));
-    gate * (1.0 + x * (1.0 - gate) * (3.0 * CUBIC * square + LINEAR))
-}
-
 /// `x sigmoid(x) y`: the gate of SwiGLU and what it lets through, on any device, with or without gradients.
 pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
     if may_work_on(&x) && may_work_on(&y) {
-        return map_rows_with(
-            x,
-            y,
-            #[inline(always)]
-            |_, row, other| {
-                for (x, y) in row.iter_mut().zip(other) {
-                    *x *= logistic(*x) * y;
-                }
-            },
-        );
+        by_rows(x, |x| gate(x, matrix(y)))
+    } else if is_tracked_here(&x) && is_tracked_here(&y) {
+        by_rows(x, |x| gate_tracked(x, matrix(y)).unwrap_or_else(|| elsewhere()))
+    } else {
+        silu(x) * y
     }
-    if is_tracked_here(&x) && is_tracked_here(&y) {
-        return gate_tracked(x, y).unwrap_or_else(|| elsewhere());
-    }
-    pass(x, silu_of, silu_slope, silu) * y
 }
 
-fn gate_tracked<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Option<Tensor<D>> {
+fn gate(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+    with_numbers(y, |y| map_rows_by(x, Gated(y)))
+}
+
+/// SiLU of each number, times the one in its place.
+struct Gated<'a>(&'a [f32]);
+
+impl OnRow for Gated<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
+        map(
+            simd,
+            row,
+            [&self.0[i * row.len()..]],
+            #[inline(always)]
+            |x, [y]| Silu::at(x)[0] * y,
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Curve for Silu {
+    #[inline(always)]
+    fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2] {
+        let gate = x.sigmoid();
+        [x * gate, gate * (x * (gate * -1.0 + 1.0) + 1.0)]
+    }
+}
+
+fn gate_tracked(x: Tensor<2>, y: Tensor<2>) -> Option<Tensor<2>> {
     let ((x, of_x), (y, of_y)) = (split(x)?, split(y)?);
-    let result = silu_gate(x.clone(), y.clone());
-    record(Gate::<D>, [of_x, of_y], (x, y), result)
+    let result = gate(x.clone(), y.clone());
+    record(Gate, [of_x, of_y], (x, y), result)
 }
 
 #[derive(Debug)]
-struct Gate<const D: usize>;
+struct Gate;
 
-impl<const D: usize> Backward<Flex, 2> for Gate<D> {
-    type State = (Tensor<D>, Tensor<D>);
+impl Backward<Flex, 2> for Gate {
+    type State = (Tensor<2>, Tensor<2>);
 
     /// With g of the result: `dx = g y silu'(x)`, `dy = g silu(x)`.
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ([of_x, of_y], gradient, (x, y)) = opened::<_, 2, D>(ops, gradients);
-        register(gradients, of_y, || {
-            map_rows_with(
-                gradient.clone(),
-                x.clone(),
-                #[inline(always)]
-                |_, row, x| {
-                    for (g, x) in row.iter_mut().zip(x) {
-                        *g *= silu_of(*x);
-                    }
-                },
-            )
-        });
-        register(gradients, of_x, || {
-            let let_through = map_rows_with(
-                gradient,
-                y,
-                #[inline(always)]
-                |_, row, y| {
-                    for (g, y) in row.iter_mut().zip(y) {
-                        *g *= y;
-                    }
-                },
-            );
-            map_rows_with(
-                let_through,
-                x,
-                #[inline(always)]
-                |_, row, x| {
-                    for (g, x) in row.iter_mut().zip(x) {
-                        *g *= silu_slope(*x);
-                    }
-                },
-            )
-        });
+        let ([of_x, of_y], gradient, (x, y)) = opened::<_, 2, 2>(ops, gradients);
+        register(gradients, of_y, || times(gradient.clone(), map_rows_by(x.clone(), Value(Silu))));
+        register(gradients, of_x, || times(times(gradient, y), map_rows_by(x, Slope(Silu))));
     }
 }
 
-#[inline(always)]
-fn silu_of(x: f32) -> f32 {
-    x * logistic(x)
-}
-
-/// `s (1 + x (1 - s))` with `s = sigmoid(x)`.
-#[inline(always)]
-fn silu_slope(x: f32) -> f32 {
-    let gate = logistic(x);
-    gate * (1.0 + x * (1.0 - gate))
+fn times(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    map_rows_with(
+        a,
+        b,
+        #[inline(always)]
+        |_, a, b| {
+            for (a, b) in a.iter_mut().zip(b) {
+                *a *= b;
+            }
+        },
+    )
 }

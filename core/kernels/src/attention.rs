@@ -3,7 +3,7 @@
 use burn::tensor::activation::softmax as burn_softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, FloatDType, Tensor};
+use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
 use counterpoint::device::is_cpu;
 
 use crate::heads::{attend, attend_tracked};
@@ -15,16 +15,35 @@ use crate::{may_work_on, works_on};
 /// What is added to the score of a key that may not be attended.
 const FORBIDDEN: f64 = -1e9;
 
-/// Which keys may not be attended, in the form that one forward pass needs.
+/// Which keys may not be attended, in the form that one forward pass needs; none of all of them may be.
 pub struct Mask(Kind);
 
 enum Kind {
-    /// For the CPU: true where a query `[B or 1, L]` may attend a key.
-    Here(Vec<bool>),
+    /// For the CPU: what the score of a key may be at most for a query `[B or 1, L]`, which is infinite, or minus that.
+    Here(Option<Vec<f32>>),
     /// For the backend's one operation. Not as a bias: with one, burn 0.22 does without its fused kernels on a GPU.
-    Fused(Tensor<4, Bool>),
+    Fused(Option<Tensor<4, Bool>>),
     /// To be added to the scores.
-    Bias(Tensor<4>),
+    Bias(Option<Tensor<4>>),
+}
+
+/// A [`Kind`].
+enum Way {
+    Here,
+    Fused,
+    Bias,
+}
+
+impl Way {
+    fn of(device: &Device, fused: bool, dtype: DType) -> Self {
+        if fused && dtype == DType::F32 && works_on(device) {
+            Self::Here
+        } else if fused && !device.is_autodiff() && (is_cpu(device) || dtype != DType::F32) {
+            Self::Fused
+        } else {
+            Self::Bias
+        }
+    }
 }
 
 impl Mask {
@@ -36,49 +55,65 @@ impl Mask {
     /// `allowed` `[B or 1, L, K]`, true where a query may attend a key.
     pub fn new(allowed: Tensor<3, Bool>, fused: bool, heads: usize, dtype: DType) -> Self {
         let device = allowed.device();
-        if fused && dtype == DType::F32 && works_on(&device) {
-            return Self(Kind::Here(allowed.into_data().iter::<bool>().collect()));
-        }
-        let forbidden = allowed.bool_not().unsqueeze_dim::<4>(1);
-        if fused && !device.is_autodiff() && (is_cpu(&device) || dtype != DType::F32) {
-            return Self(Kind::Fused(forbidden));
-        }
-        let bias = forbidden.cast(FloatDType::F32).mul_scalar(FORBIDDEN);
-        // On the CPU a sum of equal shapes is much faster than a broadcast one, and the bias serves every layer.
-        Self(Kind::Bias(if is_cpu(&bias.device()) { bias.repeat_dim(1, heads) } else { bias }))
+        let forbidden = |allowed: Tensor<3, Bool>| allowed.bool_not().unsqueeze_dim::<4>(1);
+        Self(match Way::of(&device, fused, dtype) {
+            Way::Here => {
+                let most = |allowed| if allowed { f32::INFINITY } else { f32::NEG_INFINITY };
+                Kind::Here(Some(allowed.into_data().iter::<bool>().map(most).collect()))
+            }
+            Way::Fused => Kind::Fused(Some(forbidden(allowed))),
+            Way::Bias => {
+                let bias = forbidden(allowed).cast(FloatDType::F32).mul_scalar(FORBIDDEN);
+                // On the CPU a sum of equal shapes is much faster than a broadcast one, and the bias serves every layer.
+                Kind::Bias(Some(if is_cpu(&device) { bias.repeat_dim(1, heads) } else { bias }))
+            }
+        })
+    }
+
+    /// [`new`](Self::new) for queries on `device` that may attend every key.
+    pub fn none(device: &Device, fused: bool, dtype: DType) -> Self {
+        Self(match Way::of(device, fused, dtype) {
+            Way::Here => Kind::Here(None),
+            Way::Fused => Kind::Fused(None),
+            Way::Bias => Kind::Bias(None),
+        })
     }
 
     /// # Shapes
     /// `query` `[B, heads, L, D]`, of `seen` K keys in all; output as `query`.
     pub fn attend(&self, query: Tensor<4>, seen: impl Into<Seen>) -> Tensor<4> {
         let seen = seen.into();
-        if let Kind::Here(allowed) = &self.0
+        if let Kind::Here(most) = &self.0
             && query.dims()[2] == 1
             && may_work_on(&query)
         {
-            return single::attend(query, seen, allowed);
+            return single::attend(query, seen, most.as_deref());
         }
         let (key, value) = seen.all();
         match &self.0 {
-            Kind::Here(allowed) => {
+            Kind::Here(most) => {
+                let most = most.as_deref();
                 // A single sequence's heads are shared out to the cores as sequences are, so that its numbers are the same.
                 let alone = query.dims()[0] == 1;
                 let turned = |x: Tensor<4>| if alone { x.swap_dims(0, 1) } else { x };
                 let (query, key, value) = (turned(query), turned(key), turned(value));
                 turned(match may_work_on(&query) {
-                    true => attend(query, key, value, allowed),
-                    false => attend_tracked(query, key, value, allowed).unwrap_or_else(|| elsewhere()),
+                    true => attend(query, key, value, most),
+                    false => attend_tracked(query, key, value, most).unwrap_or_else(|| elsewhere()),
                 })
             }
             Kind::Fused(forbidden) => {
                 let options = AttentionModuleOptions::default();
-                attention(query, key, value, Some(forbidden.clone()), None, options)
+                attention(query, key, value, forbidden.clone(), None, options)
             }
             Kind::Bias(bias) => {
                 let dtype = value.dtype();
                 let scale = (query.dims()[3] as f64).powf(-0.5);
                 let (query, key) = (query.cast(DType::F32) * scale, key.cast(DType::F32));
-                let scores = query.matmul(key.swap_dims(2, 3)) + bias.clone();
+                let mut scores = query.matmul(key.swap_dims(2, 3));
+                if let Some(bias) = bias {
+                    scores = scores + bias.clone();
+                }
                 burn_softmax(scores, 3).cast(dtype).matmul(value)
             }
         }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
+use pulp::Simd;
 
-use crate::math::{exp, sum};
-use crate::rows::{map_rows, read_rows};
-use crate::softmax::{LANES, largest};
+use crate::lanes::{Lanes, Vectors, map};
+use crate::rows::{OfRow, OnRow, map_rows_by, read_rows};
 use crate::tracked::{elsewhere, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
 /// Powers of less are nothing in f32, and times an infinity they would be no number.
-const LOWEST: f32 = -104.0;
+const LOWEST: f32 = -88.0;
 
 /// Log-probabilities of `chosen` under the softmax of each row of `logits`, and the entropy of that in nats, which has no gradient; on any
 /// device, with or without gradients.
@@ -32,11 +32,7 @@ pub fn chosen_log_probs(logits: Tensor<2>, chosen: Vec<u32>) -> (Tensor<2>, Tens
     }
     let (chosen, entropy) = (Arc::new(chosen), Cell::new(Vec::new()));
     let read = |logits: Tensor<2>| {
-        let seen = read_rows(
-            logits.clone(),
-            #[inline(always)]
-            |i, row| Seen::of(row, chosen[i]),
-        );
+        let seen = read_rows(logits.clone(), &Logits(&chosen));
         entropy.set(seen.iter().map(|seen| seen.entropy).collect());
         let kept = Kept { logits, chosen: chosen.clone(), totals: seen.iter().map(|seen| seen.total).collect() };
         (column(seen.into_iter().map(|seen| seen.log_prob).collect()), kept)
@@ -48,40 +44,42 @@ pub fn chosen_log_probs(logits: Tensor<2>, chosen: Vec<u32>) -> (Tensor<2>, Tens
     (log_probs, column(entropy.take()))
 }
 
+/// Rows of logits, and the id that was chosen of each.
+struct Logits<'a>(&'a [u32]);
+
 /// What a row comes to.
-struct Seen {
+struct Read {
     /// The logarithm of the sum of its powers.
     total: f32,
     log_prob: f32,
     entropy: f32,
 }
 
-impl Seen {
-    #[inline(always)]
-    fn of(row: &[f32], chosen: u32) -> Self {
-        let max = largest(row);
-        let (whole, rest) = row.as_chunks::<LANES>();
-        // With p = e^(x - max) / sum: -sum(p ln p) = ln sum - sum(p (x - max)). What is not allowed (-inf) adds nothing.
-        let (mut sums, mut weighed) = ([0.0; LANES], [0.0; LANES]);
-        for chunk in whole {
-            add_powers(chunk, max, &mut sums, &mut weighed);
-        }
-        let mut last = [f32::NEG_INFINITY; LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        add_powers(&last, max, &mut sums, &mut weighed);
-        let (sum, weighed) = (sum(sums), sum(weighed));
-        let total = max + sum.ln();
-        Self { total, log_prob: row[chosen as usize] - total, entropy: sum.ln() - weighed / sum }
-    }
-}
+impl OfRow for Logits<'_> {
+    type Read = Read;
 
-#[inline(always)]
-fn add_powers(numbers: &[f32; LANES], max: f32, sums: &mut [f32; LANES], weighed: &mut [f32; LANES]) {
-    for i in 0..LANES {
-        let below = (numbers[i] - max).max(LOWEST);
-        let power = exp(below);
-        sums[i] += power;
-        weighed[i] += power * below;
+    #[inline(always)]
+    fn of_row<S: Simd>(&self, simd: S, i: usize, row: &[f32]) -> Read {
+        let logits = Vectors::of(simd, row);
+        let last = logits.last(f32::NEG_INFINITY);
+        let mut max = last;
+        for i in 0..logits.whole() {
+            max = max.at_least(logits.at(i));
+        }
+        let max = max.largest();
+        // With p = e^(x - max) / sum: -sum(p ln p) = ln sum - sum(p (x - max)). What is not allowed (-inf) adds nothing.
+        let below = (last - max).at_least(Lanes::all(simd, LOWEST));
+        let mut sums = below.exp();
+        let mut weighed = sums * below;
+        for i in 0..logits.whole() {
+            let below = (logits.at(i) - max).at_least(Lanes::all(simd, LOWEST));
+            let power = below.exp();
+            sums = sums + power;
+            weighed = power.times_plus(below, weighed);
+        }
+        let (sum, weighed) = (sums.sum(), weighed.sum());
+        let log_prob = row[self.0[i] as usize] - max - sum.ln();
+        Read { total: max + sum.ln(), log_prob, entropy: sum.ln() - weighed / sum }
     }
 }
 
@@ -95,18 +93,28 @@ struct Kept {
 
 /// `g (1 - p)` where it was chosen, `-g p` elsewhere.
 fn back(gradient: Tensor<2>, Kept { logits, chosen, totals }: Kept) -> Tensor<2> {
-    let gradient = numbers(gradient);
-    map_rows(
-        logits,
-        #[inline(always)]
-        |i, row| {
-            let (g, total) = (gradient[i], totals[i]);
-            for x in row.iter_mut() {
-                *x = -g * exp(*x - total);
-            }
-            row[chosen[i] as usize] += g;
-        },
-    )
+    map_rows_by(logits, Back { gradient: numbers(gradient), chosen: &chosen, totals: &totals })
+}
+
+struct Back<'a> {
+    gradient: Vec<f32>,
+    chosen: &'a [u32],
+    totals: &'a [f32],
+}
+
+impl OnRow for Back<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
+        let (g, total) = (self.gradient[i], self.totals[i]);
+        map(
+            simd,
+            row,
+            [],
+            #[inline(always)]
+            |x, []| (x - total).exp() * -g,
+        );
+        row[self.chosen[i] as usize] += g;
+    }
 }
 
 fn by_burn(logits: Tensor<2>, chosen: Vec<u32>) -> (Tensor<2>, Tensor<2>) {

@@ -14,15 +14,15 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::product::{Matrix, multiply, primitive, stride};
 use crate::rows::on_rows;
-use crate::softmax::{softmax_row, softmax_row_back};
+use crate::softmax::{Softmax, SoftmaxBack};
 use crate::tracked::{opened, record, register, split};
 
-/// Attention of queries to the keys that they may see, by `allowed` of each query `[B or 1, L]` and key; of tensors that
-/// [`may_work_on`](crate::may_work_on) accepts, which may be views.
+/// Attention of queries to the keys that they may see, where `most`, the highest score of each query `[B or 1, L]` and key, is not minus
+/// infinity; of tensors that [`may_work_on`](crate::may_work_on) accepts, which may be views.
 ///
 /// # Shapes
 /// `query` `[B, heads, L, D]`, `key` and `value` `[B, heads, K, D]`; output as `query`.
-pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, allowed: &[bool]) -> Tensor<4> {
+pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, most: Option<&[f32]>) -> Tensor<4> {
     let place = Place::of(&query, &key);
     let tensors = [query, key, value].map(primitive);
     let views = tensors.each_ref().map(Heads::of);
@@ -32,7 +32,7 @@ pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, allowed
         || vec![0.0; place.queries * place.keys],
         |weights, (sequence, mixed)| {
             for head in 0..place.heads {
-                place.mix([sequence, head], &views, allowed, weights, mixed);
+                place.mix([sequence, head], &views, most, weights, mixed);
             }
         },
     );
@@ -44,7 +44,7 @@ pub(crate) fn attend_tracked(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    allowed: &[bool],
+    most: Option<&[f32]>,
 ) -> Option<Tensor<4>> {
     let place = Place::of(&query, &key);
     let ((query, of_query), (key, of_key), (value, of_value)) = (split(query)?, split(key)?, split(value)?);
@@ -56,7 +56,7 @@ pub(crate) fn attend_tracked(
     let kept = weights.par_chunks_mut((place.heads * place.queries * place.keys).max(1));
     sequences.zip(kept).enumerate().for_each(|(sequence, (mixed, weights))| {
         for (head, weights) in weights.chunks_mut((place.queries * place.keys).max(1)).enumerate() {
-            place.mix([sequence, head], &views, allowed, weights, mixed);
+            place.mix([sequence, head], &views, most, weights, mixed);
         }
     });
     let mixed = place.tensor(mixed, place.queries);
@@ -105,12 +105,7 @@ impl Backward<Flex, 3> for WayBack {
                     let p = Matrix::dense(weights, queries, keys);
                     into(p.transposed(), gradient, to_value);
                     multiply(gradient, value.transposed(), scores, keys, Parallelism::None);
-                    on_rows(
-                        scores,
-                        keys,
-                        #[inline(always)]
-                        |i, row| softmax_row_back(row, &weights[i * keys..(i + 1) * keys], place.scale()),
-                    );
+                    on_rows(scores, keys, SoftmaxBack { scale: place.scale(), results: weights });
                     let s = Matrix::dense(scores, queries, keys);
                     into(s, key, to_query);
                     into(s.transposed(), query, to_key);
@@ -164,30 +159,19 @@ impl Place {
         &self,
         [sequence, head]: [usize; 2],
         [query, key, value]: &[Heads<'_>; 3],
-        allowed: &[bool],
+        most: Option<&[f32]>,
         weights: &mut [f32],
         mixed: &mut [f32],
     ) {
         let Self { heads, queries, keys, width, .. } = *self;
-        let allowed = match allowed.len() > queries * keys {
-            true => &allowed[sequence * queries * keys..][..queries * keys],
-            false => allowed,
-        };
+        let most = most.map(|most| match most.len() > queries * keys {
+            true => &most[sequence * queries * keys..][..queries * keys],
+            false => most,
+        });
         let query = query.at([sequence, head], queries, width);
         let [key, value] = [key, value].map(|x| x.at([sequence, head], keys, width));
-        let scale = self.scale();
         multiply(query, key.transposed(), weights, keys, Parallelism::None);
-        on_rows(
-            weights,
-            keys,
-            #[inline(always)]
-            |i, row| {
-                for (score, allowed) in row.iter_mut().zip(&allowed[i * keys..]) {
-                    *score = if *allowed { *score } else { f32::NEG_INFINITY };
-                }
-                softmax_row(row, scale);
-            },
-        );
+        on_rows(weights, keys, Softmax { scale: self.scale(), most });
         let weights = Matrix::dense(weights, queries, keys);
         multiply(weights, value, &mut mixed[head * width..], heads * width, Parallelism::None);
     }

@@ -13,8 +13,8 @@ mod attention;
 mod chosen;
 mod conv;
 mod heads;
+mod lanes;
 mod linear;
-mod math;
 mod norm;
 mod pages;
 mod product;
@@ -38,7 +38,6 @@ pub use pages::keep_pages;
 pub use rotary::Rotation;
 pub use rows::{add_bias, add_scaled};
 pub use seen::{KeyValues, Seen, repeated};
-pub use softmax::softmax;
 pub use upsampled::upsampled;
 pub use windows::{Windows, conv2d_channels_last};
 

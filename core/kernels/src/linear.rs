@@ -8,6 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::tensor::{DType, Tensor, TensorData, module};
 
 use crate::product::{self, primitive};
+use crate::rows::by_rows;
 use crate::tracked::{elsewhere, opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on};
 
@@ -18,7 +19,7 @@ use crate::{is_tracked_here, may_work_on};
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let frozen = is_frozen(&weight) && bias.as_ref().is_none_or(is_frozen);
     if D > 1 && frozen && may_work_on(&x) {
-        return product(x, &weight, bias);
+        return by_rows(x, |x| flat_product(x, &weight, bias, 1.0));
     }
     if D < 2 || !is_tracked_here(&x) {
         return module::linear(x, weight, bias);
@@ -27,13 +28,9 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
         if !is_tracked_here(&weight) || !bias.as_ref().is_none_or(is_tracked_here) {
             return module::linear(x, weight, bias);
         }
-        let (x, shape) = flattened(x, &weight);
-        return trained(x, weight, bias).unwrap_or_else(|| elsewhere()).reshape(shape);
+        return by_rows(x, |x| trained(x, weight, bias).unwrap_or_else(|| elsewhere()));
     }
-    let (weight, bias) = (weight.inner(), bias.map(Tensor::inner));
-    let forward = |x: Tensor<D>| product(x, &weight, bias.clone());
-    let back = |gradient: Tensor<D>, weight: Tensor<2>| product(gradient, &weight.transpose(), None);
-    tracked(x, forward, |x| (forward(x), weight.clone()), back).unwrap_or_else(|| elsewhere())
+    by_rows(x, |x| fixed(x, &weight.inner(), bias.map(Tensor::inner)))
 }
 
 /// `x W + b + scale (x A) B`; on any device, with or without gradients. Of the matrices `A` and `B` may be trained.
@@ -53,28 +50,20 @@ pub fn adapted<const D: usize>(
         let low = module::linear(x.clone(), a, None) * scale;
         return linear(x, weight, bias) + module::linear(low, b, None);
     }
-    let (x, shape) = flattened(x, &weight);
-    under_adapter(x, weight.inner(), bias.map(Tensor::inner), [a, b], scale as f32)
-        .unwrap_or_else(|| elsewhere())
-        .reshape(shape)
+    by_rows(x, |x| {
+        under_adapter(x, weight.inner(), bias.map(Tensor::inner), [a, b], scale as f32).unwrap_or_else(|| elsewhere())
+    })
 }
 
 fn is_frozen<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && !x.is_tracked()
 }
 
-/// `x W + b`, of tensors on the CPU without gradients.
-fn product<const D: usize>(x: Tensor<D>, weight: &Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
-    let (x, shape) = flattened(x, weight);
-    flat_product(x, weight, bias, 1.0).reshape(shape)
-}
-
-/// `x` as a matrix, and the shape of its product with `weight`.
-fn flattened<const D: usize>(x: Tensor<D>, weight: &Tensor<2>) -> (Tensor<2>, [usize; D]) {
-    let mut shape = x.dims();
-    let from = std::mem::replace(&mut shape[D - 1], weight.dims()[1]);
-    let rows = shape[..D - 1].iter().product();
-    (x.reshape([rows, from]), shape)
+/// `x W + b` where gradients flow to x alone.
+fn fixed(x: Tensor<2>, weight: &Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let forward = |x: Tensor<2>| flat_product(x, weight, bias.clone(), 1.0);
+    let back = |gradient: Tensor<2>, weight: Tensor<2>| flat_product(gradient, &weight.transpose(), None, 1.0);
+    tracked(x, forward, |x| (forward(x), weight.clone()), back).unwrap_or_else(|| elsewhere())
 }
 
 /// `scale x W + b` of a matrix, which may be a view of another one.

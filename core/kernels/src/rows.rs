@@ -9,8 +9,43 @@ use crate::product::with_numbers;
 /// Numbers of one task: enough work to be worth a task, few enough to stay in a core's cache.
 const TASK: usize = 1 << 14;
 
+/// `of` of `x` as a matrix, with as many rows as it has. What is for any number of axes is done here by what is for two: so it is compiled with
+/// this crate, as it is to be, and not once more wherever it is called.
+pub(crate) fn by_rows<const D: usize>(x: Tensor<D>, of: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<D> {
+    let mut shape = x.dims();
+    let y = of(matrix(x));
+    shape[D - 1] = y.dims()[1];
+    y.reshape(shape)
+}
+
+/// The rows (the last axis) of `x`, one under the other.
+pub(crate) fn matrix<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+    let shape = x.dims();
+    x.reshape([shape[..D - 1].iter().product(), shape[D - 1]])
+}
+
+/// What is done with a row in vectors, given its number. `#[inline(always)]`, with all that it calls.
+pub(crate) trait OnRow: Sync {
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]);
+}
+
+/// The same of a closure, of which the compiler is to make vectors.
+struct Scalar<W>(W);
+
+impl<W: Fn(usize, &mut [f32]) + Sync> OnRow for Scalar<W> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, _simd: S, i: usize, row: &mut [f32]) {
+        (self.0)(i, row);
+    }
+}
+
 /// Does `work` on every row (the last axis) of `x`, given its number. For vectors `work` is to be `#[inline(always)]`.
 pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<D> {
+    map_rows_by(x, Scalar(work))
+}
+
+/// The same of work in vectors.
+pub(crate) fn map_rows_by<const D: usize>(x: Tensor<D>, work: impl OnRow) -> Tensor<D> {
     let device = x.device();
     let (width, dtype) = (x.dims()[D - 1].max(1), x.dtype());
     let mut data = x.into_data();
@@ -27,22 +62,9 @@ pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [
     Tensor::from_data(data, (&device, dtype))
 }
 
-/// Does `work` on every row of so many `numbers`, on this core. For vectors `work` is to be `#[inline(always)]`.
-pub(crate) fn on_rows(numbers: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32])) {
+/// Does `work` on every row of so many `numbers`, on this core.
+pub(crate) fn on_rows(numbers: &mut [f32], width: usize, work: impl OnRow) {
     Arch::new().dispatch(Rows { first: 0, width: width.max(1), numbers, work: &work });
-}
-
-/// `of` of every number of `x`. For vectors `of` is to be `#[inline(always)]`.
-pub(crate) fn map_numbers<const D: usize>(x: Tensor<D>, of: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for x in row {
-                *x = of(*x);
-            }
-        },
-    )
 }
 
 /// [`map_rows`] with the row of the same number of `other`, which has the same shape.
@@ -61,87 +83,22 @@ pub(crate) fn map_rows_with<const D: usize>(
     })
 }
 
-/// `of` of every number of a row and those in its place in `a` and `b`, in pieces whose length is known when this is compiled: a loop
-/// over a row of a few dozen numbers does most of them one by one. For vectors `of` is to be `#[inline(always)]`.
-#[inline(always)]
-pub(crate) fn map_with(row: &mut [f32], a: &[f32], b: &[f32], of: impl Fn(f32, f32, f32) -> f32 + Copy) {
-    let (row, a, b) = pieces::<16>(row, a, b, of);
-    let (row, a, b) = pieces::<4>(row, a, b, of);
-    pieces::<1>(row, a, b, of);
+/// What is read of a row in vectors, given its number. `#[inline(always)]`, with all that it calls.
+pub(crate) trait OfRow: Sync {
+    type Read: Send;
+
+    fn of_row<S: Simd>(&self, simd: S, i: usize, row: &[f32]) -> Self::Read;
 }
 
-/// The same of whole pieces of `N` numbers alone; the rest comes back.
-#[inline(always)]
-fn pieces<'a, const N: usize>(
-    row: &'a mut [f32],
-    a: &'a [f32],
-    b: &'a [f32],
-    of: impl Fn(f32, f32, f32) -> f32,
-) -> (&'a mut [f32], &'a [f32], &'a [f32]) {
-    let ((row, rest), (a, rest_a), (b, rest_b)) = (row.as_chunks_mut::<N>(), a.as_chunks::<N>(), b.as_chunks::<N>());
-    for ((row, a), b) in row.iter_mut().zip(a).zip(b) {
-        let mut new = [0.0; N];
-        for i in 0..N {
-            new[i] = of(row[i], a[i], b[i]);
-        }
-        *row = new;
-    }
-    (rest, rest_a, rest_b)
-}
-
-/// What `of` makes of every row of `x`, given its number.
-pub(crate) fn read_rows<T: Send>(x: Tensor<2>, of: impl Fn(usize, &[f32]) -> T + Sync) -> Vec<T> {
+/// What `of` reads of every row of `x`.
+pub(crate) fn read_rows<W: OfRow>(x: Tensor<2>, of: &W) -> Vec<W::Read> {
     let width = x.dims()[1].max(1);
     let (rows, arch) = ((TASK / width).max(1), Arch::new());
     with_numbers(x, |numbers| {
         let pieces = numbers.par_chunks(rows * width).enumerate();
-        let seen =
-            pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of: &of }));
+        let seen = pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of }));
         seen.collect()
     })
-}
-
-/// What `add` adds up over the rows of `x` and those of the same number of `other`, which has the same shape: a number for each column.
-pub(crate) fn sum_rows_with<const D: usize>(
-    x: Tensor<D>,
-    other: Tensor<D>,
-    add: impl Fn(&mut [f32], &[f32], &[f32]) + Sync,
-) -> Vec<f32> {
-    let width = x.dims()[D - 1].max(1);
-    let (piece, arch) = ((TASK / width).max(1) * width, Arch::new());
-    let sums: Vec<Vec<f32>> = with_numbers(x, |x| {
-        with_numbers(other, |other| {
-            let pieces = x.par_chunks(piece).zip(other.par_chunks(piece));
-            pieces.map(|(x, other)| arch.dispatch(Sums { width, x, other, add: &add })).collect()
-        })
-    });
-    // In the order of the rows, whoever was done first.
-    let mut all = vec![0.0; width];
-    for sum in sums {
-        all.iter_mut().zip(sum).for_each(|(all, sum)| *all += sum);
-    }
-    all
-}
-
-/// Some rows that are added up.
-struct Sums<'a, W> {
-    width: usize,
-    x: &'a [f32],
-    other: &'a [f32],
-    add: &'a W,
-}
-
-impl<W: Fn(&mut [f32], &[f32], &[f32])> WithSimd for Sums<'_, W> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f32> {
-        let mut sums = vec![0.0; self.width];
-        for (x, other) in self.x.chunks(self.width).zip(self.other.chunks(self.width)) {
-            (*self.add)(&mut sums, x, other);
-        }
-        sums
-    }
 }
 
 /// Some rows that are read.
@@ -152,14 +109,14 @@ struct Reads<'a, W> {
     of: &'a W,
 }
 
-impl<T, W: Fn(usize, &[f32]) -> T> WithSimd for Reads<'_, W> {
-    type Output = Vec<T>;
+impl<W: OfRow> WithSimd for Reads<'_, W> {
+    type Output = Vec<W::Read>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> Vec<T> {
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<W::Read> {
         let mut found = Vec::with_capacity(self.numbers.len() / self.width);
         for (i, row) in self.numbers.chunks(self.width).enumerate() {
-            found.push((*self.of)(self.first + i, row));
+            found.push(self.of.of_row(simd, self.first + i, row));
         }
         found
     }
@@ -174,14 +131,14 @@ struct Rows<'a, W> {
 }
 
 // What is not inlined into `with_simd` is not compiled for the vectors: a closure in its place is not, nor is a call through a reference to
-// one (`self.work` without the star), nor what `for_each` is given.
-impl<W: Fn(usize, &mut [f32])> WithSimd for Rows<'_, W> {
+// one, nor what `for_each` is given.
+impl<W: OnRow> WithSimd for Rows<'_, W> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         for (i, row) in self.numbers.chunks_mut(self.width).enumerate() {
-            (*self.work)(self.first + i, row);
+            self.work.on_row(simd, self.first + i, row);
         }
     }
 }

@@ -6,15 +6,16 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut
 
 use crate::heads::Heads;
 use crate::product::{Matrix, primitive};
+use crate::rows::OnRow;
 use crate::seen::Seen;
-use crate::softmax::softmax_row;
+use crate::softmax::Softmax;
 
-/// Attention of a query to the keys that it may see, by `allowed` of each sequence, or of all, and key; of tensors that
+/// Attention of a query to the keys that it may see, by `most` of each sequence, or of all, and key, as in [`crate::heads`]; of tensors that
 /// [`may_work_on`](crate::may_work_on) accepts, which may be views. Shared keys are read from one place for all.
 ///
 /// # Shapes
 /// `query` `[B, heads, 1, D]`; output as `query`.
-pub(crate) fn attend(query: Tensor<4>, seen: Seen, allowed: &[bool]) -> Tensor<4> {
+pub(crate) fn attend(query: Tensor<4>, seen: Seen, most: Option<&[f32]>) -> Tensor<4> {
     let ([batch, heads, _, width], device) = (query.dims(), query.device());
     let query = with_whole_rows(query);
     let query = Heads::of(&query);
@@ -27,10 +28,10 @@ pub(crate) fn attend(query: Tensor<4>, seen: Seen, allowed: &[bool]) -> Tensor<4
         || vec![0.0; keys],
         |weights, (i, mixed)| {
             let (sequence, head) = (i / heads, i % heads);
-            let allowed = if allowed.len() > keys { &allowed[sequence * keys..][..keys] } else { allowed };
+            let most = most.map(|most| if most.len() > keys { &most[sequence * keys..][..keys] } else { most });
             let query = query.at([sequence, head], 1, width).row(0);
             let read = parts.iter().map(|(keys, tensors)| tensors.map(|x| x.at([sequence, head], *keys, width)));
-            Arch::new().dispatch(Head { query, parts: &read.collect::<Vec<_>>(), allowed, weights, mixed });
+            Arch::new().dispatch(Head { query, parts: &read.collect::<Vec<_>>(), most, weights, mixed });
         },
     );
     let mixed = TensorData::new(mixed, [batch, 1, heads, width]);
@@ -48,7 +49,7 @@ struct Head<'a> {
     query: &'a [f32],
     /// Keys and values, one part after the other.
     parts: &'a [[Matrix<'a>; 2]],
-    allowed: &'a [bool],
+    most: Option<&'a [f32]>,
     /// A place for what the query takes of each value.
     weights: &'a mut [f32],
     mixed: &'a mut [f32],
@@ -59,15 +60,15 @@ impl WithSimd for Head<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { query, parts, allowed, weights, mixed } = self;
+        let Self { query, parts, most, weights, mixed } = self;
         let mut at = 0;
         for [keys, _] in parts {
             for i in 0..keys.rows {
-                weights[at] = if allowed[at] { dot(simd, query, keys.row(i)) } else { f32::NEG_INFINITY };
+                weights[at] = dot(simd, query, keys.row(i));
                 at += 1;
             }
         }
-        softmax_row(weights, (query.len() as f32).powf(-0.5));
+        Softmax { scale: (query.len() as f32).powf(-0.5), most }.on_row(simd, 0, weights);
         // A vector of columns at a time, so that their sums stay in a register.
         let (whole, rest) = S::as_mut_simd_f32s(mixed);
         for (i, sums) in whole.iter_mut().enumerate() {

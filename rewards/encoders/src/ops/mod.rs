@@ -1,7 +1,7 @@
 //! The tensor operations that the towers share.
 //!
 //! Matrices may be stored in half precision: their products are then taken in it, and all else is f32. On the CPU, without
-//! gradients, what stands between two products is one pass over memory (see [`host`]).
+//! gradients, what stands between two products is one pass over memory ([`counterpoint_kernels`]).
 
 use burn::nn::conv::Conv2d;
 use burn::nn::{Embedding, Linear};
