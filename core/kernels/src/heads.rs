@@ -60,7 +60,7 @@ pub(crate) fn attend_tracked(
         }
     });
     let mixed = place.tensor(mixed, place.queries);
-    record(WayBack, [of_query, of_key, of_value], Kept { place, read, weights: weights.into() }, mixed)
+    record(WayBack, [of_query, of_key, of_value], Kept { place, read, weights: Arc::new(weights) }, mixed)
 }
 
 /// What the way back needs: queries, keys and values, and how much each query took of each value, `[B, heads, L, K]`.
@@ -68,7 +68,7 @@ pub(crate) fn attend_tracked(
 struct Kept {
     place: Place,
     read: [Tensor<4>; 3],
-    weights: Arc<[f32]>,
+    weights: Arc<Vec<f32>>,
 }
 
 #[derive(Debug)]
