@@ -1,4 +1,4 @@
-//! Both policies on the kernels that GPUs run: burn's wgpu backend, on whatever driver there is. Mesa's software driver for Vulkan will do
+//! Both policies and every tower on the kernels that GPUs run: burn's wgpu backend, on whatever driver there is. Mesa's software driver for Vulkan will do
 //! (`mesa-vulkan-drivers`). Needs `--features wgpu`, better `wgpu,fusion`; another device than `wgpu` is named by `COUNTERPOINT_TEST_DEVICE`.
 #![allow(clippy::unwrap_used)]
 
@@ -17,30 +17,37 @@ fn device() -> Device {
     device::named(&name()).unwrap()
 }
 
-/// The quantities of a policy's fixture that are off.
-fn failed(policy: &str) -> Vec<String> {
+/// The quantities of a fixture that are off, of which there are `at_least` so many in all.
+fn failed(what: &str, fixture: &str, at_least: usize) -> Vec<String> {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
     let example = target.join("examples").join(format!("parity{}", std::env::consts::EXE_SUFFIX));
-    let fixture =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../policies/{policy}/tests/fixtures/{policy}_tiny"));
-    let output = Command::new(example).arg(policy).arg(fixture).args(["--device", &name()]).output().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(fixture);
+    let output = Command::new(example).arg(what).arg(fixture).args(["--device", &name()]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let summary: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default())
-        .unwrap_or_else(|_| panic!("no summary: {text}{}", String::from_utf8_lossy(&output.stderr)));
-    assert!(summary["quantities"].as_array().unwrap().len() > 25, "{summary}");
+        .unwrap_or_else(|_| panic!("no summary of {what}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    assert!(summary["quantities"].as_array().unwrap().len() >= at_least, "{what}: {summary}");
     let failed = summary["failed"].as_array().unwrap();
     failed.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
 fn showo_passes_in_every_quantity() {
-    assert_eq!(failed("showo"), Vec::<String>::new());
+    assert_eq!(failed("showo", "policies/showo/tests/fixtures/showo_tiny", 29), Vec::<String>::new());
 }
 
 #[test]
 fn janus_passes_in_every_quantity() {
-    assert_eq!(failed("janus"), Vec::<String>::new());
+    assert_eq!(failed("janus", "policies/janus/tests/fixtures/janus_tiny", 62), Vec::<String>::new());
+}
+
+#[test]
+fn towers_pass_in_every_quantity() {
+    let towers = ["bert", "ernie", "clip", "dinov2", "blip2", "captioner", "facenet", "mtcnn"];
+    let off = |tower: &str| failed(tower, &format!("rewards/encoders/tests/fixtures/{tower}"), 2);
+    let failed: Vec<_> = towers.map(|tower| (tower, off(tower))).into_iter().filter(|(_, off)| !off.is_empty()).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// Fails when burn mends it: `samplers/src/text.rs` may then concatenate in any order.
