@@ -46,7 +46,8 @@ fn janus_passes_in_every_quantity() {
 fn towers_pass_in_every_quantity() {
     let towers = ["bert", "ernie", "clip", "dinov2", "blip2", "captioner", "facenet", "mtcnn"];
     let off = |tower: &str| failed(tower, &format!("rewards/encoders/tests/fixtures/{tower}"), 2);
-    let failed: Vec<_> = towers.map(|tower| (tower, off(tower))).into_iter().filter(|(_, off)| !off.is_empty()).collect();
+    let failed: Vec<_> =
+        towers.map(|tower| (tower, off(tower))).into_iter().filter(|(_, off)| !off.is_empty()).collect();
     assert!(failed.is_empty(), "{failed:?}");
 }
 

@@ -12,7 +12,7 @@ use pulp::Simd;
 
 use crate::lanes::{Lanes, map};
 use crate::product::with_numbers;
-use crate::rows::{OnRow, by_rows, map_rows_by, map_rows_with, matrix};
+use crate::rows::{OnRow, by_rows, map_rows, matrix};
 use crate::tracked::{elsewhere, opened, record, register, split, tracked};
 use crate::{is_tracked_here, may_work_on};
 
@@ -41,8 +41,8 @@ impl Activation {
     /// - x and result: `[b, l, d]`, bias: `[d]`
     pub fn apply_biased(self, x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
         match self {
-            Self::Gelu => map_rows_by(x, Biased(bias, Gelu)),
-            Self::QuickGelu => map_rows_by(x, Biased(bias, QuickGelu)),
+            Self::Gelu => map_rows(x, Biased(bias, Gelu)),
+            Self::QuickGelu => map_rows(x, Biased(bias, QuickGelu)),
         }
     }
 }
@@ -108,11 +108,11 @@ fn is_passable<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `curve` of each number where it lies; where gradients flow its derivative is all that is kept for the way back.
 fn pass<C: Curve + Copy>(x: Tensor<2>, curve: C) -> Tensor<2> {
-    let value = |x| map_rows_by(x, Value(curve));
+    let value = |x| map_rows(x, Value(curve));
     if may_work_on(&x) {
         return value(x);
     }
-    let recorded = |x: Tensor<2>| (value(x.clone()), map_rows_by(x, Slope(curve)));
+    let recorded = |x: Tensor<2>| (value(x.clone()), map_rows(x, Slope(curve)));
     tracked(x, value, recorded, |gradient, slope| gradient * slope).unwrap_or_else(|| elsewhere())
 }
 
@@ -229,7 +229,7 @@ pub fn silu_gate<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
 }
 
 fn gate(x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
-    with_numbers(y, |y| map_rows_by(x, Gated(y)))
+    with_numbers(y, |y| map_rows(x, Gated(y)))
 }
 
 /// SiLU of each number, times the one in its place.
@@ -274,20 +274,27 @@ impl Backward<Flex, 2> for Gate {
     /// With g of the result: `dx = g y silu'(x)`, `dy = g silu(x)`.
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let ([of_x, of_y], gradient, (x, y)) = opened::<_, 2, 2>(ops, gradients);
-        register(gradients, of_y, || times(gradient.clone(), map_rows_by(x.clone(), Value(Silu))));
-        register(gradients, of_x, || times(times(gradient, y), map_rows_by(x, Slope(Silu))));
+        register(gradients, of_y, || times(gradient.clone(), map_rows(x.clone(), Value(Silu))));
+        register(gradients, of_x, || times(times(gradient, y), map_rows(x, Slope(Silu))));
     }
 }
 
 fn times(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    map_rows_with(
-        a,
-        b,
-        #[inline(always)]
-        |_, a, b| {
-            for (a, b) in a.iter_mut().zip(b) {
-                *a *= b;
-            }
-        },
-    )
+    with_numbers(b, |b| map_rows(a, Times(b)))
+}
+
+struct Times<'a>(&'a [f32]);
+
+impl OnRow for Times<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
+        let by = &self.0[i * row.len()..];
+        map(
+            simd,
+            row,
+            [by],
+            #[inline(always)]
+            |x, [by]| x * by,
+        );
+    }
 }

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use pulp::Simd;
 
 use crate::lanes::{Lanes, Vectors, map};
-use crate::rows::{OfRow, OnRow, map_rows_by, read_rows};
+use crate::rows::{OfRow, OnRow, map_rows, read_rows};
 use crate::tracked::{elsewhere, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
@@ -93,7 +93,7 @@ struct Kept {
 
 /// `g (1 - p)` where it was chosen, `-g p` elsewhere.
 fn back(gradient: Tensor<2>, Kept { logits, chosen, totals }: Kept) -> Tensor<2> {
-    map_rows_by(logits, Back { gradient: numbers(gradient), chosen: &chosen, totals: &totals })
+    map_rows(logits, Back { gradient: numbers(gradient), chosen: &chosen, totals: &totals })
 }
 
 struct Back<'a> {

@@ -13,7 +13,7 @@ use pulp::Simd;
 
 use crate::lanes::{Vectors, map};
 use crate::product::with_numbers;
-use crate::rows::{OnRow, by_rows, map_rows_by};
+use crate::rows::{OnRow, by_rows, map_rows};
 use crate::tracked::{elsewhere, opened, record, register, split, split_some, tracked};
 use crate::{is_tracked_here, may_work_on, numbers};
 
@@ -75,7 +75,7 @@ fn grouped(norm: &GroupNorm, x: Tensor<4>, with_silu: bool) -> Tensor<4> {
     let of_group = channels / groups;
     let rows: Tensor<2> = x.reshape([batch * groups, of_group * height * width]);
     let epsilon = norm.epsilon as f32;
-    map_rows_by(rows, Groups { gamma, beta, epsilon, groups, of_group, area, with_silu }).reshape(shape)
+    map_rows(rows, Groups { gamma, beta, epsilon, groups, of_group, area, with_silu }).reshape(shape)
 }
 
 /// The groups of every image, in whose rows each channel has an area.
@@ -183,16 +183,16 @@ struct Affine {
 
 impl Affine {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        map_rows_by(x, self)
+        map_rows(x, self)
     }
 
     fn back(&self, gradient: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
-        with_numbers(x, |x| map_rows_by(gradient, Back { affine: self, x }))
+        with_numbers(x, |x| map_rows(gradient, Back { affine: self, x }))
     }
 
     /// Each row of `x` normalised, times that of `gradient`.
     fn normalised_times(&self, x: Tensor<2>, gradient: Tensor<2>) -> Tensor<2> {
-        with_numbers(gradient, |gradient| map_rows_by(x, NormalisedTimes { affine: self, gradient }))
+        with_numbers(gradient, |gradient| map_rows(x, NormalisedTimes { affine: self, gradient }))
     }
 
     #[inline(always)]

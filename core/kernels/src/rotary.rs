@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use pulp::Simd;
 
-use crate::rows::map_rows;
+use crate::rows::{OnRow, map_rows};
 use crate::tracked::{elsewhere, tracked};
 use crate::{may_work_on, works_on};
 
@@ -97,21 +98,33 @@ impl Rotation {
 fn rotate(x: Tensor<4>, Angles { cos, sin, half }: &Angles, sign: f32) -> Tensor<4> {
     let ([batch, length, heads, width], half) = (x.dims(), *half);
     let tokens = (cos.len() / half.max(1)).max(1);
-    let turned = map_rows(
-        x.reshape([batch, length, heads * width]),
-        #[inline(always)]
-        |token, heads| {
-            let table = token % tokens * half..(token % tokens + 1) * half;
-            let (cos, sin) = (&cos[table.clone()], &sin[table]);
-            for head in heads.chunks_exact_mut(width) {
-                let (a, b) = head[..2 * half].split_at_mut(half);
-                let (a, b, cos, sin) = turn::<16>(a, b, cos, sin, sign);
-                let (a, b, cos, sin) = turn::<4>(a, b, cos, sin, sign);
-                turn::<1>(a, b, cos, sin, sign);
-            }
-        },
-    );
+    let turned = map_rows(x.reshape([batch, length, heads * width]), Turned { cos, sin, half, tokens, width, sign });
     turned.reshape([batch, length, heads, width])
+}
+
+/// The heads of every token, which have a row together.
+struct Turned<'a> {
+    cos: &'a [f32],
+    sin: &'a [f32],
+    half: usize,
+    tokens: usize,
+    width: usize,
+    sign: f32,
+}
+
+impl OnRow for Turned<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, _simd: S, token: usize, heads: &mut [f32]) {
+        let Self { cos, sin, half, tokens, width, sign } = *self;
+        let table = token % tokens * half..(token % tokens + 1) * half;
+        let (cos, sin) = (&cos[table.clone()], &sin[table]);
+        for head in heads.chunks_exact_mut(width) {
+            let (a, b) = head[..2 * half].split_at_mut(half);
+            let (a, b, cos, sin) = turn::<16>(a, b, cos, sin, sign);
+            let (a, b, cos, sin) = turn::<4>(a, b, cos, sin, sign);
+            turn::<1>(a, b, cos, sin, sign);
+        }
+    }
 }
 
 /// Turns whole pieces of `N` numbers; the rest comes back.

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::lanes::map;
 use crate::product::with_numbers;
 
 /// Numbers of one task: enough work to be worth a task, few enough to stay in a core's cache.
@@ -24,28 +25,14 @@ pub(crate) fn matrix<const D: usize>(x: Tensor<D>) -> Tensor<2> {
     x.reshape([shape[..D - 1].iter().product(), shape[D - 1]])
 }
 
-/// What is done with a row in vectors, given its number. `#[inline(always)]`, with all that it calls.
+/// What is done with a row, given its number. `#[inline(always)]`, with all that it calls: what is not inlined is not compiled for the vectors.
+/// Nor is a closure without that attribute, or what `for_each` is given.
 pub(crate) trait OnRow: Sync {
     fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]);
 }
 
-/// The same of a closure, of which the compiler is to make vectors.
-struct Scalar<W>(W);
-
-impl<W: Fn(usize, &mut [f32]) + Sync> OnRow for Scalar<W> {
-    #[inline(always)]
-    fn on_row<S: Simd>(&self, _simd: S, i: usize, row: &mut [f32]) {
-        (self.0)(i, row);
-    }
-}
-
-/// Does `work` on every row (the last axis) of `x`, given its number. For vectors `work` is to be `#[inline(always)]`.
-pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<D> {
-    map_rows_by(x, Scalar(work))
-}
-
-/// The same of work in vectors.
-pub(crate) fn map_rows_by<const D: usize>(x: Tensor<D>, work: impl OnRow) -> Tensor<D> {
+/// Does `work` on every row (the last axis) of `x`, on all cores.
+pub(crate) fn map_rows<const D: usize>(x: Tensor<D>, work: impl OnRow) -> Tensor<D> {
     let device = x.device();
     let (width, dtype) = (x.dims()[D - 1].max(1), x.dtype());
     let mut data = x.into_data();
@@ -67,23 +54,7 @@ pub(crate) fn on_rows(numbers: &mut [f32], width: usize, work: impl OnRow) {
     Arch::new().dispatch(Rows { first: 0, width: width.max(1), numbers, work: &work });
 }
 
-/// [`map_rows`] with the row of the same number of `other`, which has the same shape.
-pub(crate) fn map_rows_with<const D: usize>(
-    x: Tensor<D>,
-    other: Tensor<D>,
-    work: impl Fn(usize, &mut [f32], &[f32]) + Sync,
-) -> Tensor<D> {
-    let width = x.dims()[D - 1];
-    with_numbers(other, |numbers| {
-        map_rows(
-            x,
-            #[inline(always)]
-            |i, row| work(i, row, &numbers[i * width..(i + 1) * width]),
-        )
-    })
-}
-
-/// What is read of a row in vectors, given its number. `#[inline(always)]`, with all that it calls.
+/// What is read of a row, given its number; as [`OnRow`].
 pub(crate) trait OfRow: Sync {
     type Read: Send;
 
@@ -130,8 +101,6 @@ struct Rows<'a, W> {
     work: &'a W,
 }
 
-// What is not inlined into `with_simd` is not compiled for the vectors: a closure in its place is not, nor is a call through a reference to
-// one, nor what `for_each` is given.
 impl<W: OnRow> WithSimd for Rows<'_, W> {
     type Output = ();
 
@@ -148,15 +117,22 @@ impl<W: OnRow> WithSimd for Rows<'_, W> {
 /// # Shapes
 /// - x and result: `[b, l, d]`, bias: `[d]`
 pub fn add_bias(x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
-    map_rows(
-        x,
-        #[inline(always)]
-        |_, row| {
-            for (x, b) in row.iter_mut().zip(bias) {
-                *x += b;
-            }
-        },
-    )
+    map_rows(x, Plus(bias))
+}
+
+struct Plus<'a>(&'a [f32]);
+
+impl OnRow for Plus<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
+        map(
+            simd,
+            row,
+            [self.0],
+            #[inline(always)]
+            |x, [bias]| x + bias,
+        );
+    }
 }
 
 /// `residual + (x + bias) * scale`.
@@ -164,21 +140,47 @@ pub fn add_bias(x: Tensor<3>, bias: &[f32]) -> Tensor<3> {
 /// # Shapes
 /// - x, residual and result: `[b, l, d]`, bias and scale: `[d]`
 pub fn add_scaled(x: Tensor<3>, bias: &[f32], scale: Option<&[f32]>, residual: Tensor<3>) -> Tensor<3> {
-    map_rows_with(
-        x,
-        residual,
-        #[inline(always)]
-        |_, row, residual| match scale {
-            Some(scale) => {
-                for (((x, b), s), r) in row.iter_mut().zip(bias).zip(scale).zip(residual) {
-                    *x = r + (*x + b) * s;
-                }
-            }
-            None => {
-                for ((x, b), r) in row.iter_mut().zip(bias).zip(residual) {
-                    *x = r + (*x + b);
-                }
-            }
-        },
-    )
+    with_numbers(residual, |residual| match scale {
+        Some(scale) => map_rows(x, PlusScaled { bias, scale, residual }),
+        None => map_rows(x, PlusBoth { bias, residual }),
+    })
+}
+
+struct PlusScaled<'a> {
+    bias: &'a [f32],
+    scale: &'a [f32],
+    residual: &'a [f32],
+}
+
+impl OnRow for PlusScaled<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
+        let residual = &self.residual[i * row.len()..];
+        map(
+            simd,
+            row,
+            [self.bias, self.scale, residual],
+            #[inline(always)]
+            |x, [bias, scale, residual]| residual + (x + bias) * scale,
+        );
+    }
+}
+
+struct PlusBoth<'a> {
+    bias: &'a [f32],
+    residual: &'a [f32],
+}
+
+impl OnRow for PlusBoth<'_> {
+    #[inline(always)]
+    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
+        let residual = &self.residual[i * row.len()..];
+        map(
+            simd,
+            row,
+            [self.bias, residual],
+            #[inline(always)]
+            |x, [bias, residual]| residual + (x + bias),
+        );
+    }
 }
