@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use burn::tensor::activation::{gelu, log_softmax};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::activation::gelu;
+use burn::tensor::{Device, Tensor, TensorData};
 use counterpoint::device;
 
 fn name() -> String {
@@ -55,6 +55,9 @@ fn towers_pass_in_every_quantity() {
 #[test]
 #[cfg(feature = "fusion")]
 fn burn_still_gathers_by_index_0_where_the_index_is_concatenated_first() {
+    use burn::tensor::Int;
+    use burn::tensor::activation::log_softmax;
+
     const IDS: usize = 50;
     let device = device();
     let waves = |rows: usize, columns: usize, wave: f32| {

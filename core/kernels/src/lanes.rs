@@ -33,13 +33,13 @@ impl<S: Simd> Lanes<S> {
         Self { numbers: self.simd.mul_add_e_f32s(self.numbers, by.numbers, sum.numbers), ..self }
     }
 
-    /// The smaller ones; where one is no number mostly `most`.
+    /// The smaller ones; where one is not a number, on x86, `most`.
     #[inline(always)]
     pub(crate) fn at_most(self, most: Self) -> Self {
         Self { numbers: self.simd.min_f32s(self.numbers, most.numbers), ..self }
     }
 
-    /// The larger ones; where one is no number mostly `least`.
+    /// The larger ones; where one is not a number, on x86, `least`.
     #[inline(always)]
     pub(crate) fn at_least(self, least: Self) -> Self {
         Self { numbers: self.simd.max_f32s(self.numbers, least.numbers), ..self }
@@ -66,7 +66,7 @@ impl<S: Simd> Lanes<S> {
         const SERIES: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
         // 2^n e^r with |r| <= ln 2 / 2.
         let (simd, round) = (self.simd, self.other(ROUND));
-        // In this order what is no number stays so.
+        // In this order what is not a number stays so.
         let x = self.other(88.0).at_most(self.other(-88.0).at_least(self));
         let shifted = x.times_plus(self.other(std::f32::consts::LOG2_E), round);
         let n = shifted - round;

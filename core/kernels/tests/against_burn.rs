@@ -5,14 +5,14 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2dConfig;
 use burn::nn::{GroupNormConfig, LayerNormConfig, PaddingConfig2d, RmsNormConfig};
-use burn::tensor::activation::{gelu as burn_gelu, log_softmax, silu, softmax};
+use burn::tensor::activation::{gelu as burn_gelu, log_softmax, sigmoid, silu, softmax};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Bool, DType, Device, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use counterpoint::{Key, Streams};
 use counterpoint_kernels::{
-    Mask, Rotation, Seen, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu, gelu_tanh,
-    group_norm, group_norm_silu, layer_norm, linear, rms_norm, silu_gate, upsampled,
+    Activation, Mask, Rotation, Seen, Windows, adapted, chosen_log_probs, conv2d, conv2d_channels_last, gelu,
+    gelu_tanh, group_norm, group_norm_silu, layer_norm, linear, rms_norm, silu_gate, upsampled,
 };
 
 /// Normal numbers of deviation 1.5, the same at every call: the device's generator belongs to all threads.
@@ -102,6 +102,14 @@ fn gelu_with_the_error_function() {
 }
 
 #[test]
+fn quick_gelu() {
+    for device in devices() {
+        let by_burn = |x: Tensor<3>| x.clone() * sigmoid(x * 1.702);
+        compare(&device, [3, 7, 65], "quick_gelu", |x| Activation::QuickGelu.apply(x), by_burn);
+    }
+}
+
+#[test]
 fn where_nothing_is_trained_there_is_no_graph() {
     let x = random::<3>([2, 3, 4], &Device::flex().autodiff());
     assert!(!gelu_tanh(x.clone()).is_tracked());
@@ -154,17 +162,22 @@ fn attention() {
 fn attention_of(queries: usize, width: usize) {
     let [batch, heads, keys] = [3, 2, 37];
     for device in devices() {
-        for rows in [1, batch] {
-            // Every query sees a key.
-            let seen: Vec<bool> = (0..rows * queries * keys).map(|i| i % keys == 3 || i * 7 % 11 < 6).collect();
-            let allowed = Tensor::<3, Bool>::from_data(TensorData::new(seen, [rows, queries, keys]), &device);
+        for rows in [Some(1), Some(batch), None] {
+            let shape = [rows.unwrap_or(1), queries, keys];
+            // Every query sees a key; without a mask it sees all of them.
+            let sees = |i: usize| rows.is_none() || i % keys == 3 || i * 7 % 11 < 6;
+            let seen: Vec<bool> = (0..shape.iter().product()).map(sees).collect();
+            let allowed = Tensor::<3, Bool>::from_data(TensorData::new(seen, shape), &device);
             let by_burn = |q: Tensor<4>, k: Tensor<4>, v: Tensor<4>| {
                 let hidden = allowed.clone().bool_not().unsqueeze_dim::<4>(1).expand([batch, heads, queries, keys]);
                 let scores = q.matmul(k.swap_dims(2, 3)) * (width as f64).powf(-0.5);
                 softmax(scores.mask_fill(hidden, -1e9), 3).matmul(v)
             };
             for fused in [true, false] {
-                let mask = Mask::new(allowed.clone(), fused, heads, DType::F32);
+                let mask = match rows {
+                    Some(_) => Mask::new(allowed.clone(), fused, heads, DType::F32),
+                    None => Mask::none(&device, fused, DType::F32),
+                };
                 // Queries, keys and values in one tensor, so that one gradient is of all.
                 let split = |x: Tensor<4>| {
                     let q = x.clone().narrow(2, 0, queries);
