@@ -61,14 +61,9 @@ impl OfRow for Logits<'_> {
     #[inline(always)]
     fn of_row<S: Simd>(&self, simd: S, i: usize, row: &[f32]) -> Read {
         let logits = Vectors::of(simd, row);
-        let last = logits.last(f32::NEG_INFINITY);
-        let mut max = last;
-        for i in 0..logits.whole() {
-            max = max.at_least(logits.at(i));
-        }
-        let max = max.largest();
+        let max = logits.largest();
         // With p = e^(x - max) / sum: -sum(p ln p) = ln sum - sum(p (x - max)). What is not allowed (-inf) adds nothing.
-        let below = (last - max).at_least(Lanes::all(simd, LOWEST));
+        let below = (logits.last(f32::NEG_INFINITY) - max).at_least(Lanes::all(simd, LOWEST));
         let mut sums = below.exp();
         let mut weighed = sums * below;
         for i in 0..logits.whole() {

@@ -46,11 +46,6 @@ impl<S: Simd> Lanes<S> {
     }
 
     #[inline(always)]
-    pub(crate) fn largest(self) -> f32 {
-        self.simd.reduce_max_f32s(self.numbers)
-    }
-
-    #[inline(always)]
     pub(crate) fn sum(self) -> f32 {
         self.simd.reduce_sum_f32s(self.numbers)
     }
@@ -176,6 +171,25 @@ impl<'a, S: Simd> Vectors<'a, S> {
         let within = simd.mask_between_m32s(0, rest.len() as u32).mask();
         let numbers = simd.select_f32s(within, simd.partial_load_f32s(rest), simd.splat_f32s(filling));
         Lanes { simd, numbers }
+    }
+
+    /// The largest number, minus infinity of none.
+    #[inline(always)]
+    pub(crate) fn largest(&self) -> f32 {
+        let mut max = self.last(f32::NEG_INFINITY);
+        for i in 0..self.whole() {
+            max = max.at_least(self.at(i));
+        }
+        self.simd.reduce_max_f32s(max.numbers)
+    }
+
+    #[inline(always)]
+    pub(crate) fn sum(&self) -> f32 {
+        let mut sums = self.last(0.0);
+        for i in 0..self.whole() {
+            sums = sums + self.at(i);
+        }
+        sums.sum()
     }
 }
 

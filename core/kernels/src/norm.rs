@@ -284,12 +284,7 @@ fn moments<S: Simd>(simd: S, row: &[f32], centred: bool, epsilon: f32) -> (f32, 
 fn total<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let mut all = 0.0;
     for part in row.chunks(PART) {
-        let part = Vectors::of(simd, part);
-        let mut sums = part.last(0.0);
-        for i in 0..part.whole() {
-            sums = sums + part.at(i);
-        }
-        all += sums.sum();
+        all += Vectors::of(simd, part).sum();
     }
     all
 }

@@ -31,12 +31,7 @@ impl OnRow for Softmax<'_> {
 
 #[inline(always)]
 fn softmax_row<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
-    let scores = Vectors::of(simd, row);
-    let mut max = scores.last(f32::NEG_INFINITY);
-    for i in 0..scores.whole() {
-        max = max.at_least(scores.at(i));
-    }
-    let max = max.largest();
+    let max = Vectors::of(simd, row).largest();
     if max == f32::NEG_INFINITY {
         row.fill(0.0);
         return;
@@ -49,12 +44,7 @@ fn softmax_row<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
         #[inline(always)]
         |x, []| x.times_plus(by, shift).exp(),
     );
-    let powers = Vectors::of(simd, row);
-    let mut sums = powers.last(0.0);
-    for i in 0..powers.whole() {
-        sums = sums + powers.at(i);
-    }
-    let share = 1.0 / sums.sum();
+    let share = 1.0 / Vectors::of(simd, row).sum();
     map(
         simd,
         row,
