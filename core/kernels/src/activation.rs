@@ -53,10 +53,13 @@ trait Curve: Sync {
     fn at<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2];
 }
 
-/// The function of each number.
-struct Value<C>(C);
+/// The function of each number, or its derivative: which of the two.
+struct Of<C, const WHICH: usize>(C);
 
-impl<C: Curve> OnRow for Value<C> {
+const VALUE: usize = 0;
+const SLOPE: usize = 1;
+
+impl<C: Curve, const WHICH: usize> OnRow for Of<C, WHICH> {
     #[inline(always)]
     fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
         map(
@@ -64,23 +67,7 @@ impl<C: Curve> OnRow for Value<C> {
             row,
             [],
             #[inline(always)]
-            |x, []| C::at(x)[0],
-        );
-    }
-}
-
-/// The derivative at each number.
-struct Slope<C>(C);
-
-impl<C: Curve> OnRow for Slope<C> {
-    #[inline(always)]
-    fn on_row<S: Simd>(&self, simd: S, _i: usize, row: &mut [f32]) {
-        map(
-            simd,
-            row,
-            [],
-            #[inline(always)]
-            |x, []| C::at(x)[1],
+            |x, []| C::at(x)[WHICH],
         );
     }
 }
@@ -96,7 +83,7 @@ impl<C: Curve> OnRow for Biased<'_, C> {
             row,
             [self.0],
             #[inline(always)]
-            |x, [bias]| C::at(x + bias)[0],
+            |x, [bias]| C::at(x + bias)[VALUE],
         );
     }
 }
@@ -108,11 +95,11 @@ fn is_passable<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `curve` of each number where it lies; where gradients flow its derivative is all that is kept for the way back.
 fn pass<C: Curve + Copy>(x: Tensor<2>, curve: C) -> Tensor<2> {
-    let value = |x| map_rows(x, Value(curve));
+    let value = |x| map_rows(x, Of::<_, VALUE>(curve));
     if may_work_on(&x) {
         return value(x);
     }
-    let recorded = |x: Tensor<2>| (value(x.clone()), map_rows(x, Slope(curve)));
+    let recorded = |x: Tensor<2>| (value(x.clone()), map_rows(x, Of::<_, SLOPE>(curve)));
     tracked(x, value, recorded, |gradient, slope| gradient * slope).unwrap_or_else(|| elsewhere())
 }
 
@@ -243,7 +230,7 @@ impl OnRow for Gated<'_> {
             row,
             [&self.0[i * row.len()..]],
             #[inline(always)]
-            |x, [y]| Silu::at(x)[0] * y,
+            |x, [y]| Silu::at(x)[VALUE] * y,
         );
     }
 }
@@ -274,8 +261,8 @@ impl Backward<Flex, 2> for Gate {
     /// With g of the result: `dx = g y silu'(x)`, `dy = g silu(x)`.
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let ([of_x, of_y], gradient, (x, y)) = opened::<_, 2, 2>(ops, gradients);
-        register(gradients, of_y, || times(gradient.clone(), map_rows(x.clone(), Value(Silu))));
-        register(gradients, of_x, || times(times(gradient, y), map_rows(x, Slope(Silu))));
+        register(gradients, of_y, || times(gradient.clone(), map_rows(x.clone(), Of::<_, VALUE>(Silu))));
+        register(gradients, of_x, || times(times(gradient, y), map_rows(x, Of::<_, SLOPE>(Silu))));
     }
 }
 
