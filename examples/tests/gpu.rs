@@ -1,5 +1,5 @@
-//! Both policies and every tower on the kernels that GPUs run: burn's wgpu backend, on whatever driver there is. Mesa's software driver for Vulkan will do
-//! (`mesa-vulkan-drivers`). Needs `--features wgpu`, better `wgpu,fusion`; another device than `wgpu` is named by `COUNTERPOINT_TEST_DEVICE`.
+//! Both policies and every tower on the kernels that GPUs run: burn's wgpu backend, on whatever driver there is. Mesa's software driver for
+//! Vulkan will do (`mesa-vulkan-drivers`). Needs `--features wgpu`, better `wgpu,fusion`; another device than `wgpu` is named by `COUNTERPOINT_TEST_DEVICE`.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

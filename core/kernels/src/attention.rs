@@ -19,12 +19,32 @@ const FORBIDDEN: f64 = -1e9;
 pub struct Mask(Kind);
 
 enum Kind {
-    /// For the CPU: what the score of a key may be at most for a query `[B or 1, L]`, which is infinite, or minus that.
-    Here(Option<Vec<f32>>),
+    /// For the CPU.
+    Here(Option<Most>),
     /// For the backend's one operation. Not as a bias: with one, burn 0.22 does without its fused kernels on a GPU.
     Fused(Option<Tensor<4, Bool>>),
     /// To be added to the scores.
     Bias(Option<Tensor<4>>),
+}
+
+/// What the score of each key may be at most: infinity, or minus that.
+pub(crate) struct Most {
+    numbers: Vec<f32>,
+    sequences: usize,
+}
+
+impl Most {
+    fn of(allowed: Tensor<3, Bool>) -> Self {
+        let most = |allowed| if allowed { f32::INFINITY } else { f32::NEG_INFINITY };
+        let sequences = allowed.dims()[0].max(1);
+        Self { numbers: allowed.into_data().iter::<bool>().map(most).collect(), sequences }
+    }
+
+    /// For every query of a sequence, or for all of them.
+    pub(crate) fn in_sequence(&self, i: usize) -> &[f32] {
+        let count = self.numbers.len() / self.sequences;
+        &self.numbers[i % self.sequences * count..][..count]
+    }
 }
 
 /// A [`Kind`].
@@ -52,15 +72,12 @@ impl Mask {
     /// and has no gradient. A query that may attend nothing gets nothing, or, as a bias, the mean of all: its state is read by nobody.
     ///
     /// # Shapes
-    /// `allowed` `[B or 1, L, K]`, true where a query may attend a key.
+    /// `allowed` `[B or 1, L or 1, K]`, true where a query may attend a key.
     pub fn new(allowed: Tensor<3, Bool>, fused: bool, heads: usize, dtype: DType) -> Self {
         let device = allowed.device();
         let forbidden = |allowed: Tensor<3, Bool>| allowed.bool_not().unsqueeze_dim::<4>(1);
         Self(match Way::of(&device, fused, dtype) {
-            Way::Here => {
-                let most = |allowed| if allowed { f32::INFINITY } else { f32::NEG_INFINITY };
-                Kind::Here(Some(allowed.into_data().iter::<bool>().map(most).collect()))
-            }
+            Way::Here => Kind::Here(Some(Most::of(allowed))),
             Way::Fused => Kind::Fused(Some(forbidden(allowed))),
             Way::Bias => {
                 let bias = forbidden(allowed).cast(FloatDType::F32).mul_scalar(FORBIDDEN);
@@ -87,12 +104,12 @@ impl Mask {
             && query.dims()[2] == 1
             && may_work_on(&query)
         {
-            return single::attend(query, seen, most.as_deref());
+            return single::attend(query, seen, most.as_ref());
         }
         let (key, value) = seen.all();
         match &self.0 {
             Kind::Here(most) => {
-                let most = most.as_deref();
+                let most = most.as_ref();
                 // A single sequence's heads are shared out to the cores as sequences are, so that its numbers are the same.
                 let alone = query.dims()[0] == 1;
                 let turned = |x: Tensor<4>| if alone { x.swap_dims(0, 1) } else { x };
@@ -104,7 +121,9 @@ impl Mask {
             }
             Kind::Fused(forbidden) => {
                 let options = AttentionModuleOptions::default();
-                attention(query, key, value, forbidden.clone(), None, options)
+                let ([_, _, queries, _], keys) = (query.dims(), key.dims()[2]);
+                let of_all = |mask: &Tensor<4, Bool>| mask.clone().expand([mask.dims()[0], 1, queries, keys]);
+                attention(query, key, value, forbidden.as_ref().map(of_all), None, options)
             }
             Kind::Bias(bias) => {
                 let dtype = value.dtype();

@@ -32,7 +32,7 @@ pub fn chosen_log_probs(logits: Tensor<2>, chosen: Vec<u32>) -> (Tensor<2>, Tens
     }
     let (chosen, entropy) = (Arc::new(chosen), Cell::new(Vec::new()));
     let read = |logits: Tensor<2>| {
-        let seen = read_rows(logits.clone(), &Logits(&chosen));
+        let seen = read_rows(logits.clone(), Logits(&chosen));
         entropy.set(seen.iter().map(|seen| seen.entropy).collect());
         let kept = Kept { logits, chosen: chosen.clone(), totals: seen.iter().map(|seen| seen.total).collect() };
         (column(seen.into_iter().map(|seen| seen.log_prob).collect()), kept)

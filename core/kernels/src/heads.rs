@@ -12,17 +12,17 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use gemm::Parallelism;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::attention::Most;
 use crate::product::{Matrix, multiply, primitive, stride};
 use crate::rows::on_rows;
 use crate::softmax::{Softmax, SoftmaxBack};
 use crate::tracked::{opened, record, register, split};
 
-/// Attention of queries to the keys that they may see, where `most`, the highest score of each query `[B or 1, L]` and key, is not minus
-/// infinity; of tensors that [`may_work_on`](crate::may_work_on) accepts, which may be views.
+/// Attention of queries to the keys that they may see, where `most` is not minus infinity; of tensors that [`may_work_on`](crate::may_work_on) accepts, which may be views.
 ///
 /// # Shapes
 /// `query` `[B, heads, L, D]`, `key` and `value` `[B, heads, K, D]`; output as `query`.
-pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, most: Option<&[f32]>) -> Tensor<4> {
+pub(crate) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, most: Option<&Most>) -> Tensor<4> {
     let place = Place::of(&query, &key);
     let tensors = [query, key, value].map(primitive);
     let views = tensors.each_ref().map(Heads::of);
@@ -44,7 +44,7 @@ pub(crate) fn attend_tracked(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    most: Option<&[f32]>,
+    most: Option<&Most>,
 ) -> Option<Tensor<4>> {
     let place = Place::of(&query, &key);
     let ((query, of_query), (key, of_key), (value, of_value)) = (split(query)?, split(key)?, split(value)?);
@@ -159,15 +159,12 @@ impl Place {
         &self,
         [sequence, head]: [usize; 2],
         [query, key, value]: &[Heads<'_>; 3],
-        most: Option<&[f32]>,
+        most: Option<&Most>,
         weights: &mut [f32],
         mixed: &mut [f32],
     ) {
         let Self { heads, queries, keys, width, .. } = *self;
-        let most = most.map(|most| match most.len() > queries * keys {
-            true => &most[sequence * queries * keys..][..queries * keys],
-            false => most,
-        });
+        let most = most.map(|most| most.in_sequence(sequence));
         let query = query.at([sequence, head], queries, width);
         let [key, value] = [key, value].map(|x| x.at([sequence, head], keys, width));
         multiply(query, key.transposed(), weights, keys, Parallelism::None);

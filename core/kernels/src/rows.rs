@@ -1,5 +1,7 @@
 //! One pass over the rows of a tensor.
 
+use std::borrow::Cow;
+
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
@@ -62,12 +64,13 @@ pub(crate) trait OfRow: Sync {
 }
 
 /// What `of` reads of every row of `x`.
-pub(crate) fn read_rows<W: OfRow>(x: Tensor<2>, of: &W) -> Vec<W::Read> {
+pub(crate) fn read_rows<W: OfRow>(x: Tensor<2>, of: W) -> Vec<W::Read> {
     let width = x.dims()[1].max(1);
     let (rows, arch) = ((TASK / width).max(1), Arch::new());
     with_numbers(x, |numbers| {
         let pieces = numbers.par_chunks(rows * width).enumerate();
-        let seen = pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of }));
+        let seen =
+            pieces.flat_map_iter(|(i, numbers)| arch.dispatch(Reads { first: i * rows, width, numbers, of: &of }));
         seen.collect()
     })
 }
@@ -140,10 +143,9 @@ impl OnRow for Plus<'_> {
 /// # Shapes
 /// - x, residual and result: `[b, l, d]`, bias and scale: `[d]`
 pub fn add_scaled(x: Tensor<3>, bias: &[f32], scale: Option<&[f32]>, residual: Tensor<3>) -> Tensor<3> {
-    with_numbers(residual, |residual| match scale {
-        Some(scale) => map_rows(x, PlusScaled { bias, scale, residual }),
-        None => map_rows(x, PlusBoth { bias, residual }),
-    })
+    let ones = || vec![1.0; bias.len()].into();
+    let scale: Cow<'_, [f32]> = scale.map_or_else(ones, Cow::Borrowed);
+    with_numbers(residual, |residual| map_rows(x, PlusScaled { bias, scale: &scale, residual }))
 }
 
 struct PlusScaled<'a> {
@@ -162,25 +164,6 @@ impl OnRow for PlusScaled<'_> {
             [self.bias, self.scale, residual],
             #[inline(always)]
             |x, [bias, scale, residual]| residual + (x + bias) * scale,
-        );
-    }
-}
-
-struct PlusBoth<'a> {
-    bias: &'a [f32],
-    residual: &'a [f32],
-}
-
-impl OnRow for PlusBoth<'_> {
-    #[inline(always)]
-    fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
-        let residual = &self.residual[i * row.len()..];
-        map(
-            simd,
-            row,
-            [self.bias, residual],
-            #[inline(always)]
-            |x, [bias, residual]| residual + (x + bias),
         );
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
+use crate::attention::Most;
 use crate::heads::Heads;
 use crate::product::{Matrix, primitive};
 use crate::rows::OnRow;
@@ -15,7 +16,7 @@ use crate::softmax::Softmax;
 ///
 /// # Shapes
 /// `query` `[B, heads, 1, D]`; output as `query`.
-pub(crate) fn attend(query: Tensor<4>, seen: Seen, most: Option<&[f32]>) -> Tensor<4> {
+pub(crate) fn attend(query: Tensor<4>, seen: Seen, most: Option<&Most>) -> Tensor<4> {
     let ([batch, heads, _, width], device) = (query.dims(), query.device());
     let query = with_whole_rows(query);
     let query = Heads::of(&query);
@@ -28,7 +29,7 @@ pub(crate) fn attend(query: Tensor<4>, seen: Seen, most: Option<&[f32]>) -> Tens
         || vec![0.0; keys],
         |weights, (i, mixed)| {
             let (sequence, head) = (i / heads, i % heads);
-            let most = most.map(|most| if most.len() > keys { &most[sequence * keys..][..keys] } else { most });
+            let most = most.map(|most| most.in_sequence(sequence));
             let query = query.at([sequence, head], 1, width).row(0);
             let read = parts.iter().map(|(keys, tensors)| tensors.map(|x| x.at([sequence, head], *keys, width)));
             Arch::new().dispatch(Head { query, parts: &read.collect::<Vec<_>>(), most, weights, mixed });

@@ -8,7 +8,7 @@ use crate::rows::OnRow;
 /// Makes of each row of scores the softmax of `scale` times it.
 pub(crate) struct Softmax<'a> {
     pub(crate) scale: f32,
-    /// What each score of all rows may be at most: a key for which this is minus infinity gets 0, and so does every key of a row that has no
+    /// What each score of all rows, or of every row, may be at most: a key for which this is minus infinity gets 0, and so does every key of a row that has no
     /// others.
     pub(crate) most: Option<&'a [f32]>,
 }
@@ -17,10 +17,11 @@ impl OnRow for Softmax<'_> {
     #[inline(always)]
     fn on_row<S: Simd>(&self, simd: S, i: usize, row: &mut [f32]) {
         if let Some(most) = self.most {
+            let first = if most.len() > row.len() { i * row.len() } else { 0 };
             map(
                 simd,
                 row,
-                [&most[i * row.len()..]],
+                [&most[first..]],
                 #[inline(always)]
                 |x, [most]| x.at_most(most),
             );

@@ -162,8 +162,10 @@ fn attention() {
 fn attention_of(queries: usize, width: usize) {
     let [batch, heads, keys] = [3, 2, 37];
     for device in devices() {
-        for rows in [Some(1), Some(batch), None] {
-            let shape = [rows.unwrap_or(1), queries, keys];
+        // For every sequence or all, every query or all; and without a mask.
+        for rows in [Some([1, queries]), Some([batch, queries]), Some([batch, 1]), Some([1, 1]), None] {
+            let [sequences, of_queries] = rows.unwrap_or([1, 1]);
+            let shape = [sequences, of_queries, keys];
             // Every query sees a key; without a mask it sees all of them.
             let sees = |i: usize| rows.is_none() || i % keys == 3 || i * 7 % 11 < 6;
             let seen: Vec<bool> = (0..shape.iter().product()).map(sees).collect();

@@ -33,9 +33,7 @@ pub(crate) fn attend(
     let (q, k, v) = (split(q, queries), split(k, keys), split(v, keys));
     let mask = match visible {
         Visible::All => Mask::none(&device, true, dtype),
-        Visible::Kept(keep) => {
-            Mask::new(keep.clone().reshape([batch, 1, keys]).expand([batch, queries, keys]), true, heads, dtype)
-        }
+        Visible::Kept(keep) => Mask::new(keep.clone().unsqueeze_dim(1), true, heads, dtype),
         Visible::Before => {
             let offset = keys as i64 - queries as i64;
             let after = Tensor::<2, Bool>::tril_mask([queries, keys], offset, &device);
